@@ -1,0 +1,93 @@
+#include "base/file.h"
+
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace trine {
+namespace {
+
+struct Descriptor {
+  int fd = -1;
+  explicit Descriptor(int descriptor) : fd(descriptor) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() {
+    if (fd >= 0) ::close(fd);
+  }
+};
+
+Error open_error(const std::string& path, int code) {
+  Error error{ErrorCode::file_not_found, "cannot open file", path, {}, std::strerror(code), {}};
+  if (code == ENOENT) {
+    error.what = "file not found";
+    error.actual.clear();
+    error.hint = "Check the path";
+  }
+  return error;
+}
+
+}  // namespace
+
+Result<MappedFile> MappedFile::open(const std::string& path) {
+  const Descriptor descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (descriptor.fd < 0) return fail(open_error(path, errno));
+  struct stat status {};
+  if (::fstat(descriptor.fd, &status) != 0) return fail(open_error(path, errno));
+  if (!S_ISREG(status.st_mode)) {
+    return fail({ErrorCode::file_not_found, "cannot read file", path, "a regular file",
+                 S_ISDIR(status.st_mode) ? "a directory" : "a device or pipe", {}});
+  }
+  MappedFile file;
+  file.size_ = static_cast<std::size_t>(status.st_size);
+  if (file.size_ == 0) return file;  // mmap refuses an empty mapping
+  void* address = ::mmap(nullptr, file.size_, PROT_READ, MAP_SHARED, descriptor.fd, 0);
+  if (address == MAP_FAILED) {
+    return fail({ErrorCode::io, "cannot map file into memory", path, {}, std::strerror(errno), {}});
+  }
+  file.data_ = static_cast<const std::byte*>(address);
+  return file;
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+Result<std::string> read_all(int descriptor, std::string_view name, std::uint64_t max_bytes) {
+  std::string text;
+  char buffer[1 << 16];
+  while (true) {
+    const ssize_t n = ::read(descriptor, buffer, sizeof buffer);
+    if (n == 0) return text;
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      return fail({ErrorCode::io, "cannot read", std::string(name), {}, std::strerror(errno), {}});
+    }
+    text.append(buffer, static_cast<std::size_t>(n));
+    if (text.size() > max_bytes) {
+      return fail({ErrorCode::validation_failed, "input is too large", std::string(name),
+                   fmt::format("at most {} bytes", max_bytes), "more", {}});
+    }
+  }
+}
+
+Result<std::string> read_file(const std::string& path, std::uint64_t max_bytes) {
+  const Descriptor descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (descriptor.fd < 0) return fail(open_error(path, errno));
+  return read_all(descriptor.fd, path, max_bytes);
+}
+
+}  // namespace trine

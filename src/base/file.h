@@ -1,0 +1,40 @@
+#pragma once
+
+#include "base/error.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace trine {
+
+// A whole file mapped read-only. Pages come from the page cache on first touch, so a 17 GiB model costs no
+// private memory. Moves keep the mapping at the same address.
+class MappedFile {
+ public:
+  // Errors: file_not_found (absent, a directory, not readable), io (mmap failed).
+  static Result<MappedFile> open(const std::string& path);
+
+  MappedFile() = default;
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+  ~MappedFile();
+
+  std::span<const std::byte> bytes() const { return {data_, size_}; }
+
+ private:
+  const std::byte* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+// The whole file as a string, bytes untouched. `max_bytes` bounds what a mistaken path can cost.
+Result<std::string> read_file(const std::string& path, std::uint64_t max_bytes = 1ull << 30);
+
+// Everything readable from a descriptor until its end (stdin: 0). Errors: io, or validation_failed past max_bytes.
+Result<std::string> read_all(int descriptor, std::string_view name, std::uint64_t max_bytes = 1ull << 30);
+
+}  // namespace trine

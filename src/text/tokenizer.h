@@ -1,0 +1,57 @@
+#pragma once
+
+#include "base/error.h"
+#include "gguf/file.h"
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace trine::text {
+
+using TokenId = std::int32_t;
+
+// Byte-level BPE as Qwen2 and Qwen3 use it (tokenizer.ggml.model "gpt2", tokenizer.ggml.pre "qwen2").
+// Any byte string can be encoded, valid UTF-8 or not, and decode(encode(s)) == s (special tokens spelled in the
+// text aside). Immutable after construction: safe to share between threads.
+class Tokenizer {
+ public:
+  // Reads only the tokenizer.* keys, so a vocabulary-only file of any architecture works.
+  // Errors: unsupported (another tokenizer model or pre-tokenizer, by name), model_load (a missing or impossible key).
+  static Result<Tokenizer> from_gguf(const gguf::Metadata& metadata);
+
+  Tokenizer(Tokenizer&&) noexcept;
+  Tokenizer& operator=(Tokenizer&&) noexcept;
+  ~Tokenizer();
+
+  // `parse_special`: the text of a control or user-defined token (`<|im_start|>`) becomes its id; otherwise its
+  // letters are encoded like any text. User-defined tokens are always matched, as llama.cpp and Hugging Face do.
+  std::vector<TokenId> encode(std::string_view text, bool parse_special) const;
+
+  // The bytes a token stands for. Special tokens give their spelling. Empty when the id is out of range.
+  std::string_view piece(TokenId id) const;
+  // As stored in the vocabulary, in the byte-to-unicode alphabet ("Ġhello").
+  std::string_view raw_piece(TokenId id) const;
+  std::string decode(std::span<const TokenId> ids, bool skip_special) const;
+
+  std::int32_t vocab_size() const;
+  bool is_special(TokenId id) const;  // control tokens
+  // The token with exactly this spelling, or -1.
+  TokenId find(std::string_view spelling) const;
+
+  // Any end-of-generation token: the file's eos and eot ids, and tokens spelled <|im_end|> or <|endoftext|>.
+  bool is_end_of_generation(TokenId id) const;
+  std::span<const TokenId> end_of_generation() const;
+  TokenId bos() const;  // -1 when the file names none
+  bool add_bos() const;
+
+ private:
+  struct State;
+  explicit Tokenizer(std::unique_ptr<const State> state);
+  std::unique_ptr<const State> state_;
+};
+
+}  // namespace trine::text
