@@ -17,7 +17,8 @@ std::string to_string(const Error& error) {
 }
 
 void check_failed(const char* what, const std::source_location& at) {
-  std::fprintf(stderr, "trine: internal error: %s (%s:%u). Please report this.\n", what, at.file_name(), at.line());
+  std::fprintf(stderr, "trine: internal error: %s (%s:%u). Please report this.\n", what, at.file_name(),
+               at.line());
   std::abort();
 }
 

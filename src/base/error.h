@@ -17,19 +17,20 @@ namespace trine {
 enum class ErrorCode : int {
   other = 1,
   usage = 2,
-  file_not_found = 3,        // not found or not readable
-  not_gguf = 4,              // not a valid GGUF file
+  file_not_found = 3,  // not found or not readable
+  not_gguf = 4,        // not a valid GGUF file
   validation_failed = 5,
-  model_load = 6,            // memory, a missing tensor, a wrong shape
+  model_load = 6,  // memory, a missing tensor, a wrong shape
   io = 7,
   inference = 8,
-  feature_missing = 9,       // this build was made without it
+  feature_missing = 9,  // this build was made without it
   network = 10,
   unsupported = 12,          // architecture, tensor type or tokenizer
   backend_unavailable = 14,  // asked for by name and not there
 };
 
-// An error a person can act on. Only `code` and `what` are always set; the rest is left empty when it says nothing.
+// An error a person can act on. Only `code` and `what` are always set; the rest is left empty when it says
+// nothing.
 struct Error {
   ErrorCode code = ErrorCode::other;
   std::string what;      // one sentence, lower case, without a full stop
@@ -48,7 +49,9 @@ std::string to_string(const Error& error);
 inline tl::unexpected<Error> fail(ErrorCode code, std::string what) {
   return tl::unexpected<Error>(Error{code, std::move(what), {}, {}, {}, {}});
 }
-inline tl::unexpected<Error> fail(Error error) { return tl::unexpected<Error>(std::move(error)); }
+inline tl::unexpected<Error> fail(Error error) {
+  return tl::unexpected<Error>(std::move(error));
+}
 
 }  // namespace trine
 
@@ -56,14 +59,14 @@ inline tl::unexpected<Error> fail(Error error) { return tl::unexpected<Error>(st
 // Macros, because no function can return from its caller.
 #define TRINE_CONCAT_INNER(a, b) a##b
 #define TRINE_CONCAT(a, b) TRINE_CONCAT_INNER(a, b)
-#define TRINE_TRY(declaration, expression)                                                \
-  auto TRINE_CONCAT(result_, __LINE__) = (expression);                                    \
-  if (!TRINE_CONCAT(result_, __LINE__))                                                   \
+#define TRINE_TRY(declaration, expression)                                                       \
+  auto TRINE_CONCAT(result_, __LINE__) = (expression);                                           \
+  if (!TRINE_CONCAT(result_, __LINE__))                                                          \
     return ::tl::unexpected<::trine::Error>(std::move(TRINE_CONCAT(result_, __LINE__)).error()); \
   declaration = *std::move(TRINE_CONCAT(result_, __LINE__))
 // The same for a Result<void>.
-#define TRINE_CHECK_OK(expression)                                                        \
-  do {                                                                                    \
-    if (auto result_ = (expression); !result_)                                            \
-      return ::tl::unexpected<::trine::Error>(std::move(result_).error());                \
+#define TRINE_CHECK_OK(expression)                                         \
+  do {                                                                     \
+    if (auto result_ = (expression); !result_)                             \
+      return ::tl::unexpected<::trine::Error>(std::move(result_).error()); \
   } while (false)

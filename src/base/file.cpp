@@ -1,12 +1,12 @@
 #include "base/file.h"
 
-#include <cerrno>
-#include <cstring>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <cerrno>
+#include <cstring>
 
 namespace trine {
 namespace {
@@ -39,8 +39,12 @@ Result<MappedFile> MappedFile::open(const std::string& path) {
   struct stat status {};
   if (::fstat(descriptor.fd, &status) != 0) return fail(open_error(path, errno));
   if (!S_ISREG(status.st_mode)) {
-    return fail({ErrorCode::file_not_found, "cannot read file", path, "a regular file",
-                 S_ISDIR(status.st_mode) ? "a directory" : "a device or pipe", {}});
+    return fail({ErrorCode::file_not_found,
+                 "cannot read file",
+                 path,
+                 "a regular file",
+                 S_ISDIR(status.st_mode) ? "a directory" : "a device or pipe",
+                 {}});
   }
   MappedFile file;
   file.size_ = static_cast<std::size_t>(status.st_size);
@@ -78,8 +82,12 @@ Result<std::string> read_all(int descriptor, std::string_view name, std::uint64_
     }
     text.append(buffer, static_cast<std::size_t>(n));
     if (text.size() > max_bytes) {
-      return fail({ErrorCode::validation_failed, "input is too large", std::string(name),
-                   fmt::format("at most {} bytes", max_bytes), "more", {}});
+      return fail({ErrorCode::validation_failed,
+                   "input is too large",
+                   std::string(name),
+                   fmt::format("at most {} bytes", max_bytes),
+                   "more",
+                   {}});
     }
   }
 }

@@ -34,7 +34,8 @@ class MappedFile {
 // The whole file as a string, bytes untouched. `max_bytes` bounds what a mistaken path can cost.
 Result<std::string> read_file(const std::string& path, std::uint64_t max_bytes = 1ull << 30);
 
-// Everything readable from a descriptor until its end (stdin: 0). Errors: io, or validation_failed past max_bytes.
+// Everything readable from a descriptor until its end (stdin: 0). Errors: io, or validation_failed past
+// max_bytes.
 Result<std::string> read_all(int descriptor, std::string_view name, std::uint64_t max_bytes = 1ull << 30);
 
 }  // namespace trine

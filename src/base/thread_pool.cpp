@@ -2,9 +2,9 @@
 
 #include "base/check.h"
 
+#include <sched.h>
 #include <algorithm>
 #include <atomic>
-#include <sched.h>
 #include <thread>
 #include <vector>
 
@@ -15,7 +15,8 @@
 namespace trine {
 namespace {
 
-// About 20 µs of spinning: longer than the gap between two phases of a decode step, short beside a sleeping thread.
+// About 20 µs of spinning: longer than the gap between two phases of a decode step, short beside a sleeping
+// thread.
 constexpr int spin_rounds = 4000;
 
 void pause_cpu() {
@@ -77,7 +78,9 @@ ThreadPool::~ThreadPool() {
   for (std::thread& worker : state_->workers) worker.join();
 }
 
-int ThreadPool::size() const { return static_cast<int>(state_->workers.size()) + 1; }
+int ThreadPool::size() const {
+  return static_cast<int>(state_->workers.size()) + 1;
+}
 
 void ThreadPool::work(int thread) {
   State& state = *state_;
@@ -97,7 +100,8 @@ void ThreadPool::parallel_for(std::int64_t count, std::int64_t grain,
   State& state = *state_;
   if (count <= 0) return;
   if (state.workers.empty() || count <= grain) {
-    for (std::int64_t begin = 0; begin < count; begin += grain) body(begin, std::min(begin + grain, count), 0);
+    for (std::int64_t begin = 0; begin < count; begin += grain)
+      body(begin, std::min(begin + grain, count), 0);
     return;
   }
   state.count = count;

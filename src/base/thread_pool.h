@@ -13,8 +13,8 @@ template <typename R, typename... Args>
 class FunctionRef<R(Args...)> {
  public:
   template <typename F>
-    requires(!std::is_same_v<std::remove_cvref_t<F>, FunctionRef>)
-  FunctionRef(F&& f)  // NOLINT(bugprone-forwarding-reference-overload)
+  requires(!std::is_same_v<std::remove_cvref_t<F>, FunctionRef>)
+      FunctionRef(F&& f)  // NOLINT(bugprone-forwarding-reference-overload)
       : object_(const_cast<void*>(static_cast<const void*>(&f))), call_([](void* object, Args... args) -> R {
           return (*static_cast<std::remove_reference_t<F>*>(object))(static_cast<Args>(args)...);
         }) {}
@@ -29,7 +29,8 @@ class FunctionRef<R(Args...)> {
 // while before they sleep. One caller at a time; not reentrant.
 class ThreadPool {
  public:
-  // `threads` counts the caller, which works too; 1 starts none. 0 means one per available core (affinity respected).
+  // `threads` counts the caller, which works too; 1 starts none. 0 means one per available core (affinity
+  // respected).
   explicit ThreadPool(int threads = 0);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -37,9 +38,9 @@ class ThreadPool {
 
   int size() const;
 
-  // Calls body(begin, end, thread) over disjoint ranges that cover [0, count), each at most `grain` long, from any
-  // thread (0 <= thread < size()). Returns when all are done. Which thread gets which range varies from call to
-  // call, so a result must not depend on `thread`: use it only to pick scratch memory.
+  // Calls body(begin, end, thread) over disjoint ranges that cover [0, count), each at most `grain` long,
+  // from any thread (0 <= thread < size()). Returns when all are done. Which thread gets which range varies
+  // from call to call, so a result must not depend on `thread`: use it only to pick scratch memory.
   void parallel_for(std::int64_t count, std::int64_t grain,
                     FunctionRef<void(std::int64_t begin, std::int64_t end, int thread)> body);
 

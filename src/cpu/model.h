@@ -1,32 +1,31 @@
 #pragma once
 
 #include "base/error.h"
-#include "base/thread_pool.h"
+#include "cpu/device.h"
+#include "cpu/kv_cache.h"
 #include "model/device_model.h"
 #include "model/weights.h"
 
 #include <memory>
 #include <string>
-#include <vector>
 
 namespace trine::cpu {
 
-enum class KvType { f16, f32 };
-
 struct CpuOptions {
-  int threads = 0;                  // 0: one per available core
-  std::int32_t context = 4096;      // positions to hold in the KV cache, all sequences together
-  KvType kv_type = KvType::f16;     // exact numerics use f32 whatever this says
+  int threads = 0;               // 0: one per available core
+  std::int32_t context = 4096;   // positions to hold in the KV cache, all sequences together
+  KvType kv_type = KvType::f16;  // exact numerics use f32 whatever this says
   model::Numerics numerics = model::Numerics::fast;
-  std::string isa;                  // "portable", "avx2", "avx512vnni"; empty: the best this processor has
+  std::string isa;  // "portable", "avx2", "avx512vnni"; empty: the best this processor has
 };
 
-// The CPU backend: weights stay quantised in the file's mapping, only chosen experts' rows are read, and blocks are
-// decoded inside the dot product. The same input gives the same bytes whatever the number of threads.
+// The CPU backend: weights stay quantised in the file's mapping, only chosen experts' rows are read, and
+// blocks are decoded inside the dot product. The same input gives the same bytes whatever the number of
+// threads.
 class CpuModel final : public model::DeviceModel {
  public:
-  // `weights` must outlive the model. Errors: backend_unavailable (an isa this processor lacks),
-  // model_load (not enough memory for the KV cache, with what is needed).
+  // `weights` must outlive the model. Errors: backend_unavailable (an isa this build or processor lacks),
+  // model_load (the KV cache does not fit into memory).
   static Result<std::unique_ptr<CpuModel>> load(const model::Weights& weights, const CpuOptions& options);
   ~CpuModel() override;
 
@@ -42,12 +41,5 @@ class CpuModel final : public model::DeviceModel {
   explicit CpuModel(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
-
-// Instruction sets compiled in, best last, and whether this processor runs each.
-struct IsaSupport {
-  std::string name;
-  bool available;
-};
-std::vector<IsaSupport> list_isas();
 
 }  // namespace trine::cpu

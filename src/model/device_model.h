@@ -12,17 +12,18 @@
 
 namespace trine::model {
 
-// fast: activations quantised to 8-bit blocks where a backend gains by it. exact: fp32 activations, for the contract.
+// fast: activations quantised to 8-bit blocks where a backend gains by it. exact: fp32 activations, for the
+// contract.
 enum class Numerics { fast, exact };
 
 // What a backend reports of the device it runs on, as the driver or the operating system names it.
 struct DeviceInfo {
-  std::string backend;       // "cpu", "cuda", "wgpu"
-  std::string name;          // "AMD EPYC 7763 64-Core Processor"
-  std::string type;          // "cpu", "discrete-gpu", "integrated-gpu", "software"
-  std::string api;           // "AVX2", "Vulkan 1.3", "CUDA 13.0"
-  std::string driver;        // version; empty for a CPU
-  int threads = 0;           // CPU only
+  std::string backend;  // "cpu", "cuda", "wgpu"
+  std::string name;     // "AMD EPYC 7763 64-Core Processor"
+  std::string type;     // "cpu", "discrete-gpu", "integrated-gpu", "software"
+  std::string api;      // "AVX2", "Vulkan 1.3", "CUDA 13.0"
+  std::string driver;   // version; empty for a CPU
+  int threads = 0;      // CPU only
   Numerics numerics = Numerics::fast;
   std::array<std::string, stage_count> stage_place;  // where each stage ran: "device" or "host"
 };
@@ -35,15 +36,16 @@ struct Row {
   bool wants_logits = false;
 };
 
-// Rows of one forward pass. Rows of one sequence must come in ascending, gap-free positions, and all earlier positions
-// of that sequence must have been run before. Entry p of a page table is the KV page that holds positions
-// [p·page_size, (p+1)·page_size); the engine owns the assignment.
+// Rows of one forward pass. Rows of one sequence must come in ascending, gap-free positions, and all earlier
+// positions of that sequence must have been run before. Entry p of a page table is the KV page that holds
+// positions [p·page_size, (p+1)·page_size); the engine owns the assignment.
 struct Batch {
   std::vector<Row> rows;
   std::vector<std::vector<std::int32_t>> page_tables;
 };
 
-// What the engine asks of a model on a device. CpuModel, CudaModel and WgpuModel implement it and share nothing else.
+// What the engine asks of a model on a device. CpuModel, CudaModel and WgpuModel implement it and share
+// nothing else.
 class DeviceModel {
  public:
   virtual ~DeviceModel() = default;
@@ -59,8 +61,13 @@ class DeviceModel {
 
   // Runs the batch and writes, for each row that wants logits and in row order, vocab_size floats to `logits`
   // (sized by the caller). `trace` may be null.
-  // Errors: inference (a token, position or page out of range, a device fault), with the model usable afterwards.
+  // Errors: inference (a token, position or page out of range, a device fault), with the model usable
+  // afterwards.
   virtual Result<void> forward(const Batch& batch, std::span<float> logits, TraceSink* trace) = 0;
 };
+
+// What every backend requires of a batch before it runs it. Errors: inference, naming the row and the value
+// that is out of range: rows, tokens, positions (gap-free within a sequence), page tables and pages.
+Result<void> check_batch(const Batch& batch, const DeviceModel& model);
 
 }  // namespace trine::model

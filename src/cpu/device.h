@@ -1,0 +1,28 @@
+#pragma once
+
+#include "model/device_model.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace trine::cpu {
+
+// An instruction set with kernels in this build, and whether this processor runs it.
+struct IsaSupport {
+  std::string name;  // "portable", "avx2", "avx512vnni"
+  bool available = false;
+};
+
+// Slowest first; the last available one is what `auto` takes.
+std::vector<IsaSupport> list_isas();
+
+// The processor's own name, as /proc/cpuinfo or the kernel gives it.
+std::string processor_name();
+
+// Bytes of memory that can be had without swapping (MemAvailable); 0 when the system does not say.
+std::uint64_t available_memory();
+
+model::DeviceInfo describe_device(std::string_view isa, int threads, model::Numerics numerics);
+
+}  // namespace trine::cpu

@@ -1,0 +1,98 @@
+#include "cpu/experts.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace trine::cpu {
+
+using model::Stage;
+
+namespace {
+
+// out = silu(gate)·up
+void expert_swiglu(const float* gate, const float* up, std::int64_t n, float* out) {
+  for (std::int64_t i = 0; i < n; ++i) out[i] = gate[i] / (1.0f + std::exp(-gate[i])) * up[i];
+}
+
+// expert_act[s] = silu(W_gate g)·(W_up g) for every slot, as tasks of (expert, some of its F rows).
+void gate_and_up(Pass& pass, const LayerMatrices& m) {
+  Workspace& work = pass.work;
+  const std::int64_t ffn = pass.config.expert_ffn_size;
+  const std::int64_t chunks = (ffn + rows_per_task - 1) / rows_per_task;
+  const std::int64_t tasks = static_cast<std::int64_t>(work.groups.size()) * chunks;
+  pass.pool.parallel_for(tasks, 1, [&](std::int64_t begin, std::int64_t end, int thread) {
+    for (std::int64_t task = begin; task < end; ++task) {
+      const ExpertGroup& group = work.groups[static_cast<std::size_t>(task / chunks)];
+      const std::int64_t first = task % chunks * rows_per_task;
+      const std::int64_t last = std::min(first + rows_per_task, ffn);
+      const std::int64_t chunk = last - first;
+      const std::int64_t slots = group.end - group.begin;
+      const Activations x = work.normed.view(slots, work.row_of.data() + group.begin);
+      float* gate = work.scratch[static_cast<std::size_t>(thread)].data();  // [slots][chunk]
+      float* up = gate + slots * chunk;                                     // [slots][chunk]
+      m.expert_gate.apply(first, last, x, gate, chunk, group.expert);
+      m.expert_up.apply(first, last, x, up, chunk, group.expert);
+      for (std::int64_t s = 0; s < slots; ++s) {
+        expert_swiglu(gate + s * chunk, up + s * chunk, chunk, work.expert_act.row(group.begin + s) + first);
+        work.expert_act.quantize(pass.kernels, group.begin + s, first, chunk);
+      }
+    }
+  });
+}
+
+// moe_out[n] = Σ_k w_k · W_down act, then x += moe_out, as tasks of some of the H rows over all chosen
+// experts: the task that owns an output adds its experts in rank order, so no two threads share a sum.
+void down_and_combine(Pass& pass, const LayerMatrices& m) {
+  Workspace& work = pass.work;
+  const std::int64_t hidden = pass.config.hidden_size;
+  const std::int64_t k = pass.config.experts_per_token;
+  pass.pool.parallel_for(hidden, rows_per_task / 2, [&](std::int64_t begin, std::int64_t end, int thread) {
+    const std::int64_t chunk = end - begin;
+    float* down = work.scratch[static_cast<std::size_t>(thread)].data();  // [S][chunk]
+    for (const ExpertGroup& group : work.groups) {
+      Activations act = work.expert_act.view(group.end - group.begin);
+      act.f32 += group.begin * act.columns;
+      if (act.q != nullptr) {
+        act.q += group.begin * act.columns;
+        act.d += group.begin * (act.columns / q8_block);
+        act.sums += group.begin * (act.columns / q8_sum_block);
+      }
+      m.expert_down.apply(begin, end, act, down + group.begin * chunk, chunk, group.expert);
+    }
+    for (std::int64_t n = 0; n < pass.rows(); ++n) {
+      float* out = work.moe_out.data() + n * hidden + begin;
+      std::fill_n(out, chunk, 0.0f);
+      for (std::int64_t rank = n * k; rank < (n + 1) * k; ++rank) {
+        const float weight = work.expert_weights[static_cast<std::size_t>(rank)];
+        const float* one = down + work.slot_of[static_cast<std::size_t>(rank)] * chunk;
+        for (std::int64_t i = 0; i < chunk; ++i) out[i] += weight * one[i];
+      }
+      float* x = work.x.data() + n * hidden + begin;
+      for (std::int64_t i = 0; i < chunk; ++i) x[i] += out[i];
+    }
+  });
+}
+
+// Slots are grouped by expert; the trace wants each row's choices in rank order.
+void report_expert_act(Pass& pass, int layer) {
+  if (pass.trace == nullptr || !pass.trace->wants(Stage::expert_act, layer)) return;
+  const std::int64_t ffn = pass.config.expert_ffn_size;
+  const std::int64_t k = pass.config.experts_per_token;
+  std::vector<float> rows;
+  for (std::int64_t choice = 0; choice < pass.rows() * k; ++choice) {
+    const float* act = pass.work.expert_act.row(pass.work.slot_of[static_cast<std::size_t>(choice)]);
+    rows.insert(rows.end(), act, act + ffn);
+  }
+  pass.report(Stage::expert_act, layer, rows.data(), k * ffn);
+}
+
+}  // namespace
+
+void moe_ffn_forward_layer(Pass& pass, const LayerMatrices& m, int layer) {
+  gate_and_up(pass, m);
+  report_expert_act(pass, layer);
+  down_and_combine(pass, m);
+  pass.report(Stage::moe_out, layer, pass.work.moe_out.data(), pass.config.hidden_size);
+}
+
+}  // namespace trine::cpu

@@ -1,0 +1,158 @@
+#include "cpu/forward.h"
+
+#include "cpu/attention.h"
+#include "cpu/experts.h"
+#include "cpu/head.h"
+#include "cpu/router.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace trine::cpu {
+
+using model::Stage;
+
+ActivationBuffer::ActivationBuffer(std::int64_t rows, std::int64_t columns, bool with_q8)
+    : columns(columns), f32(static_cast<std::size_t>(rows * columns)) {
+  if (!with_q8) return;
+  q.resize(f32.size());
+  d.resize(f32.size() / q8_block);
+  sums.resize(f32.size() / q8_sum_block);
+}
+
+void ActivationBuffer::quantize(const Kernels& kernels, std::int64_t row, std::int64_t begin,
+                                std::int64_t n) {
+  if (q.empty()) return;
+  const std::int64_t at = row * columns + begin;
+  kernels.quantize_row(f32.data() + at, n, q.data() + at, d.data() + at / q8_block,
+                       sums.data() + at / q8_sum_block);
+}
+
+Activations ActivationBuffer::view(std::int64_t rows, const std::int32_t* index) const {
+  const bool has_q8 = !q.empty();
+  return {rows,
+          columns,
+          f32.data(),
+          has_q8 ? q.data() : nullptr,
+          has_q8 ? d.data() : nullptr,
+          has_q8 ? sums.data() : nullptr,
+          index};
+}
+
+namespace {
+
+std::size_t count(std::int64_t rows, std::int64_t columns) {
+  return static_cast<std::size_t>(rows * columns);
+}
+
+template <typename Wants>
+bool any_layer(const Matrices& matrices, Wants wants) {
+  return std::any_of(matrices.layers.begin(), matrices.layers.end(), wants);
+}
+
+bool normed_needs_q8(const Matrices& matrices) {
+  return matrices.output.reads_q8 || any_layer(matrices, [](const LayerMatrices& m) {
+           return m.attn_q.reads_q8 || m.attn_k.reads_q8 || m.attn_v.reads_q8 || m.expert_gate.reads_q8 ||
+                  m.expert_up.reads_q8;
+         });
+}
+
+}  // namespace
+
+Workspace::Workspace(const model::Config& c, const Matrices& matrices, std::int64_t max_rows,
+                     std::int64_t max_positions, int threads)
+    : x(count(max_rows, c.hidden_size)),
+      normed(max_rows, c.hidden_size, normed_needs_q8(matrices)),
+      qkv(count(max_rows, c.q_size() + 2 * c.kv_size())),
+      rope_cos(count(max_rows, c.head_dim / 2)),
+      rope_sin(rope_cos.size()),
+      attended(max_rows, c.q_size(),
+               any_layer(matrices, [](const LayerMatrices& m) { return m.attn_output.reads_q8; })),
+      router_logits(count(max_rows, c.n_experts)),
+      ids(count(max_rows, c.experts_per_token)),
+      expert_weights(ids.size()),
+      slot_of(ids.size()),
+      row_of(ids.size()),
+      expert_act(max_rows * c.experts_per_token, c.expert_ffn_size,
+                 any_layer(matrices, [](const LayerMatrices& m) { return m.expert_down.reads_q8; })),
+      moe_out(x.size()),
+      scratch(static_cast<std::size_t>(threads)) {
+  groups.reserve(static_cast<std::size_t>(c.n_experts));
+  const std::size_t chunk = 2 * count(max_rows * c.experts_per_token, rows_per_task);
+  for (std::vector<float>& one : scratch)
+    one.resize(std::max(chunk, static_cast<std::size_t>(max_positions)));
+}
+
+void Pass::report(Stage stage, int layer, const float* values, std::int64_t width) const {
+  if (trace == nullptr || !trace->wants(stage, layer)) return;
+  trace->take(stage, layer, 0, rows(), width, {values, count(rows(), width)});
+}
+
+void rms_norm(const Kernels& kernels, const float* x, const float* weight, std::int64_t n, float eps,
+              float* out) {
+  const float scale = 1.0f / std::sqrt(kernels.dot_f32(x, x, n) / static_cast<float>(n) + eps);
+  for (std::int64_t i = 0; i < n; ++i) out[i] = x[i] * scale * weight[i];
+}
+
+void norm_rows(Pass& pass, const float* weight) {
+  const std::int64_t hidden = pass.config.hidden_size;
+  pass.pool.parallel_for(pass.rows(), 1, [&](std::int64_t begin, std::int64_t end, int) {
+    for (std::int64_t n = begin; n < end; ++n) {
+      rms_norm(pass.kernels, pass.work.x.data() + n * hidden, weight, hidden, pass.config.rms_norm_eps,
+               pass.work.normed.row(n));
+      pass.work.normed.quantize_row(pass.kernels, n);
+    }
+  });
+}
+
+namespace {
+
+// x = embed[token]
+void embed(Pass& pass) {
+  const model::Weight& table = pass.matrices.source->embed;
+  const std::int64_t hidden = pass.config.hidden_size;
+  pass.pool.parallel_for(pass.rows(), 8, [&](std::int64_t begin, std::int64_t end, int) {
+    for (std::int64_t n = begin; n < end; ++n) {
+      const std::int32_t token = pass.batch.rows[static_cast<std::size_t>(n)].token;
+      table.codec->decode_row(table.row(token), static_cast<std::uint64_t>(hidden),
+                              pass.work.x.data() + n * hidden);
+    }
+  });
+  pass.report(Stage::embed, -1, pass.work.x.data(), hidden);
+}
+
+// cos and sin of every row's position, once for all layers.
+void prepare_rope(Pass& pass) {
+  const std::size_t half = static_cast<std::size_t>(pass.config.head_dim / 2);
+  for (std::size_t n = 0; n < pass.batch.rows.size(); ++n) {
+    for (std::size_t i = 0; i < half; ++i) {
+      const double angle = pass.batch.rows[n].position * pass.rope.frequencies[i];
+      pass.work.rope_cos[n * half + i] = static_cast<float>(std::cos(angle) * pass.rope.scale);
+      pass.work.rope_sin[n * half + i] = static_cast<float>(std::sin(angle) * pass.rope.scale);
+    }
+  }
+}
+
+}  // namespace
+
+void forward_qwen3_moe(Pass& pass, std::span<float> logits) {
+  const std::int64_t hidden = pass.config.hidden_size;
+  embed(pass);
+  prepare_rope(pass);
+  for (int layer = 0; layer < pass.config.n_layers; ++layer) {
+    const LayerMatrices& m = pass.matrices.layers[static_cast<std::size_t>(layer)];
+
+    norm_rows(pass, m.attn_norm);
+    pass.report(Stage::attn_norm, layer, pass.work.normed.f32.data(), hidden);
+    attention_forward_layer(pass, m, layer);
+
+    norm_rows(pass, m.ffn_norm);
+    pass.report(Stage::ffn_norm, layer, pass.work.normed.f32.data(), hidden);
+    route_tokens(pass, m, layer);
+    moe_ffn_forward_layer(pass, m, layer);
+    pass.report(Stage::layer_out, layer, pass.work.x.data(), hidden);
+  }
+  head_forward(pass, logits);
+}
+
+}  // namespace trine::cpu

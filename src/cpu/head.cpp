@@ -1,0 +1,31 @@
+#include "cpu/head.h"
+
+#include <vector>
+
+namespace trine::cpu {
+
+using model::Stage;
+
+void head_forward(Pass& pass, std::span<float> logits) {
+  const std::int64_t vocab = pass.config.vocab_size;
+  std::vector<std::int32_t> wanted;
+  for (std::size_t n = 0; n < pass.batch.rows.size(); ++n)
+    if (pass.batch.rows[n].wants_logits) wanted.push_back(static_cast<std::int32_t>(n));
+  const bool traced = pass.trace != nullptr && pass.trace->wants(Stage::final_norm, -1);
+  if (wanted.empty() && !traced) return;
+
+  norm_rows(pass, pass.matrices.output_norm);
+  pass.report(Stage::final_norm, -1, pass.work.normed.f32.data(), pass.config.hidden_size);
+
+  const Activations x = pass.work.normed.view(static_cast<std::int64_t>(wanted.size()), wanted.data());
+  pass.pool.parallel_for(vocab, rows_per_task, [&](std::int64_t begin, std::int64_t end, int) {
+    pass.matrices.output.apply(begin, end, x, logits.data() + begin, vocab);
+  });
+  if (pass.trace == nullptr || !pass.trace->wants(Stage::logits, -1)) return;
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    pass.trace->take(Stage::logits, -1, wanted[i], 1, vocab,
+                     logits.subspan(i * static_cast<std::size_t>(vocab), static_cast<std::size_t>(vocab)));
+  }
+}
+
+}  // namespace trine::cpu

@@ -1,0 +1,59 @@
+#include "cpu/kv_cache.h"
+
+#include "base/check.h"
+#include "cpu/device.h"
+
+#include <fmt/format.h>
+#include <cstdlib>
+#include <cstring>
+
+namespace trine::cpu {
+
+void KvCache::Free::operator()(void* memory) const {
+  std::free(memory);
+}
+
+Result<KvCache> KvCache::create(const model::Config& config, std::int32_t positions, KvType type) {
+  check(positions > 0, "a KV cache holds at least one position");
+  KvCache cache;
+  cache.type_ = type;
+  cache.pages_ = (positions + page_size - 1) / page_size;
+  cache.n_layers_ = config.n_layers;
+  cache.kv_size_ = config.kv_size();
+  cache.head_dim_ = config.head_dim;
+
+  const std::uint64_t needed = cache.bytes();
+  const std::uint64_t available = available_memory();
+  const auto too_large = [&](std::string actual) {
+    return fail({ErrorCode::model_load, "the KV cache does not fit into memory",
+                 fmt::format("{} positions", positions),
+                 fmt::format("{:.2f} GiB", double(needed) / (1ull << 30)), std::move(actual),
+                 "Ask for a smaller context (--ctx)"});
+  };
+  if (available != 0 && needed > available)
+    return too_large(fmt::format("{:.2f} GiB available", double(available) / (1ull << 30)));
+  // calloc takes zero pages from the system: untouched positions cost nothing, and a page that was handed out
+  // wrongly reads as zeros, not as another process's garbage.
+  cache.memory_.reset(std::calloc(needed, 1));
+  if (cache.memory_ == nullptr) return too_large("an allocation that failed");
+  return cache;
+}
+
+std::uint64_t KvCache::bytes() const {
+  const std::uint64_t element = type_ == KvType::f16 ? 2 : 4;
+  return 2 * std::uint64_t(n_layers_) * std::uint64_t(pages_) * page_size * std::uint64_t(kv_size_) * element;
+}
+
+void KvCache::write(const Kernels& kernels, int layer, std::int64_t slot, const float* key,
+                    const float* value) {
+  if (type_ == KvType::f16) {
+    kernels.to_f16(key, at<std::uint16_t>(layer, 0, slot, 0), kv_size_);
+    kernels.to_f16(value, at<std::uint16_t>(layer, 1, slot, 0), kv_size_);
+    return;
+  }
+  const std::size_t bytes = static_cast<std::size_t>(kv_size_) * sizeof(float);
+  std::memcpy(at<float>(layer, 0, slot, 0), key, bytes);
+  std::memcpy(at<float>(layer, 1, slot, 0), value, bytes);
+}
+
+}  // namespace trine::cpu
