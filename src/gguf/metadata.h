@@ -3,10 +3,11 @@
 #include "base/error.h"
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -37,7 +38,8 @@ struct Value;
 // numbers are stored widened to 64 bits.
 struct Array {
   ValueType element_type = ValueType::uint8;
-  std::variant<std::vector<std::uint64_t>, std::vector<std::int64_t>, std::vector<double>, std::vector<std::string>,
+  std::variant<std::vector<std::uint64_t>, std::vector<std::int64_t>, std::vector<double>,
+               std::vector<std::string>,
                std::vector<Array>>
       values;  // unsigned types and booleans; signed types; floats; strings; arrays
   std::size_t size() const;
@@ -48,6 +50,8 @@ struct Value {
   ValueType type = ValueType::uint8;
   std::variant<std::uint64_t, std::int64_t, double, bool, std::string, Array> data;
 };
+// "uint32", "array of string": for listings and errors.
+std::string kind_of(const Value& value);
 
 // Key/value pairs in file order; keys are unique.
 class Metadata {
@@ -59,8 +63,8 @@ class Metadata {
   const Value* find(std::string_view key) const;
   std::span<const Entry> entries() const { return entries_; }
 
-  // Typed access. Errors: model_load, naming the key, when it is absent or of another kind. Integers accept any
-  // integer type whose value fits; floats accept any float or integer type.
+  // Typed access. Errors: model_load, naming the key, when it is absent or of another kind. Integers accept
+  // any integer type whose value fits; floats accept any float or integer type.
   Result<std::uint64_t> get_uint(std::string_view key) const;
   Result<double> get_float(std::string_view key) const;
   Result<bool> get_bool(std::string_view key) const;
@@ -70,7 +74,7 @@ class Metadata {
 
  private:
   std::vector<Entry> entries_;
-  std::unordered_map<std::string, std::size_t> index_;
+  std::map<std::string, std::size_t, std::less<>> index_;  // not hashed: keys come from untrusted files
 };
 
 // For the writer and for tests.
@@ -80,6 +84,7 @@ Value make_value(std::int32_t value);
 Value make_value(float value);
 Value make_value(bool value);
 Value make_value(std::string value);
+Value make_value(const char* value);  // without it a literal would become a bool
 Value make_value(std::vector<std::string> values);
 Value make_value(std::vector<std::int32_t> values);
 Value make_value(std::vector<float> values);

@@ -40,6 +40,9 @@ enum class TensorType : std::uint32_t {
   TQ1_0 = 34,
   TQ2_0 = 35,
   MXFP4 = 39,
+  NVFP4 = 40,
+  Q1_0 = 41,
+  Q2_0 = 42,
 };
 
 // How a type is stored: rows are cut into blocks of `block_elements` values in `block_bytes` bytes.

@@ -6,15 +6,16 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 namespace trine::gguf {
 
-// Writes a GGUF version 3 file: declare everything, then begin(), then the tensors' bytes in any order and from any
-// thread. The file appears under its name only when finish() succeeds (it is written beside it and renamed), so a
-// crash or a full disk leaves no half model behind.
+// Writes a GGUF version 3 file: declare everything, then begin(), then the tensors' bytes in any order and
+// from any thread. The file appears under its name only when finish() succeeds (it is written beside it and
+// renamed), so a crash or a full disk leaves no half model behind.
 class Writer {
  public:
   explicit Writer(std::string path, std::uint64_t alignment = 32);
@@ -22,8 +23,8 @@ class Writer {
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;
 
-  // Errors: validation_failed for a duplicate key or name, an empty dimension, a row that is no whole number of
-  // blocks, or a size that overflows.
+  // Errors: validation_failed for a duplicate key or name, an empty dimension, a row that is no whole number
+  // of blocks, or a size that overflows.
   Result<void> add_metadata(std::string key, Value value);
   // `dims` innermost first. Returns the tensor's index.
   Result<std::size_t> add_tensor(std::string name, std::vector<std::uint64_t> dims, TensorType type);
@@ -40,7 +41,7 @@ class Writer {
 
  private:
   struct State;
-  State* state_;
+  std::unique_ptr<State> state_;
 };
 
 }  // namespace trine::gguf
