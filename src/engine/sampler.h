@@ -3,49 +3,66 @@
 #include "base/error.h"
 
 #include <cstdint>
+#include <deque>
 #include <span>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
 namespace trine::engine {
 
-// How the next token is chosen. Defaults are "off"; the order of application is penalties, logit bias, temperature,
-// top-k, top-p, min-p, then a draw.
+// How the next token is chosen. Defaults are "off"; the order of application is penalties, logit bias,
+// temperature, top-k, top-p, min-p, then a draw. Each filter sees what the one before it left, renormalised.
 struct SamplingParams {
-  float temperature = 0.7f;        // 0: greedy
-  std::int32_t top_k = 0;          // 0: off; 1: greedy
-  float top_p = 1.0f;              // smallest set whose probability reaches this
-  float min_p = 0.0f;              // drop what is below this share of the best
-  float repeat_penalty = 1.0f;     // divides positive, multiplies negative logits of tokens seen (CTRL, Keskar 2019)
+  float temperature = 0.7f;  // 0: greedy
+  std::int32_t top_k = 0;    // 0: off; 1: greedy
+  float top_p = 1.0f;        // smallest set whose probability reaches this
+  float min_p = 0.0f;        // drop what is below this share of the best
+  float repeat_penalty =
+      1.0f;  // divides positive, multiplies negative logits of tokens seen (CTRL, Keskar 2019)
   float presence_penalty = 0.0f;   // subtracted once from every token generated so far (OpenAI)
   float frequency_penalty = 0.0f;  // subtracted once per occurrence
-  std::int32_t penalty_window = 64;  // repeat penalty looks at this many last tokens, prompt included; -1: all
-  std::vector<std::pair<std::int32_t, float>> logit_bias;
+  std::int32_t penalty_window =
+      64;  // repeat penalty looks at this many last tokens, prompt included; -1: all
+  std::vector<std::pair<std::int32_t, float>> logit_bias;  // added; a token named twice gets both
   std::uint64_t seed = 0;
 };
 
 // Errors: usage, naming the parameter, its range and the value (NaN included).
 Result<void> validate(const SamplingParams& params, std::int32_t vocab_size);
 
-// Draws tokens for one sequence. The n-th draw depends only on (seed, n, logits), by a counter-based generator, so a
-// seeded run repeats whatever else the process does.
+// Draws tokens for one sequence. The n-th draw depends only on (seed, n, logits), by a counter-based
+// generator, so a seeded run repeats whatever else the process does.
+//
+// The draw: with u = uniform_at(seed, n) and w_i = exp((logit_i - max) / temperature) of the tokens that are
+// left, the lowest id whose running sum of w, in id order, exceeds u · sum(w). Among tokens of equal logit
+// (top-k) or equal w (top-p), filters keep the lower ids.
 class Sampler {
  public:
+  // Expects parameters that validate() accepts; tokens outside the vocabulary are left out of penalties and
+  // bias.
   explicit Sampler(SamplingParams params);
 
   // Notes prompt tokens for the repeat penalty.
   void accept_prompt(std::span<const std::int32_t> tokens);
   // Chooses from `logits` ([vocab_size]) and remembers the choice. Greedy ties go to the lower id.
-  // Errors: inference when a logit is NaN or none is finite.
+  // -infinity excludes a token. Errors: inference when a logit is NaN or +infinity, or none is finite.
   Result<std::int32_t> sample(std::span<const float> logits);
 
  private:
+  std::span<const float> adjust(std::span<const float> logits);
+  std::int32_t draw(std::span<const float> logits, float best, double u);
+  void note_seen(std::int32_t token);
+
   SamplingParams params_;
-  std::vector<std::int32_t> history_;  // prompt and generated
-  std::size_t prompt_length_ = 0;
   std::uint64_t draws_ = 0;
+  std::unordered_map<std::int32_t, std::int32_t> generated_;  // occurrences, for presence and frequency
+  std::unordered_map<std::int32_t, std::int32_t> seen_;  // occurrences in the window, for the repeat penalty
+  std::deque<std::int32_t> window_;                      // empty when the window is unbounded
+  std::vector<float> adjusted_;                          // [vocab_size]
   std::vector<float> scratch_;
-  std::vector<std::int32_t> order_;
+  std::vector<std::int32_t> ids_;  // the candidates, ascending
+  std::vector<float> weights_;     // and their w
 };
 
 }  // namespace trine::engine

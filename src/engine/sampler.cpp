@@ -1,0 +1,237 @@
+#include "engine/sampler.h"
+
+#include "base/check.h"
+#include "base/random.h"
+
+#include <fmt/format.h>
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <numeric>
+
+namespace trine::engine {
+namespace {
+
+Error out_of_range(std::string_view name, std::string range, std::string actual) {
+  return {ErrorCode::usage,
+          fmt::format("sampling parameter {} is out of range", name),
+          {},
+          std::move(range),
+          std::move(actual),
+          {}};
+}
+
+Result<void> require(bool ok, std::string_view name, std::string_view range, double actual) {
+  if (ok) return {};
+  return fail(out_of_range(name, std::string(range), fmt::format("{}", actual)));
+}
+
+// A prefix of the candidates in falling order of value, ties by rising id: all above `value` and the first
+// `ties` at it.
+struct Cut {
+  float value;
+  std::int64_t ties;
+};
+
+// Where the k largest of `values` end, 0 < k < values.size(). Linear: values that cannot be among the k
+// largest are mostly skipped by one comparison, and a selection runs only when k more have been collected.
+Cut largest(std::span<const float> values, std::size_t k, std::vector<float>& scratch) {
+  const std::size_t room = 2 * k + 1024;
+  scratch.clear();
+  scratch.reserve(room);
+  float floor = -std::numeric_limits<float>::infinity();
+  const auto keep_k = [&] {
+    const auto kth = scratch.begin() + static_cast<std::ptrdiff_t>(k - 1);
+    std::nth_element(scratch.begin(), kth, scratch.end(), std::greater<>());
+    floor = *kth;
+    scratch.resize(k);
+  };
+  for (const float value : values) {
+    if (value < floor) continue;
+    scratch.push_back(value);
+    if (scratch.size() == room) keep_k();
+  }
+  keep_k();
+  const auto above = std::count_if(scratch.begin(), scratch.end(), [&](float v) { return v > floor; });
+  return {floor, static_cast<std::int64_t>(k) - above};
+}
+
+// Where the smallest set of largest weights whose sum reaches `share` of the whole ends. Linear: weights,
+// which are positive and at most 1, are bucketed by exponent and four bits of mantissa, and only the bucket
+// in which the sum is reached is looked into.
+Cut heaviest(std::span<const float> weights, double share, std::vector<float>& scratch) {
+  const auto bucket_of = [](float weight) { return std::bit_cast<std::uint32_t>(weight) >> 19; };
+  std::array<double, (0x3f800000 >> 19) + 1> mass{};
+  for (const float weight : weights) mass[bucket_of(weight)] += weight;
+  double total = 0;
+  for (const double m : mass) total += m;
+
+  const double target = share * total;
+  double sum = 0;
+  std::size_t bucket = mass.size() - 1;  // holds 1, the best candidate's weight
+  while (bucket > 0 && sum + mass[bucket] < target) sum += mass[bucket--];
+
+  scratch.clear();
+  for (const float weight : weights) {
+    if (bucket_of(weight) == bucket) scratch.push_back(weight);
+  }
+  if (scratch.empty()) return {0.0f, 0};  // rounding: the target is the whole
+  // Halves the range in which the sum is reached: all before `first` are heavier and counted, all from `last`
+  // lighter.
+  auto first = scratch.begin();
+  auto last = scratch.end();
+  while (last - first > 1) {
+    const auto middle = first + (last - first) / 2;
+    std::nth_element(first, middle, last, std::greater<>());
+    const double with_half = std::accumulate(first, middle, sum);
+    if (with_half >= target) {
+      last = middle;
+    } else {
+      sum = with_half;
+      first = middle;
+    }
+  }
+  return {*first, std::count(scratch.begin(), first + 1, *first)};
+}
+
+}  // namespace
+
+Result<void> validate(const SamplingParams& params, std::int32_t vocab_size) {
+  // Comparisons are written so that NaN fails them.
+  TRINE_CHECK_OK(require(params.temperature >= 0 && params.temperature <= 100, "temperature", "0 to 100",
+                         params.temperature));
+  TRINE_CHECK_OK(require(params.top_k >= 0, "top_k", "0 (off) or more", params.top_k));
+  TRINE_CHECK_OK(require(params.top_p >= 0 && params.top_p <= 1, "top_p", "0 to 1", params.top_p));
+  TRINE_CHECK_OK(require(params.min_p >= 0 && params.min_p <= 1, "min_p", "0 to 1", params.min_p));
+  TRINE_CHECK_OK(require(params.repeat_penalty > 0 && params.repeat_penalty <= 100, "repeat_penalty",
+                         "above 0, up to 100", params.repeat_penalty));
+  TRINE_CHECK_OK(require(std::abs(params.presence_penalty) <= 100, "presence_penalty", "-100 to 100",
+                         params.presence_penalty));
+  TRINE_CHECK_OK(require(std::abs(params.frequency_penalty) <= 100, "frequency_penalty", "-100 to 100",
+                         params.frequency_penalty));
+  TRINE_CHECK_OK(
+      require(params.penalty_window >= -1, "penalty_window", "-1 (all) or more", params.penalty_window));
+  for (const auto& [token, bias] : params.logit_bias) {
+    if (token < 0 || token >= vocab_size) {
+      return fail(out_of_range("logit_bias", fmt::format("token ids 0 to {}", vocab_size - 1),
+                               fmt::format("{}", token)));
+    }
+    if (!std::isfinite(bias)) {
+      return fail(out_of_range("logit_bias", "finite values", fmt::format("{} for token {}", bias, token)));
+    }
+  }
+  return {};
+}
+
+Sampler::Sampler(SamplingParams params) : params_(std::move(params)) {}
+
+void Sampler::note_seen(std::int32_t token) {
+  if (params_.repeat_penalty == 1.0f || params_.penalty_window == 0) return;
+  ++seen_[token];
+  if (params_.penalty_window < 0) return;
+  window_.push_back(token);
+  if (window_.size() <= static_cast<std::size_t>(params_.penalty_window)) return;
+  const auto oldest = seen_.find(window_.front());
+  if (--oldest->second == 0) seen_.erase(oldest);
+  window_.pop_front();
+}
+
+void Sampler::accept_prompt(std::span<const std::int32_t> tokens) {
+  for (const std::int32_t token : tokens) note_seen(token);
+}
+
+// Penalties and bias; `logits` itself when there are none.
+std::span<const float> Sampler::adjust(std::span<const float> logits) {
+  const bool counts = params_.presence_penalty != 0 || params_.frequency_penalty != 0;
+  if (seen_.empty() && !(counts && !generated_.empty()) && params_.logit_bias.empty()) return logits;
+  adjusted_.assign(logits.begin(), logits.end());
+  const auto known = [&](std::int32_t token) {
+    return token >= 0 && static_cast<std::size_t>(token) < adjusted_.size();
+  };
+  for (const auto& [token, count] : seen_) {
+    if (!known(token)) continue;
+    float& logit = adjusted_[static_cast<std::size_t>(token)];
+    logit = logit > 0 ? logit / params_.repeat_penalty : logit * params_.repeat_penalty;
+  }
+  for (const auto& [token, count] : generated_) {
+    if (!known(token)) continue;
+    adjusted_[static_cast<std::size_t>(token)] -=
+        params_.presence_penalty + params_.frequency_penalty * static_cast<float>(count);
+  }
+  for (const auto& [token, bias] : params_.logit_bias) {
+    if (known(token)) adjusted_[static_cast<std::size_t>(token)] += bias;
+  }
+  return adjusted_;
+}
+
+Result<std::int32_t> Sampler::sample(std::span<const float> logits) {
+  const std::span<const float> adjusted = adjust(logits);
+  float best = -std::numeric_limits<float>::infinity();
+  std::size_t best_id = 0;
+  bool has_nan = false;
+  for (std::size_t id = 0; id < adjusted.size(); ++id) {
+    has_nan |= std::isnan(adjusted[id]);
+    if (adjusted[id] > best) {
+      best = adjusted[id];
+      best_id = id;
+    }
+  }
+  if (has_nan) return fail(ErrorCode::inference, "the model produced a logit that is not a number");
+  if (!std::isfinite(best)) {
+    return fail(ErrorCode::inference,
+                best > 0 ? "the model produced an infinite logit" : "the model produced no finite logit");
+  }
+  const std::uint64_t n = draws_++;
+  const bool greedy = params_.temperature == 0 || params_.top_k == 1;
+  const std::int32_t token =
+      greedy ? static_cast<std::int32_t>(best_id) : draw(adjusted, best, uniform_at(params_.seed, n));
+  note_seen(token);
+  ++generated_[token];
+  return token;
+}
+
+std::int32_t Sampler::draw(std::span<const float> logits, float best, double u) {
+  const auto keep = [](const Cut& cut, std::int64_t& ties, float value) {
+    return value > cut.value || (value == cut.value && ties-- > 0);
+  };
+  const auto top_k = static_cast<std::size_t>(params_.top_k);
+  Cut by_count{-std::numeric_limits<float>::infinity(), 0};
+  if (top_k > 0 && top_k < logits.size()) by_count = largest(logits, top_k, scratch_);
+  ids_.clear();
+  weights_.clear();
+  std::int64_t ties = by_count.ties;
+  for (std::size_t id = 0; id < logits.size(); ++id) {
+    if (!keep(by_count, ties, logits[id])) continue;
+    const float weight = std::exp((logits[id] - best) / params_.temperature);
+    if (weight == 0) continue;
+    ids_.push_back(static_cast<std::int32_t>(id));
+    weights_.push_back(weight);
+  }
+
+  Cut by_mass{0, 0};
+  if (params_.top_p < 1) by_mass = heaviest(weights_, params_.top_p, scratch_);
+  ties = by_mass.ties;
+  double total = 0;
+  std::size_t left = 0;
+  for (std::size_t i = 0; i < ids_.size(); ++i) {
+    if (!keep(by_mass, ties, weights_[i]) || weights_[i] < params_.min_p) continue;
+    ids_[left] = ids_[i];
+    weights_[left++] = weights_[i];
+    total += weights_[i];
+  }
+
+  check(left > 0, "a sampling filter dropped the best token");
+  const double target = u * total;
+  double sum = 0;
+  std::size_t chosen = 0;
+  for (; chosen + 1 < left; ++chosen) {
+    sum += weights_[chosen];
+    if (sum > target) break;
+  }
+  return ids_[chosen];
+}
+
+}  // namespace trine::engine
