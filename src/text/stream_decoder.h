@@ -7,9 +7,9 @@
 
 namespace trine::text {
 
-// Turns a stream of token bytes into text that is valid UTF-8 at every step: a character whose bytes are spread over
-// several tokens comes out whole or not yet. Bytes that can never become valid are replaced by U+FFFD, as the
-// Unicode standard's "maximal subpart" practice says.
+// Turns a stream of token bytes into text that is valid UTF-8 at every step: a character whose bytes are
+// spread over several tokens comes out whole or not yet. Bytes that can never become valid are replaced by
+// U+FFFD, as the Unicode standard's "maximal subpart" practice says.
 class StreamDecoder {
  public:
   // Returns what can be shown now (often the piece itself, sometimes nothing).

@@ -1,0 +1,43 @@
+#pragma once
+
+#include "text/tokenizer.h"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace trine::text {
+
+// Finds the tokens that are matched in the text itself, before any splitting or merging: the leftmost one,
+// and the longest of those that start there. A prefix tree, so a long text costs no more with many such
+// tokens.
+class SpecialTokens {
+ public:
+  struct Match {
+    std::size_t begin;
+    std::size_t length;  // 0: none
+    TokenId id;
+  };
+
+  SpecialTokens();
+  // `always`: matched in any text (user-defined tokens); otherwise only when control tokens are asked for.
+  void add(std::string_view spelling, TokenId id, bool always);
+  // The first match at or after `from`.
+  Match find(std::string_view text, std::size_t from, bool parse_control) const;
+
+ private:
+  struct Node {
+    TokenId id = -1;  // of the token that ends here
+    bool always = false;
+    std::vector<std::pair<unsigned char, std::uint32_t>> children;
+  };
+  const Node* child(const Node& node, char byte) const;
+
+  std::vector<Node> nodes_;
+  std::array<bool, 256> starts_{};  // bytes that begin some token
+};
+
+}  // namespace trine::text
