@@ -1,0 +1,254 @@
+#include "cpu/model.h"
+
+#include "cpu_fixture.h"
+#include "reference/model.h"
+
+#include <gtest/gtest.h>
+#include <cstring>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+namespace trine::test {
+namespace {
+
+using model::Numerics;
+using model::Stage;
+
+std::vector<std::string> all_models() {
+  std::vector<std::string> paths = tiny_paths();
+  paths.push_back(demo_path);
+  return paths;
+}
+
+class CpuModelTest : public testing::TestWithParam<std::string> {
+ protected:
+  LoadedModel loaded{GetParam()};
+  const model::Config& config = loaded.weights.config;
+};
+
+INSTANTIATE_TEST_SUITE_P(Models, CpuModelTest, testing::ValuesIn(all_models()),
+                         [](const auto& info) { return test_name(info.param); });
+
+// design of the gate: every stage of every layer within 1e-5 of the reference's direction and 2e-3 of its
+// length.
+TEST_P(CpuModelTest, ExactAgreesWithTheReferenceStageByStage) {
+  const std::vector<std::int32_t> tokens = sample_tokens(23, config.vocab_size);
+  TraceRecorder expected;
+  ThreadPool pool(2);
+  reference::Sequence sequence;
+  const auto logits = reference::Model(loaded.weights).forward(sequence, tokens, true, pool, &expected);
+  ASSERT_TRUE(logits) << to_string(logits.error());
+
+  for (const cpu::IsaSupport& isa : cpu::list_isas()) {
+    if (!isa.available) continue;
+    cpu::CpuOptions exact = options(Numerics::exact);
+    exact.isa = isa.name;
+    TraceRecorder actual;
+    CpuRunner runner(loaded, exact);
+    runner.run(tokens, 512, &actual);
+
+    ASSERT_EQ(actual.stages.size(), expected.stages.size());
+    for (const auto& [key, values] : expected.stages) {
+      const auto found = actual.stages.find(key);
+      ASSERT_NE(found, actual.stages.end());
+      const Difference difference = compare(found->second, values);
+      EXPECT_TRUE(difference.cosine >= 0.99999 && difference.relative_l2 <= 2e-3)
+          << isa.name << " " << model::name_of(key.first) << " layer " << key.second << ": cosine "
+          << difference.cosine << ", relative L2 " << difference.relative_l2;
+    }
+  }
+}
+
+TEST_P(CpuModelTest, DecodeEqualsPrefill) {
+  const std::vector<std::int32_t> tokens = sample_tokens(37, config.vocab_size, 3);
+  const std::size_t vocab = static_cast<std::size_t>(config.vocab_size);
+  for (const Numerics numerics : {Numerics::exact, Numerics::fast}) {
+    const std::vector<float> prefill = CpuRunner(loaded, options(numerics)).run(tokens);
+    for (const std::size_t slice : {1, 5, 16}) {
+      const std::vector<float> sliced = CpuRunner(loaded, options(numerics)).run(tokens, slice);
+      for (std::size_t row = 0; row < tokens.size(); ++row) {
+        const auto one = [&](const std::vector<float>& all) {
+          return std::span(all).subspan(row * vocab, vocab);
+        };
+        EXPECT_TRUE(compare(one(sliced), one(prefill)).cosine >= 0.9999)
+            << "row " << row << ", slice " << slice;
+      }
+    }
+  }
+}
+
+bool same_bytes(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+TEST_P(CpuModelTest, ThreadsRunsAndTracingChangeNoByte) {
+  const std::vector<std::int32_t> tokens = sample_tokens(19, config.vocab_size, 5);
+  for (const Numerics numerics : {Numerics::exact, Numerics::fast}) {
+    const std::vector<float> one = CpuRunner(loaded, options(numerics, 1)).run(tokens, 7);
+    EXPECT_TRUE(same_bytes(CpuRunner(loaded, options(numerics, 1)).run(tokens, 7), one)) << "a second run";
+    EXPECT_TRUE(same_bytes(CpuRunner(loaded, options(numerics, 2)).run(tokens, 7), one)) << "two threads";
+    EXPECT_TRUE(same_bytes(CpuRunner(loaded, options(numerics, 3)).run(tokens, 7), one)) << "three threads";
+    TraceRecorder trace;
+    EXPECT_TRUE(same_bytes(CpuRunner(loaded, options(numerics, 2)).run(tokens, 7, &trace), one)) << "traced";
+  }
+}
+
+nlohmann::json demo_golden() {
+  std::ifstream file(models_dir + "demo-coder-Q4_K_M.golden.json");
+  return nlohmann::json::parse(file);
+}
+
+TEST(CpuDemo, FastLogitsStayCloseToTheReference) {
+  const LoadedModel loaded(demo_path);
+  ThreadPool pool(2);
+  const std::size_t vocab = static_cast<std::size_t>(loaded.weights.config.vocab_size);
+  const nlohmann::json golden = demo_golden();
+  for (const auto& item : golden["cases"]) {
+    const auto tokens = item["tokens"].get<std::vector<std::int32_t>>();
+    reference::Sequence sequence;
+    const auto expected = reference::Model(loaded.weights).forward(sequence, tokens, true, pool, nullptr);
+    ASSERT_TRUE(expected);
+    const std::vector<float> actual = CpuRunner(loaded, options(Numerics::fast)).run(tokens);
+    for (std::size_t row = 0; row < tokens.size(); ++row) {
+      const Difference difference = compare(std::span(actual).subspan(row * vocab, vocab),
+                                            std::span(*expected).subspan(row * vocab, vocab));
+      EXPECT_TRUE(difference.cosine >= 0.999) << item["text"] << " row " << row << ": " << difference.cosine;
+    }
+  }
+}
+
+TEST(CpuDemo, ExactGreedyTokensEqualTransformers) {
+  const LoadedModel loaded(demo_path);
+  const std::size_t vocab = static_cast<std::size_t>(loaded.weights.config.vocab_size);
+  const nlohmann::json golden = demo_golden();
+  for (const auto& item : golden["cases"]) {
+    CpuRunner runner(loaded, options(Numerics::exact));
+    std::vector<float> logits = runner.run(item["tokens"].get<std::vector<std::int32_t>>());
+    std::vector<std::int32_t> greedy;
+    while (greedy.size() < item["greedy"].size()) {
+      greedy.push_back(argmax(std::span(logits).last(vocab)));
+      logits = runner.run({greedy.back()});
+    }
+    EXPECT_EQ(greedy, item["greedy"].get<std::vector<std::int32_t>>()) << item["text"];
+  }
+}
+
+// Rows of several sequences in one batch, on scattered pages, give what each sequence gives alone.
+TEST(CpuBatch, SequencesDoNotSeeEachOther) {
+  const LoadedModel loaded(demo_path);
+  const std::size_t vocab = static_cast<std::size_t>(loaded.weights.config.vocab_size);
+  const std::vector<std::int32_t> first = sample_tokens(70, loaded.weights.config.vocab_size, 7);
+  const std::vector<std::int32_t> second = sample_tokens(66, loaded.weights.config.vocab_size, 8);
+  const std::vector<float> alone_first = CpuRunner(loaded, options(Numerics::fast)).run(first);
+  const std::vector<float> alone_second = CpuRunner(loaded, options(Numerics::fast)).run(second);
+
+  CpuRunner runner(loaded, options(Numerics::fast));
+  model::Batch batch;
+  batch.page_tables = {{6, 1}, {0, 5}};
+  for (std::size_t i = 0; i < first.size(); ++i) {  // interleaved
+    batch.rows.push_back({first[i], static_cast<std::int32_t>(i), 0, i + 1 == first.size()});
+    if (i < second.size())
+      batch.rows.push_back({second[i], static_cast<std::int32_t>(i), 1, i + 1 == second.size()});
+  }
+  std::vector<float> logits(2 * vocab);  // the second sequence is shorter: its last row comes first
+  ASSERT_TRUE(runner.model->forward(batch, logits, nullptr));
+  EXPECT_TRUE(compare(std::span(logits).first(vocab), std::span(alone_second).last(vocab)).cosine >=
+              0.999999);
+  EXPECT_TRUE(compare(std::span(logits).last(vocab), std::span(alone_first).last(vocab)).cosine >= 0.999999);
+}
+
+TEST(CpuBatch, RefusesWhatIsOutOfRangeAndStaysUsable) {
+  const LoadedModel loaded(tiny_paths().front());
+  const std::int32_t vocab = loaded.weights.config.vocab_size;
+  CpuRunner runner(loaded, options(Numerics::fast));
+  std::vector<float> logits(static_cast<std::size_t>(vocab));
+  const auto code = [&](std::vector<model::Row> rows, std::vector<std::vector<std::int32_t>> pages) {
+    const auto result = runner.model->forward({std::move(rows), std::move(pages)}, logits, nullptr);
+    return result ? ErrorCode{} : result.error().code;
+  };
+  EXPECT_EQ(code({}, {{0}}), ErrorCode::inference);
+  EXPECT_EQ(code({{vocab, 0, 0, true}}, {{0}}), ErrorCode::inference);
+  EXPECT_EQ(code({{-1, 0, 0, true}}, {{0}}), ErrorCode::inference);
+  EXPECT_EQ(code({{0, 0, 1, true}}, {{0}}), ErrorCode::inference);
+  EXPECT_EQ(code({{0, -1, 0, true}}, {{0}}), ErrorCode::inference);
+  EXPECT_EQ(code({{0, runner.model->kv_page_size(), 0, true}}, {{0}}), ErrorCode::inference);
+  EXPECT_EQ(code({{0, 0, 0, true}}, {{runner.model->kv_pages()}}), ErrorCode::inference);
+  EXPECT_EQ(code({{0, 0, 0, false}, {0, 2, 0, true}}, {{0}}), ErrorCode::inference);
+  EXPECT_EQ(
+      code(std::vector<model::Row>(static_cast<std::size_t>(runner.model->max_batch_rows()) + 1), {{0}}),
+      ErrorCode::inference);
+  EXPECT_EQ(code({{0, 0, 0, true}}, {{0}}), ErrorCode{});
+}
+
+// Lazy: overwriting every expert that was not chosen with NaN scales changes no byte.
+TEST(CpuExperts, OnlyChosenExpertsAreRead) {
+  const LoadedModel loaded(demo_path);
+  const std::vector<std::int32_t> tokens = {42};
+  TraceRecorder trace;
+  const std::vector<float> expected = CpuRunner(loaded, options(Numerics::fast)).run(tokens, 1, &trace);
+
+  std::ifstream stream(demo_path, std::ios::binary);
+  std::vector<char> bytes((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
+  const char* base = bytes.data();
+  std::size_t poisoned = 0;
+  for (int layer = 0; layer < loaded.weights.config.n_layers; ++layer) {
+    const std::vector<float>& ids = trace.stages.at({Stage::expert_ids, layer});
+    const model::LayerWeights& w = loaded.weights.layers[static_cast<std::size_t>(layer)];
+    for (const model::Weight* weight : {&w.expert_gate, &w.expert_up, &w.expert_down}) {
+      for (std::int64_t expert = 0; expert < weight->experts; ++expert) {
+        if (std::find(ids.begin(), ids.end(), static_cast<float>(expert)) != ids.end()) continue;
+        const std::uint64_t offset =
+            weight->tensor->offset + static_cast<std::uint64_t>(expert) * weight->expert_bytes();
+        std::memset(const_cast<char*>(base) + offset, 0xff, weight->expert_bytes());
+        ++poisoned;
+      }
+    }
+  }
+  ASSERT_EQ(poisoned, 8u * 3u * 6u);  // 6 of 8 experts in 8 layers
+
+  auto parsed = gguf::File::parse(std::as_bytes(std::span(bytes)), "poisoned");
+  ASSERT_TRUE(parsed) << to_string(parsed.error());
+  LoadedModel changed(demo_path);
+  *changed.file = *std::move(parsed);
+  auto weights = model::load_weights(*changed.file);
+  ASSERT_TRUE(weights) << to_string(weights.error());
+  changed.weights = *std::move(weights);
+  EXPECT_TRUE(same_bytes(CpuRunner(changed, options(Numerics::fast)).run(tokens), expected));
+}
+
+TEST(CpuModelLoad, UnknownInstructionSetIsUnavailable) {
+  const LoadedModel loaded(tiny_paths().front());
+  cpu::CpuOptions wrong = options(Numerics::fast);
+  wrong.isa = "sse9";
+  const auto result = cpu::CpuModel::load(loaded.weights, wrong);
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, ErrorCode::backend_unavailable);
+  EXPECT_NE(to_string(result.error()).find("portable"), std::string::npos);
+}
+
+TEST(CpuModelLoad, AContextThatDoesNotFitIsRefusedWithItsSize) {
+  const LoadedModel loaded(demo_path);
+  cpu::CpuOptions huge = options(Numerics::fast);
+  huge.context = 2'000'000'000;
+  const auto result = cpu::CpuModel::load(loaded.weights, huge);
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, ErrorCode::model_load);
+  EXPECT_NE(to_string(result.error()).find("GiB"), std::string::npos);
+}
+
+TEST(CpuModelLoad, DescribesItsDevice) {
+  const LoadedModel loaded(tiny_paths().front());
+  cpu::CpuOptions portable = options(Numerics::exact, 1);
+  portable.isa = "portable";
+  const CpuRunner runner(loaded, portable);
+  const model::DeviceInfo info = runner.model->describe();
+  EXPECT_EQ(info.backend, "cpu");
+  EXPECT_EQ(info.type, "cpu");
+  EXPECT_EQ(info.api, "portable");
+  EXPECT_EQ(info.threads, 1);
+  EXPECT_EQ(info.numerics, Numerics::exact);
+  EXPECT_FALSE(info.name.empty());
+}
+
+}  // namespace
+}  // namespace trine::test
