@@ -17,25 +17,29 @@ enum class FinishReason { end_of_generation, length, stop_string, context_full, 
 std::string_view name_of(FinishReason reason);
 
 struct GenerateRequest {
-  std::vector<std::int32_t> prompt;      // at least one token, at most the context
-  std::int32_t max_tokens = -1;          // -1: until the context is full
+  std::vector<std::int32_t> prompt;  // at least one token, at most the context
+  std::int32_t max_tokens = -1;      // -1: until the context is full
   SamplingParams sampling;
-  std::vector<std::string> stop;         // generation ends before the first of these; none is ever shown
-  std::function<void(std::string_view)> on_text;  // whole UTF-8 characters, as soon as no stop string can begin in them
-  const std::atomic<bool>* cancel = nullptr;      // polled between tokens and prefill slices
+  std::vector<std::string>
+      stop;  // generation ends before the first of these (stop_filter.h); none is ever shown
+  std::function<void(std::string_view)>
+      on_text;  // whole UTF-8 characters, as soon as no stop string can begin in them
+  const std::atomic<bool>* cancel = nullptr;  // polled between tokens and prefill slices
 };
 
 struct GenerateResult {
-  std::string text;
-  std::vector<std::int32_t> tokens;  // generated ids, without the end token
+  std::string text;                  // what on_text was given, joined; control tokens have no text
+  std::vector<std::int32_t> tokens;  // generated ids, without the end token; with those of a stop string
   FinishReason finish = FinishReason::length;
-  double prefill_seconds = 0;        // until the first logits
-  double first_token_seconds = 0;    // from the call until the first token was chosen
-  double decode_seconds = 0;         // for all tokens after the first
+  double prefill_seconds = 0;      // until the first logits
+  double first_token_seconds = 0;  // from the call until the first token was chosen
+  double decode_seconds = 0;       // for all tokens after the first
 };
 
-// Runs one request alone on the model, from an empty KV cache.
-// Errors: usage (an empty prompt, one that does not fit the context: says both lengths), inference.
+// Runs one request alone on the model, from an empty KV cache. The context is what the model was made for or
+// what the KV cache holds, whichever is shorter; a prompt that fills it still gets the one token that follows
+// it. Errors: usage (an empty prompt, one that does not fit the context: says both lengths; sampling
+// parameters that validate() refuses; an empty stop string), inference.
 Result<GenerateResult> generate(model::DeviceModel& model, const text::Tokenizer& tokenizer,
                                 const GenerateRequest& request);
 

@@ -1,0 +1,318 @@
+#include "engine/generate.h"
+
+#include "gguf/metadata.h"
+
+#include <gtest/gtest.h>
+#include <algorithm>
+#include <atomic>
+#include <numeric>
+#include <stdexcept>
+
+namespace trine::engine {
+namespace {
+
+// Ids 0 to 255 are the bytes; the others stand here.
+constexpr std::int32_t hello = 256, world = 257, stop_half = 258, control = 259, end_of_text = 260,
+                       im_end = 261;
+constexpr std::int32_t vocab_size = 262;
+
+// GPT-2's byte alphabet: bytes that are not printable Latin-1 move to U+0100 and up, in order.
+std::string byte_symbol(int byte) {
+  const auto printable = [](int b) { return (b >= 33 && b <= 126) || (b >= 161 && b != 173); };
+  int code = byte;
+  if (!printable(byte)) {
+    code = 256;
+    for (int b = 0; b < byte; ++b) code += printable(b) ? 0 : 1;
+  }
+  if (code < 0x80) return {static_cast<char>(code)};
+  return {static_cast<char>(0xC0 | (code >> 6)), static_cast<char>(0x80 | (code & 0x3F))};
+}
+
+const text::Tokenizer& tokenizer() {
+  static const text::Tokenizer instance = [] {
+    std::vector<std::string> tokens;
+    for (int byte = 0; byte < 256; ++byte) tokens.push_back(byte_symbol(byte));
+    for (const char* token : {"Hello", "\u0120world", "ST", "<|control|>", "<|endoftext|>", "<|im_end|>"}) {
+      tokens.emplace_back(token);
+    }
+    std::vector<std::int32_t> types(tokens.size(), 1);
+    for (const std::int32_t id : {control, end_of_text, im_end}) types[static_cast<std::size_t>(id)] = 3;
+    gguf::Metadata metadata;
+    metadata.add("tokenizer.ggml.model", gguf::make_value(std::string("gpt2")));
+    metadata.add("tokenizer.ggml.pre", gguf::make_value(std::string("qwen2")));
+    metadata.add("tokenizer.ggml.tokens", gguf::make_value(tokens));
+    metadata.add("tokenizer.ggml.token_type", gguf::make_value(types));
+    metadata.add("tokenizer.ggml.merges", gguf::make_value(std::vector<std::string>{}));
+    metadata.add("tokenizer.ggml.eos_token_id", gguf::make_value(static_cast<std::uint32_t>(im_end)));
+    auto made = text::Tokenizer::from_gguf(metadata);
+    if (!made) throw std::runtime_error(to_string(made.error()));
+    return std::move(*made);
+  }();
+  return instance;
+}
+
+// Says a scripted reply: the logits behind the n-th position after the prompt favour reply[n]; the last one
+// repeats.
+class ScriptedModel final : public model::DeviceModel {
+ public:
+  ScriptedModel(std::size_t prompt_length, std::vector<std::int32_t> reply)
+      : prompt_(prompt_length), reply_(reply) {
+    config_.vocab_size = vocab_size;
+    config_.context_length = 64;
+  }
+
+  const model::Config& config() const override { return config_; }
+  model::DeviceInfo describe() const override { return {}; }
+  std::int32_t kv_page_size() const override { return page_size; }
+  std::int32_t kv_pages() const override { return pages; }
+  std::int32_t max_batch_rows() const override { return max_rows; }
+
+  Result<void> forward(const model::Batch& batch, std::span<float> logits, model::TraceSink*) override {
+    TRINE_CHECK_OK(model::check_batch(batch, *this));
+    if (fail_at >= 0 && static_cast<int>(seen.size()) >= fail_at)
+      return fail(ErrorCode::inference, "the device is gone");
+    slices.push_back(batch.rows.size());
+    page_table = batch.page_tables.at(0);
+    std::size_t wanted = 0;
+    for (const model::Row& row : batch.rows) {
+      EXPECT_EQ(static_cast<std::size_t>(row.position), seen.size());
+      seen.push_back(row.token);
+      wanted += row.wants_logits ? 1 : 0;
+    }
+    EXPECT_EQ(logits.size(), wanted * vocab_size);
+    EXPECT_EQ(wanted, seen.size() >= prompt_ ? 1u : 0u);  // of the prompt, only the last row is asked for
+    if (cancel_at == seen.size()) cancel = true;
+    if (wanted == 0) return {};
+    EXPECT_TRUE(batch.rows.back().wants_logits);
+    std::fill(logits.begin(), logits.end(), 0.0f);
+    logits[static_cast<std::size_t>(reply_[std::min(seen.size() - prompt_, reply_.size() - 1)])] = 10;
+    return {};
+  }
+
+  std::int32_t page_size = 4, pages = 16, max_rows = 8;
+  int fail_at = -1;
+  std::size_t cancel_at = 0;
+  std::atomic<bool> cancel = false;
+  std::vector<std::int32_t> seen;   // every token run, by position
+  std::vector<std::size_t> slices;  // rows of each forward
+  std::vector<std::int32_t> page_table;
+
+ private:
+  model::Config config_;
+  std::size_t prompt_;
+  std::vector<std::int32_t> reply_;
+};
+
+struct Outcome {
+  Result<GenerateResult> result;
+  std::vector<std::string> shown;
+};
+
+GenerateRequest request_of(std::size_t prompt_length) {
+  GenerateRequest request;
+  request.prompt.resize(prompt_length);
+  std::iota(request.prompt.begin(), request.prompt.end(), std::int32_t{'a'});
+  request.sampling.temperature = 0;
+  return request;
+}
+
+Outcome reply_to(ScriptedModel& model, GenerateRequest request) {
+  std::vector<std::string> shown;
+  request.on_text = [&](std::string_view text) { shown.emplace_back(text); };
+  request.cancel = &model.cancel;
+  auto result = generate(model, tokenizer(), request);
+  return {std::move(result), std::move(shown)};
+}
+
+std::string joined(const std::vector<std::string>& parts) {
+  return std::accumulate(parts.begin(), parts.end(), std::string());
+}
+
+TEST(Generate, SaysTheReplyUntilTheEndToken) {
+  for (const std::int32_t end : {im_end, end_of_text}) {
+    ScriptedModel model(3, {hello, world, '!', end});
+    const Outcome r = reply_to(model, request_of(3));
+    ASSERT_TRUE(r.result) << to_string(r.result.error());
+    EXPECT_EQ(r.result->text, "Hello world!");
+    EXPECT_EQ(r.result->tokens, (std::vector<std::int32_t>{hello, world, '!'}));
+    EXPECT_EQ(r.result->finish, FinishReason::end_of_generation);
+    EXPECT_EQ(r.shown, (std::vector<std::string>{"Hello", " world", "!"}));
+    EXPECT_EQ(model.seen, (std::vector<std::int32_t>{'a', 'b', 'c', hello, world, '!'}));
+  }
+}
+
+TEST(Generate, PrefillsInSlicesAndAssignsPagesInOrder) {
+  ScriptedModel model(21, {hello, world, im_end});
+  const Outcome r = reply_to(model, request_of(21));
+  ASSERT_TRUE(r.result) << to_string(r.result.error());
+  EXPECT_EQ(model.slices, (std::vector<std::size_t>{8, 8, 5, 1, 1}));
+  EXPECT_EQ(model.page_table, (std::vector<std::int32_t>{0, 1, 2, 3, 4, 5}));  // 23 positions, 4 a page
+}
+
+TEST(Generate, CharactersSpreadOverTokensComeOutWhole) {
+  ScriptedModel model(1, {'a', 0xE2, 0x82, 0xAC, 'b', 0xC3, im_end});  // "a€b" and half a character
+  const Outcome r = reply_to(model, request_of(1));
+  ASSERT_TRUE(r.result);
+  EXPECT_EQ(r.shown, (std::vector<std::string>{"a", "€", "b", "\uFFFD"}));
+  EXPECT_EQ(r.result->text, "a€b\uFFFD");
+}
+
+TEST(Generate, ControlTokensHaveNoText) {
+  ScriptedModel model(1, {hello, control, world, im_end});
+  const Outcome r = reply_to(model, request_of(1));
+  ASSERT_TRUE(r.result);
+  EXPECT_EQ(r.result->text, "Hello world");
+  EXPECT_EQ(r.result->tokens, (std::vector<std::int32_t>{hello, control, world}));
+}
+
+TEST(Generate, StopStringsSpanTokensAndAreNeverShown) {
+  ScriptedModel model(2, {hello, '!', stop_half, 'O', 'P', world});
+  GenerateRequest request = request_of(2);
+  request.stop = {"STOP"};
+  const Outcome r = reply_to(model, request);
+  ASSERT_TRUE(r.result);
+  EXPECT_EQ(r.result->finish, FinishReason::stop_string);
+  EXPECT_EQ(r.result->text, "Hello!");
+  EXPECT_EQ(joined(r.shown), "Hello!");
+  EXPECT_EQ(r.result->tokens.size(), 5u);
+}
+
+TEST(Generate, WhatWasHeldBackIsShownAtTheEnd) {
+  ScriptedModel model(2, {hello, stop_half, 'O', im_end});
+  GenerateRequest request = request_of(2);
+  request.stop = {"STOP"};
+  const Outcome r = reply_to(model, request);
+  ASSERT_TRUE(r.result);
+  EXPECT_EQ(r.result->finish, FinishReason::end_of_generation);
+  EXPECT_EQ(r.shown, (std::vector<std::string>{"Hello", "STO"}));
+}
+
+TEST(Generate, MaxTokens) {
+  GenerateRequest request = request_of(2);
+  request.max_tokens = 3;
+  ScriptedModel model(2, {hello});
+  const Outcome r = reply_to(model, request);
+  ASSERT_TRUE(r.result);
+  EXPECT_EQ(r.result->finish, FinishReason::length);
+  EXPECT_EQ(r.result->text, "HelloHelloHello");
+  EXPECT_EQ(model.seen.size(), 4u);  // the third token need not be run
+
+  request.max_tokens = 0;
+  ScriptedModel idle(2, {hello});
+  const Outcome none = reply_to(idle, request);
+  ASSERT_TRUE(none.result);
+  EXPECT_EQ(none.result->finish, FinishReason::length);
+  EXPECT_TRUE(none.result->tokens.empty());
+  EXPECT_TRUE(idle.seen.empty());
+}
+
+TEST(Generate, EndsWhenTheContextIsFull) {
+  ScriptedModel model(5, {'x'});
+  model.pages = 2;  // 8 positions
+  const Outcome r = reply_to(model, request_of(5));
+  ASSERT_TRUE(r.result) << to_string(r.result.error());
+  EXPECT_EQ(r.result->finish, FinishReason::context_full);
+  EXPECT_EQ(model.seen.size(), 8u);
+  EXPECT_EQ(r.result->text, "xxxx");  // behind positions 4 to 7
+
+  ScriptedModel long_cache(60, {'x'});
+  long_cache.pages = 100;  // the model itself ends at 64
+  const Outcome own = reply_to(long_cache, request_of(60));
+  ASSERT_TRUE(own.result) << to_string(own.result.error());
+  EXPECT_EQ(own.result->finish, FinishReason::context_full);
+  EXPECT_EQ(long_cache.seen.size(), 64u);
+}
+
+TEST(Generate, APromptThatFillsTheContextGetsOneToken) {
+  ScriptedModel model(8, {'x'});
+  model.pages = 2;
+  const Outcome r = reply_to(model, request_of(8));
+  ASSERT_TRUE(r.result);
+  EXPECT_EQ(r.result->finish, FinishReason::context_full);
+  EXPECT_EQ(r.result->text, "x");
+}
+
+TEST(Generate, APromptThatDoesNotFitSaysBothLengthsAndWhatToDo) {
+  ScriptedModel model(9, {'x'});
+  model.pages = 2;
+  const Outcome r = reply_to(model, request_of(9));
+  ASSERT_FALSE(r.result);
+  EXPECT_EQ(r.result.error().code, ErrorCode::usage);
+  EXPECT_EQ(r.result.error().expected, "at most 8 tokens");
+  EXPECT_EQ(r.result.error().actual, "9 tokens");
+  EXPECT_NE(r.result.error().hint.find("--ctx 9"), std::string::npos) << r.result.error().hint;
+
+  const Outcome hopeless = reply_to(model, request_of(65));  // --ctx would not help
+  ASSERT_FALSE(hopeless.result);
+  EXPECT_EQ(hopeless.result.error().hint.find("--ctx"), std::string::npos) << hopeless.result.error().hint;
+  EXPECT_NE(hopeless.result.error().hint.find("64"), std::string::npos) << hopeless.result.error().hint;
+  EXPECT_TRUE(model.seen.empty());
+}
+
+TEST(Generate, RefusesImpossibleRequests) {
+  ScriptedModel model(1, {'x'});
+  const auto refused = [&](auto change) {
+    GenerateRequest request = request_of(1);
+    change(request);
+    const Outcome r = reply_to(model, request);
+    ASSERT_FALSE(r.result);
+    EXPECT_EQ(r.result.error().code, ErrorCode::usage);
+  };
+  refused([](GenerateRequest& r) { r.prompt.clear(); });
+  refused([](GenerateRequest& r) { r.max_tokens = -2; });
+  refused([](GenerateRequest& r) { r.sampling.top_p = 2; });
+  refused([](GenerateRequest& r) { r.stop = {"ok", ""}; });
+  refused([](GenerateRequest& r) { r.stop = {"\xA9 half"}; });
+  EXPECT_TRUE(model.seen.empty());
+}
+
+TEST(Generate, CancelEndsBetweenSlicesAndBetweenTokens) {
+  ScriptedModel slow(20, {'x'});
+  slow.cancel_at = 8;  // during the first slice of three
+  const Outcome in_prefill = reply_to(slow, request_of(20));
+  ASSERT_TRUE(in_prefill.result);
+  EXPECT_EQ(in_prefill.result->finish, FinishReason::cancelled);
+  EXPECT_TRUE(in_prefill.result->tokens.empty());
+  EXPECT_EQ(slow.seen.size(), 8u);
+
+  ScriptedModel model(3, {'x'});
+  model.cancel_at = 5;
+  const Outcome r = reply_to(model, request_of(3));
+  ASSERT_TRUE(r.result);
+  EXPECT_EQ(r.result->finish, FinishReason::cancelled);
+  EXPECT_EQ(r.result->text, "xxx");  // behind positions 2, 3 and 4
+  EXPECT_EQ(model.seen.size(), 5u);
+}
+
+TEST(Generate, ADeviceFaultIsAnError) {
+  for (const int at : {0, 8, 12}) {
+    ScriptedModel model(10, {'x'});
+    model.fail_at = at;
+    const Outcome r = reply_to(model, request_of(10));
+    ASSERT_FALSE(r.result);
+    EXPECT_EQ(r.result.error().code, ErrorCode::inference);
+  }
+}
+
+TEST(Generate, PenaltiesKnowThePrompt) {
+  ScriptedModel model(3, {'b'});  // 'b' is in the prompt
+  GenerateRequest request = request_of(3);
+  request.max_tokens = 1;
+  request.sampling.repeat_penalty = 100;
+  request.sampling.logit_bias = {{'z', 1.0f}};
+  const Outcome r = reply_to(model, request);
+  ASSERT_TRUE(r.result);
+  EXPECT_EQ(r.result->text, "z");  // 10/100 against 1
+}
+
+TEST(Generate, TimesAddUp) {
+  ScriptedModel model(3, {hello, world, im_end});
+  const Outcome r = reply_to(model, request_of(3));
+  ASSERT_TRUE(r.result);
+  EXPECT_GT(r.result->prefill_seconds, 0);
+  EXPECT_GE(r.result->first_token_seconds, r.result->prefill_seconds);
+  EXPECT_GT(r.result->decode_seconds, 0);
+}
+
+}  // namespace
+}  // namespace trine::engine

@@ -1,0 +1,66 @@
+#include "engine/stop_filter.h"
+
+#include <gtest/gtest.h>
+
+namespace trine::engine {
+namespace {
+
+struct Outcome {
+  std::string text;
+  bool stopped;
+  bool operator==(const Outcome&) const = default;
+};
+
+// All of `text` in pieces of `step` bytes.
+Outcome run(const std::vector<std::string>& stops, const std::string& text, std::size_t step) {
+  StopFilter filter(stops);
+  Outcome outcome{{}, false};
+  for (std::size_t i = 0; i < text.size(); i += step) outcome.text += filter.push(text.substr(i, step));
+  outcome.text += filter.finish();
+  outcome.stopped = filter.stopped();
+  return outcome;
+}
+
+TEST(StopFilter, EndsBeforeTheFirstStopStringHoweverTheTextIsCut) {
+  struct Case {
+    std::vector<std::string> stops;
+    std::string text;
+    Outcome expected;
+  };
+  const Case cases[] = {
+      {{}, "hello", {"hello", false}},
+      {{"\n\n"}, "a\nb\n\nc", {"a\nb", true}},
+      {{"END"}, "the ENEND here", {"the EN", true}},
+      {{"aab"}, "aaaab", {"aa", true}},
+      {{"abab"}, "abaabab", {"aba", true}},
+      {{"b", "a"}, "xxaxb", {"xx", true}},
+      {{"a", "b"}, "xxbxa", {"xx", true}},
+      {{"cd", "abcdef"}, "xabcdef", {"xab", true}},  // "cd" is complete first
+      {{"d", "bcd"}, "abcd", {"a", true}},           // together: the one that begins first
+      {{"stop"}, "stop", {"", true}},
+      {{"stop"}, "never sto", {"never sto", false}},
+      {{"é!"}, "caféé!x", {"café", true}},
+  };
+  for (const Case& c : cases) {
+    for (std::size_t step = 1; step <= c.text.size(); ++step) {
+      EXPECT_EQ(run(c.stops, c.text, step), c.expected) << c.text << " in pieces of " << step;
+    }
+  }
+}
+
+TEST(StopFilter, ShowsAtOnceWhatCannotBeginAStopString) {
+  StopFilter filter({"STOP", "\n\n"});
+  EXPECT_EQ(filter.push("abc"), "abc");
+  EXPECT_EQ(filter.push("d S"), "d ");
+  EXPECT_EQ(filter.push("T"), "");
+  EXPECT_EQ(filter.push("x\n"), "STx");
+  EXPECT_EQ(filter.push("y"), "\ny");
+  EXPECT_FALSE(filter.stopped());
+  EXPECT_EQ(filter.push("zSTOPrest"), "z");
+  EXPECT_TRUE(filter.stopped());
+  EXPECT_EQ(filter.push("more"), "");
+  EXPECT_EQ(filter.finish(), "");
+}
+
+}  // namespace
+}  // namespace trine::engine
