@@ -10,11 +10,13 @@
 #include <atomic>
 #include <bit>
 #include <cerrno>
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <map>
 #include <mutex>
 #include <set>
+#include <type_traits>
 
 namespace trine::gguf {
 namespace {
@@ -57,11 +59,12 @@ void append_string(std::string& out, std::string_view text) {
 
 template <typename Stored, typename Widened>
 bool append_number(std::string& out, Widened value) {
-  const auto narrow = static_cast<Stored>(value);
   if constexpr (std::is_integral_v<Stored>) {
-    if (static_cast<Widened>(narrow) != value) return false;
+    if (static_cast<Widened>(static_cast<Stored>(value)) != value) return false;
+  } else {
+    if (std::isfinite(value) && std::abs(value) > std::numeric_limits<Stored>::max()) return false;
   }
-  append(out, narrow);
+  append(out, static_cast<Stored>(value));
   return true;
 }
 
