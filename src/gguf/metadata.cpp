@@ -63,6 +63,20 @@ std::string kind_of(const Value& value) {
   return std::string(name_of(value.type));
 }
 
+std::string quote(std::string_view text) {
+  constexpr std::size_t longest = 80;
+  std::string result = "'";
+  for (const char c : text.substr(0, longest)) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte >= 0x7f || c == '\'' || c == '\\')
+      result += fmt::format("\\x{:02x}", byte);
+    else
+      result += c;
+  }
+  if (text.size() > longest) result += "...";
+  return result + "'";
+}
+
 bool Metadata::add(std::string key, Value value) {
   if (!index_.emplace(key, entries_.size()).second) return false;
   entries_.emplace_back(std::move(key), std::move(value));

@@ -53,6 +53,10 @@ struct Value {
 // "uint32", "array of string": for listings and errors.
 std::string kind_of(const Value& value);
 
+// A name out of an untrusted file, quoted, with control characters escaped and long ones cut: fit for a
+// terminal.
+std::string quote(std::string_view text);
+
 // Key/value pairs in file order; keys are unique.
 class Metadata {
  public:

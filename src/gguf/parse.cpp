@@ -463,20 +463,6 @@ Result<void> place_tensors(std::span<const std::byte> bytes, Cursor& cursor, std
 
 }  // namespace
 
-std::string quote(std::string_view text) {
-  constexpr std::size_t longest = 80;
-  std::string result = "'";
-  for (const char c : text.substr(0, longest)) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte >= 0x7f || c == '\'' || c == '\\')
-      result += fmt::format("\\x{:02x}", byte);
-    else
-      result += c;
-  }
-  if (text.size() > longest) result += "...";
-  return result + "'";
-}
-
 Result<Header> parse_header(std::span<const std::byte> bytes, const std::string& name, std::size_t part) {
   Cursor cursor(bytes, name);
   Header header;

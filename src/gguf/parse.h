@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace trine::gguf {
@@ -30,9 +29,5 @@ inline constexpr std::uint64_t max_alignment = 16ull << 20;
 
 // `name` is the file's name for errors; `part` goes into every TensorInfo. Errors: those of File::open().
 Result<Header> parse_header(std::span<const std::byte> bytes, const std::string& name, std::size_t part);
-
-// A name out of an untrusted file, quoted, with control characters escaped and long ones cut: fit for a
-// terminal.
-std::string quote(std::string_view text);
 
 }  // namespace trine::gguf

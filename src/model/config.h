@@ -12,15 +12,16 @@ namespace trine::model {
 struct RopeScaling {
   enum class Kind { none, linear, yarn };
   Kind kind = Kind::none;
-  double factor = 1.0;                     // stretches positions by this much
-  std::int64_t original_context_length = 0;  // yarn: what the model was trained on
-  double extrapolation_factor = 1.0;       // yarn
-  double attention_factor = 1.0;           // yarn: multiplies cos and sin
-  double beta_fast = 32.0;                 // yarn: dimensions that turn more often than this are not stretched
-  double beta_slow = 1.0;                  // yarn: dimensions that turn less often are stretched in full
+  double factor = 1.0;                       // stretches positions by this much
+  std::int64_t original_context_length = 0;  // yarn: trained on; context_length when the key is absent
+  double extrapolation_factor = 1.0;         // yarn: 0 stretches every dimension in full
+  double attention_factor = 1.0;             // yarn: multiplies cos and sin; 0.1·ln(factor) + 1 is included
+  double beta_fast = 32.0;  // yarn: dimensions that turn more often than this are not stretched
+  double beta_slow = 1.0;   // yarn: dimensions that turn less often are stretched in full
 };
 
-// The numbers that define a Qwen3-MoE model, from the metadata keys named beside them (<arch> is general.architecture).
+// The numbers that define a Qwen3-MoE model, from the metadata keys named beside them (<arch> is
+// general.architecture).
 struct Config {
   std::string architecture;            // general.architecture: "qwen3moe"
   std::string name;                    // general.name; may be empty
@@ -42,8 +43,8 @@ struct Config {
   std::int32_t kv_size() const { return n_kv_heads * head_dim; }
 };
 
-// Errors: unsupported (another architecture or rope scaling, naming what is supported), model_load (a key that is
-// absent, of the wrong kind or impossible, naming key, expected and actual).
+// Errors: unsupported (another architecture or rope scaling, naming what is supported), model_load (a key
+// that is absent, of the wrong kind or impossible, naming key, expected and actual).
 Result<Config> read_config(const gguf::File& file);
 
 }  // namespace trine::model

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -25,11 +26,13 @@ struct Weight {
 
   std::uint64_t expert_bytes() const { return static_cast<std::uint64_t>(rows) * row_bytes; }
   const std::byte* row(std::int64_t r, std::int64_t expert = 0) const {
-    return data + static_cast<std::uint64_t>(expert) * expert_bytes() + static_cast<std::uint64_t>(r) * row_bytes;
+    return data + static_cast<std::uint64_t>(expert) * expert_bytes() +
+           static_cast<std::uint64_t>(r) * row_bytes;
   }
 };
 
-// Shapes: H hidden_size, Q n_heads·head_dim, K n_kv_heads·head_dim, D head_dim, E experts, F expert_ffn_size, V vocabulary.
+// Shapes: H hidden_size, Q n_heads·head_dim, K n_kv_heads·head_dim, D head_dim, E experts, F expert_ffn_size,
+// V vocabulary.
 struct LayerWeights {
   Weight attn_norm;    // [H] F32
   Weight attn_q;       // [Q][H]
@@ -66,11 +69,13 @@ struct TensorRule {
   const char* shape;    // outermost first, in the letters above: "E F H"
   bool f32_only;        // norms and the router; every other role takes any supported type
   bool required;
+  Weight LayerWeights::*of_layer;  // where it goes: one of these two, the other is null
+  Weight Weights::*of_model;
 };
 std::span<const TensorRule> tensor_table();
 
-// Rotary embedding, shared by every backend so that no two differ: entry d of `frequencies` (head_dim / 2 of them) is
-// the angle per position of the pair (d, d + head_dim/2); cos and sin are multiplied by `scale`.
+// Rotary embedding, shared by every backend so that no two differ: entry d of `frequencies` (head_dim / 2 of
+// them) is the angle per position of the pair (d, d + head_dim/2); cos and sin are multiplied by `scale`.
 struct RopeTable {
   std::vector<double> frequencies;
   double scale = 1.0;
