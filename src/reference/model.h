@@ -11,10 +11,12 @@
 
 namespace trine::reference {
 
-// The model in plain fp32 with fp64 sums: what a Qwen3-MoE means. Slow on purpose; every backend is judged by it, and
-// it is judged by Hugging Face transformers. Threads only split rows, so their number changes no bit of the result.
+// The model in plain fp32 with fp64 sums: what a Qwen3-MoE means. Slow on purpose; every backend is judged by
+// it, and it is judged by Hugging Face transformers. Threads only split rows, so their number changes no bit
+// of the result.
 
-// A sequence's keys and values so far, fp32, after head norm and rotary embedding: per layer, [position][kv_size].
+// A sequence's keys and values so far, fp32, after head norm and rotary embedding: per layer,
+// [position][kv_size].
 struct Sequence {
   std::vector<std::vector<float>> keys;
   std::vector<std::vector<float>> values;
@@ -26,10 +28,10 @@ class Model {
   // `weights` (and the file behind it) must outlive the model.
   explicit Model(const model::Weights& weights);
 
-  // Appends `tokens` to the sequence. Returns logits of every appended position, [tokens][vocab_size], or of the last
-  // one only. Errors: inference (a token out of range, an empty input, beyond the model's context).
-  Result<std::vector<float>> forward(Sequence& sequence, std::span<const std::int32_t> tokens, bool all_logits,
-                                     ThreadPool& pool, model::TraceSink* trace) const;
+  // Appends `tokens` to the sequence. Returns logits of every appended position, [tokens][vocab_size], or of
+  // the last one only. Errors: inference (a token out of range, an empty input, beyond the model's context).
+  Result<std::vector<float>> forward(Sequence& sequence, std::span<const std::int32_t> tokens,
+                                     bool all_logits, ThreadPool& pool, model::TraceSink* trace) const;
 
  private:
   const model::Weights& weights_;
