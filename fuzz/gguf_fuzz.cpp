@@ -1,0 +1,39 @@
+#include "gguf/file.h"
+#include "model/weights.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <span>
+
+// Any bytes give a File or an Error, and any File gives weights that lie inside those bytes or an Error.
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const std::span bytes(reinterpret_cast<const std::byte*>(data), size);
+  const auto file = trine::gguf::File::parse(bytes, "fuzz.gguf");
+  if (!file) {
+    if (to_string(file.error()).empty()) std::abort();
+    return 0;
+  }
+  unsigned sum = 0;
+  for (const trine::gguf::TensorInfo& tensor : file->tensors()) {
+    if (file->find_tensor(tensor.name) != &tensor || tensor.data.size() != tensor.bytes) std::abort();
+    sum += std::to_integer<unsigned>(tensor.data.front()) + std::to_integer<unsigned>(tensor.data.back());
+  }
+
+  const auto weights = trine::model::load_weights(*file);
+  if (!weights) {
+    if (to_string(weights.error()).empty()) std::abort();
+    return 0;
+  }
+  for (const double frequency : trine::model::rope_table(weights->config).frequencies)
+    if (!(frequency >= 0 && frequency <= 1)) std::abort();
+  for (const trine::model::LayerWeights& layer : weights->layers) {
+    const trine::model::Weight& down = layer.expert_down;
+    const std::byte* last = down.row(down.rows - 1, down.experts - 1);
+    if (last < bytes.data() || last + down.row_bytes > bytes.data() + size) std::abort();
+    sum += std::to_integer<unsigned>(last[down.row_bytes - 1]);
+  }
+  volatile unsigned keep = sum;  // the reads above are the point
+  static_cast<void>(keep);
+  return 0;
+}

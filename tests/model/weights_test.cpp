@@ -1,0 +1,200 @@
+#include "model/weights.h"
+
+#include "model/fake_model.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <filesystem>
+#include <set>
+
+namespace trine::model {
+namespace {
+
+using test::GgufBuilder;
+using testing::HasSubstr;
+
+void expect_refused(const GgufBuilder& builder, ErrorCode code, const std::vector<std::string>& parts) {
+  const std::string bytes = builder.build();
+  const auto file = gguf::File::parse(test::as_bytes(bytes), "fake.gguf");
+  ASSERT_TRUE(file.has_value()) << to_string(file.error());
+  const auto weights = load_weights(*file);
+  ASSERT_FALSE(weights.has_value());
+  EXPECT_EQ(weights.error().code, code) << to_string(weights.error());
+  EXPECT_THAT(weights.error().where, HasSubstr("fake.gguf"));
+  for (const std::string& part : parts) EXPECT_THAT(to_string(weights.error()), HasSubstr(part));
+}
+
+GgufBuilder fake() {
+  return test::fake_model();
+}
+
+// The fake model with one tensor laid out differently.
+GgufBuilder with(const std::string& name, std::vector<std::uint64_t> dims,
+                 std::uint32_t type = test::id_f32) {
+  GgufBuilder builder = fake();
+  builder.remove_tensor(name);
+  test::add_tensor(builder, name, std::move(dims), type);
+  return builder;
+}
+
+TEST(Weights, OfTheFakeModel) {
+  const std::string bytes = fake().build();
+  const auto file = gguf::File::parse(test::as_bytes(bytes), "fake.gguf");
+  ASSERT_TRUE(file.has_value());
+  const auto weights = load_weights(*file);
+  ASSERT_TRUE(weights.has_value()) << to_string(weights.error());
+  EXPECT_FALSE(weights->tied);
+  EXPECT_EQ(weights->output.tensor, file->find_tensor("output.weight"));
+  EXPECT_EQ(weights->output.codec->type, gguf::TensorType::F16);
+  EXPECT_EQ(weights->output_norm.rows, 1);
+  EXPECT_EQ(weights->output_norm.columns, 32);
+  ASSERT_EQ(weights->layers.size(), 2u);
+
+  const Weight& q = weights->layers[1].attn_q;
+  EXPECT_EQ(q.tensor->name, "blk.1.attn_q.weight");
+  EXPECT_EQ(q.rows, 64);
+  EXPECT_EQ(q.columns, 32);
+  EXPECT_EQ(q.experts, 1);
+  EXPECT_EQ(q.row(3) - q.data, 3 * 32 * 4);
+
+  const Weight& down = weights->layers[1].expert_down;
+  EXPECT_EQ(down.tensor->name, "blk.1.ffn_down_exps.weight");
+  EXPECT_EQ(down.codec->type, gguf::TensorType::Q8_0);
+  EXPECT_EQ(down.rows, 32);
+  EXPECT_EQ(down.columns, 64);
+  EXPECT_EQ(down.experts, 4);
+  EXPECT_EQ(down.row_bytes, 68u);
+  EXPECT_EQ(down.row(5, 2) - down.data, (2 * 32 + 5) * 68);
+  EXPECT_EQ(down.data, down.tensor->data.data());
+}
+
+TEST(Weights, OfEveryModelOfTheRepository) {
+  const std::string models = std::string(TRINE_SOURCE_DIR) + "/models";
+  int loaded = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(models)) {
+    if (entry.path().extension() != ".gguf") continue;
+    const auto file = gguf::File::open(entry.path().string());
+    ASSERT_TRUE(file.has_value()) << to_string(file.error());
+    const auto weights = load_weights(*file);
+    ASSERT_TRUE(weights.has_value()) << to_string(weights.error());
+    EXPECT_EQ(weights->tied, entry.path().filename() == "tied-Q4_K_M.gguf");
+    ++loaded;
+  }
+  EXPECT_GE(loaded, 17);
+}
+
+TEST(Weights, TiedModelsUseTheEmbeddingAsOutput) {
+  const std::string bytes = fake().remove_tensor("output.weight").build();
+  const auto file = gguf::File::parse(test::as_bytes(bytes), "fake.gguf");
+  ASSERT_TRUE(file.has_value());
+  const auto weights = load_weights(*file);
+  ASSERT_TRUE(weights.has_value()) << to_string(weights.error());
+  EXPECT_TRUE(weights->tied);
+  EXPECT_EQ(weights->output.tensor, file->find_tensor("token_embd.weight"));
+  EXPECT_EQ(weights->output.data, weights->embed.data);
+}
+
+// One expert: writers may store the outer dimension of 1 or leave it out.
+TEST(Weights, OuterDimensionsOfOneMayBeLeftOut) {
+  for (const bool leave_out : {false, true}) {
+    GgufBuilder builder = fake();
+    builder.u32("qwen3moe.expert_count", 1).u32("qwen3moe.expert_used_count", 1);
+    for (const std::string layer : {"blk.0.", "blk.1."}) {
+      const auto replace = [&](const std::string& name, std::vector<std::uint64_t> dims) {
+        if (!leave_out) dims.push_back(1);
+        builder.remove_tensor(layer + name);
+        test::add_tensor(builder, layer + name, dims);
+      };
+      replace("ffn_gate_inp.weight", {32});
+      replace("ffn_gate_exps.weight", {32, 64});
+      replace("ffn_up_exps.weight", {32, 64});
+      replace("ffn_down_exps.weight", {64, 32});
+    }
+    const std::string bytes = builder.build();
+    const auto file = gguf::File::parse(test::as_bytes(bytes), "fake.gguf");
+    ASSERT_TRUE(file.has_value());
+    const auto weights = load_weights(*file);
+    ASSERT_TRUE(weights.has_value()) << to_string(weights.error());
+    EXPECT_EQ(weights->layers[0].router.rows, 1);
+    EXPECT_EQ(weights->layers[0].expert_down.experts, 1);
+    EXPECT_EQ(weights->layers[0].expert_down.rows, 32);
+  }
+}
+
+TEST(Weights, EveryTensorButTheOutputIsRequired) {
+  for (const TensorRule& rule : tensor_table()) {
+    std::string name = rule.pattern;
+    if (const auto at = name.find("{}"); at != std::string::npos) {
+      name[at] = '1';
+      name.erase(at + 1, 1);
+    }
+    if (!rule.required) {
+      EXPECT_EQ(name, "output.weight");
+      continue;
+    }
+    expect_refused(fake().remove_tensor(name), ErrorCode::model_load,
+                   {"tensor is missing", "tensor '" + name + "'"});
+  }
+}
+
+TEST(Weights, MisshapenTensors) {
+  expect_refused(with("blk.0.attn_q.weight", {32, 32}), ErrorCode::model_load,
+                 {"wrong shape", "tensor 'blk.0.attn_q.weight'", "expected 32 x 64", "got 32 x 32"});
+  expect_refused(with("blk.1.attn_output.weight", {32, 64}), ErrorCode::model_load,
+                 {"expected 64 x 32", "got 32 x 64"});
+  expect_refused(with("blk.1.ffn_down_exps.weight", {32, 64, 4}), ErrorCode::model_load,
+                 {"expected 64 x 32 x 4", "got 32 x 64 x 4"});
+  expect_refused(with("blk.0.ffn_up_exps.weight", {32, 64, 3}), ErrorCode::model_load, {"got 32 x 64 x 3"});
+  expect_refused(with("blk.0.ffn_gate_inp.weight", {32, 8}), ErrorCode::model_load, {"expected 32 x 4"});
+  expect_refused(with("blk.0.attn_k_norm.weight", {32}), ErrorCode::model_load, {"expected 16", "got 32"});
+  expect_refused(with("output.weight", {32, 11}), ErrorCode::model_load, {"expected 32 x 10", "got 32 x 11"});
+  expect_refused(with("output_norm.weight", {16, 2}), ErrorCode::model_load, {"expected 32", "got 16 x 2"});
+}
+
+TEST(Weights, NormsAndTheRouterMustBeF32) {
+  for (const TensorRule& rule : tensor_table()) {
+    const std::string role = rule.role;
+    EXPECT_EQ(rule.f32_only, role == "router" || role.ends_with("norm")) << role;
+  }
+  expect_refused(with("blk.1.ffn_gate_inp.weight", {32, 4}, test::id_f16), ErrorCode::unsupported,
+                 {"tensor 'blk.1.ffn_gate_inp.weight'", "expected F32, got F16"});
+  expect_refused(with("output_norm.weight", {32}, test::id_f16), ErrorCode::unsupported,
+                 {"expected F32, got F16"});
+}
+
+TEST(Weights, TypesWithoutACodecAreNamed) {
+  constexpr std::uint32_t id_i32 = 26;
+  GgufBuilder builder = fake();
+  builder.remove_tensor("blk.0.attn_q.weight").tensor("blk.0.attn_q.weight", {32, 64}, id_i32, 32 * 64 * 4);
+  expect_refused(builder, ErrorCode::unsupported, {"tensor 'blk.0.attn_q.weight'", "I32"});
+}
+
+TEST(Weights, TensorsThatWouldBeIgnoredAreRefused) {
+  for (const std::string name :
+       {"blk.0.attn_q.bias", "blk.2.attn_norm.weight", "blk.0.ffn_gate.weight", "blk.1.ffn_gate_shexp.weight",
+        "rope_freqs.weight", "blk.00.attn_q.weight"}) {
+    GgufBuilder builder = fake();
+    test::add_tensor(builder, name, {32});
+    expect_refused(builder, ErrorCode::unsupported, {"unexpected tensor", "'" + name + "'", "2 layers"});
+  }
+  // The same file that says it has one layer less.
+  expect_refused(fake().u32("qwen3moe.block_count", 1), ErrorCode::unsupported,
+                 {"unexpected tensor", "'blk.1.attn_norm.weight'", "1 layers"});
+  expect_refused(fake().u32("qwen3moe.block_count", 4096), ErrorCode::model_load,
+                 {"tensor is missing", "'blk.2.attn_norm.weight'"});
+}
+
+TEST(TensorTable, EachRuleGoesToOnePlaceOfItsOwn) {
+  std::set<std::string> patterns;
+  for (const TensorRule& rule : tensor_table()) {
+    EXPECT_TRUE(patterns.insert(rule.pattern).second) << rule.pattern;
+    EXPECT_NE(rule.of_layer == nullptr, rule.of_model == nullptr) << rule.role;
+    EXPECT_EQ(rule.of_layer != nullptr, std::string(rule.pattern).find("{}") != std::string::npos)
+        << rule.role;
+  }
+  // The tensors gguf-py 0.19.0 lists for MODEL_ARCH.QWEN3MOE.
+  EXPECT_EQ(patterns.size(), 15u);
+}
+
+}  // namespace
+}  // namespace trine::model
