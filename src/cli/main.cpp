@@ -1,1 +1,145 @@
-int main() { return 0; }
+#include "cli/command.h"
+#include "cli/console.h"
+#include "cli/help.h"
+#include "cli/options.h"
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <exception>
+#include <fmt/format.h>
+#include <new>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace trine::cli {
+namespace {
+
+struct Command {
+  std::string_view name;
+  std::string_view summary;
+  Action (*define)(CLI::App& app);
+};
+
+constexpr Command commands[] = {
+    {"run", "generate text from a prompt", define_run},
+    {"inspect", "show what a GGUF file holds and whether it runs here", define_inspect},
+    {"tokenize", "text to token ids", define_tokenize},
+    {"detokenize", "token ids to text", define_detokenize},
+    {"bench", "measure prefill and decode against the memory limit", define_bench},
+    {"perplexity", "how well a model predicts a text", define_perplexity},
+    {"devices", "what this build and this machine can run on", define_devices},
+    {"version", "version, commit, compiler and features", define_version},
+};
+
+std::string overview() {
+  std::string text =
+      "Trine runs Qwen3-MoE models from GGUF files.\n\n"
+      "Usage: trine COMMAND [options]\n\n"
+      "Try:\n"
+      "  trine run \"Write a Python function that reverses a string\"\n"
+      "  trine run -m model.gguf \"Explain quicksort\"      your own model\n"
+      "  trine inspect model.gguf                         what is in it, and does it run here?\n"
+      "  cat prompt.txt | trine run --temperature 0       greedy, prompt from stdin\n\n"
+      "Commands:\n";
+  for (const Command& command : commands) text += fmt::format("  {:<12} {}\n", command.name, command.summary);
+  return text + "\n'trine COMMAND --help' shows a command's options. Without -m, commands use the demo model.\n";
+}
+
+const Command* find_command(std::string_view name) {
+  for (const Command& command : commands) {
+    if (command.name == name) return &command;
+  }
+  return nullptr;
+}
+
+Error unknown_command(const std::string& name) {
+  std::vector<std::string> names;
+  for (const Command& command : commands) names.emplace_back(command.name);
+  const std::string close = nearest(name, names);
+  return {ErrorCode::usage, fmt::format("unknown command '{}'", name), {}, {}, {},
+          close.empty() ? "'trine --help' lists the commands" : fmt::format("Did you mean 'trine {}'?", close)};
+}
+
+Error usage_error(const CLI::App& app, const CLI::ParseError& problem) {
+  Error error{ErrorCode::usage, problem.what(), {}, {}, {}, fmt::format("'{} --help' shows the options", app.get_name())};
+  const auto* extras = dynamic_cast<const CLI::ExtrasError*>(&problem);
+  if (extras == nullptr || app.remaining().empty()) return error;
+
+  const std::string unknown = app.remaining().front();
+  error.what = fmt::format("unexpected argument '{}'", unknown);
+  std::vector<std::string> names;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  }
+  const std::string close = unknown.starts_with("-") ? nearest(unknown.substr(0, unknown.find('=')), names) : "";
+  if (!close.empty()) error.hint = fmt::format("Did you mean {}? {}", close, error.hint);
+  return error;
+}
+
+Result<int> run_command(const Command& command, std::vector<std::string> arguments) {
+  CLI::App app(std::string(command.summary), fmt::format("trine {}", command.name));
+  app.set_help_flag("-h,--help", "show this help");
+  const Action action = command.define(app);
+  try {
+    std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
+    app.parse(arguments);
+  } catch (const CLI::CallForHelp&) {
+    write_out(help_text(app));
+    return 0;
+  } catch (const CLI::ParseError& problem) {
+    return fail(usage_error(app, problem));
+  }
+  return action();
+}
+
+Result<int> dispatch(std::vector<std::string> arguments) {
+  if (arguments.empty()) {
+    write_out(overview());
+    return 0;
+  }
+  std::string name = arguments.front();
+  arguments.erase(arguments.begin());
+  if (name == "-h" || name == "--help" || name == "help") {
+    if (arguments.empty()) {
+      write_out(overview());
+      return 0;
+    }
+    name = arguments.front();
+    arguments = {"--help"};
+  } else if (name == "--version" || name == "-V") {
+    name = "version";
+  }
+  if (name.starts_with("-")) {
+    return fail({ErrorCode::usage, fmt::format("unexpected option '{}' before a command", name), {}, {}, {},
+                 "Options follow the command: 'trine run --help'"});
+  }
+  const Command* command = find_command(name);
+  if (command == nullptr) return fail(unknown_command(name));
+  return run_command(*command, std::move(arguments));
+}
+
+int guarded_main(int argc, char** argv) {
+  Result<int> status = 0;
+  try {
+    status = dispatch({argv + (argc > 0 ? 1 : 0), argv + argc});
+    if (const auto written = finish_output(); !written && status) status = fail(written.error());
+  } catch (const std::bad_alloc&) {
+    status = fail({ErrorCode::model_load, "out of memory", {}, {}, {},
+                   "Close other programs, lower --ctx, or use a smaller model"});
+  } catch (const std::exception& problem) {
+    status = fail(ErrorCode::other, fmt::format("internal error: {}", problem.what()));
+  }
+  if (status) return *status;
+  print_error(status.error());
+  return static_cast<int>(status.error().code);
+}
+
+}  // namespace
+}  // namespace trine::cli
+
+int main(int argc, char** argv) {
+  // Also when a parent left it ignored: `trine … | head` ends quietly with the pipe.
+  std::signal(SIGPIPE, SIG_DFL);
+  return trine::cli::guarded_main(argc, argv);
+}

@@ -1,0 +1,218 @@
+#include "cli/bench_measure.h"
+#include "cli/command.h"
+#include "cli/console.h"
+#include "cli/cost.h"
+#include "cli/load.h"
+#include "cli/options.h"
+#include "cli/system.h"
+#include "cli/table.h"
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+namespace trine::cli {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr std::int32_t most_tokens = 1 << 20;
+
+struct Options {
+  ModelOptions model;
+  BenchPlan plan;
+  bool json = false;
+  bool markdown = false;
+};
+
+struct PrefillLine {
+  std::int32_t tokens = 0;
+  Spread rate;
+};
+
+struct DecodeLine {
+  std::int32_t depth = 0;
+  Spread rate;
+  double bytes_per_token = 0;  // weights and, on average over the measurement, keys and values
+};
+
+struct Report {
+  const LoadedModel& model;
+  const BenchPlan& plan;
+  double resident_share = 0;  // of the file, in the page cache before it was opened
+  Bandwidth bandwidth;
+  ModelCost cost;
+  std::vector<PrefillLine> prefill;
+  std::vector<DecodeLine> decode;
+
+  double limit(const DecodeLine& line) const { return bandwidth.bytes_per_second / line.bytes_per_token; }
+};
+
+Result<double> resident_share(const gguf::File& file) {
+  std::uint64_t resident = 0;
+  for (const std::string& path : file.paths()) {
+    TRINE_TRY(const std::uint64_t bytes, resident_bytes(path));
+    resident += bytes;
+  }
+  return file.total_bytes() == 0 ? 0 : static_cast<double>(resident) / static_cast<double>(file.total_bytes());
+}
+
+double bytes_per_token(const Report& report, std::int32_t depth) {
+  // Exact numerics keep keys and values as 32-bit floats.
+  const bool exact = report.model.device->describe().numerics == model::Numerics::exact;
+  const double kv = static_cast<double>(report.cost.kv_bytes_per_token.value_or(0)) * (exact ? 2 : 1);
+  const double positions = depth + (report.plan.decode + 1) / 2.0;
+  return static_cast<double>(report.cost.active_bytes) + kv * positions;
+}
+
+Result<void> measure(Report& report, model::DeviceModel& device) {
+  Bench bench(device);
+  for (const std::int32_t tokens : report.plan.prefill) {
+    TRINE_TRY(const Spread rate, bench.prefill(tokens, report.plan));
+    report.prefill.push_back({tokens, rate});
+  }
+  if (report.plan.decode == 0) return {};
+  for (const std::int32_t depth : report.plan.depths) {
+    TRINE_TRY(const Spread rate, bench.decode(depth, report.plan));
+    report.decode.push_back({depth, rate, bytes_per_token(report, depth)});
+  }
+  return {};
+}
+
+Table results(const Report& report) {
+  Table table({"test", ">tok/s", ">min", ">max", ">read per token", ">limit tok/s", ">of limit"});
+  const auto rate = [](double value) { return fmt::format("{:.1f}", value); };
+  for (const PrefillLine& line : report.prefill) {
+    table.add({fmt::format("prefill {}", line.tokens), rate(line.rate.median), rate(line.rate.min),
+               rate(line.rate.max), "", "", ""});
+  }
+  for (const DecodeLine& line : report.decode) {
+    table.add({fmt::format("decode {} at {}", report.plan.decode, line.depth), rate(line.rate.median),
+               rate(line.rate.min), rate(line.rate.max), human_bytes(static_cast<std::uint64_t>(line.bytes_per_token)),
+               rate(report.limit(line)), fmt::format("{:.0f} %", 100 * line.rate.median / report.limit(line))});
+  }
+  return table;
+}
+
+std::vector<std::string> circumstances(const Report& report) {
+  const model::DeviceInfo device = report.model.device->describe();
+  std::vector<std::string> lines = {
+      fmt::format("device: {} ({})", describe_device(device), report.model.choice),
+      fmt::format("model: {}, {}, {:.0f} % in the page cache before the run", printable(report.model.source.path),
+                  human_bytes(report.model.file->total_bytes()), 100 * report.resident_share),
+      fmt::format("method: median, min and max of {} after {} of warm-up; random tokens, no sampling",
+                  plural(static_cast<std::uint64_t>(report.plan.repetitions), "repetition"), report.plan.warmup),
+      fmt::format("memory: {:.1f} GB/s measured: {} read {}, the best of {} passes",
+                  report.bandwidth.bytes_per_second / 1e9,
+                  plural(static_cast<std::uint64_t>(report.bandwidth.threads), "thread"),
+                  human_bytes(report.bandwidth.buffer_bytes), report.bandwidth.passes),
+      "limit: that bandwidth over the weights a token uses and the keys and values it attends to"};
+  if (report.cost.active_bytes < last_level_cache()) {
+    lines.push_back(fmt::format("note: the {} of weights a token uses fit into the cache ({}): memory is no limit here",
+                                human_bytes(report.cost.active_bytes), human_bytes(last_level_cache())));
+  }
+  return lines;
+}
+
+ordered_json spread_json(const Spread& spread) {
+  return {{"median", spread.median}, {"min", spread.min}, {"max", spread.max}};
+}
+
+std::string to_json(const Report& report) {
+  ordered_json prefill = ordered_json::array();
+  for (const PrefillLine& line : report.prefill) {
+    prefill.push_back({{"tokens", line.tokens}, {"tokens_per_second", spread_json(line.rate)}});
+  }
+  ordered_json decode = ordered_json::array();
+  for (const DecodeLine& line : report.decode) {
+    decode.push_back({{"tokens", report.plan.decode},
+                      {"depth", line.depth},
+                      {"tokens_per_second", spread_json(line.rate)},
+                      {"bytes_per_token", line.bytes_per_token},
+                      {"limit_tokens_per_second", report.limit(line)},
+                      {"share_of_limit", line.rate.median / report.limit(line)}});
+  }
+  const ordered_json out = {{"device", device_json(report.model.device->describe())},
+                            {"backend_choice", report.model.choice},
+                            {"model",
+                             {{"path", report.model.source.path},
+                              {"demo", report.model.source.is_demo},
+                              {"bytes", report.model.file->total_bytes()},
+                              {"active_bytes_per_token", report.cost.active_bytes},
+                              {"page_cache_share", report.resident_share}}},
+                            {"repetitions", report.plan.repetitions},
+                            {"warmup", report.plan.warmup},
+                            {"bandwidth",
+                             {{"bytes_per_second", report.bandwidth.bytes_per_second},
+                              {"method", "best pass of all threads reading 64-bit words from one buffer"},
+                              {"threads", report.bandwidth.threads},
+                              {"buffer_bytes", report.bandwidth.buffer_bytes},
+                              {"passes", report.bandwidth.passes}}},
+                            {"last_level_cache_bytes", last_level_cache()},
+                            {"prefill", std::move(prefill)},
+                            {"decode", std::move(decode)}};
+  return out.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+}
+
+void print_report(const Report& report, bool markdown) {
+  const std::vector<std::string> lines = circumstances(report);
+  if (markdown) {
+    write_out(results(report).markdown() + "\n");
+    for (const std::string& line : lines) write_out(fmt::format("- {}\n", line));
+    return;
+  }
+  for (const std::string& line : lines) write_out(line + "\n");
+  write_out("\n" + results(report).text());
+}
+
+Result<int> bench(Options options) {
+  std::erase(options.plan.prefill, 0);
+  if (options.plan.prefill.empty() && options.plan.decode == 0) {
+    return fail({ErrorCode::usage, "nothing to measure", {}, "--prefill or --decode", {}, {}});
+  }
+  TRINE_TRY(LoadedModel model, open_model(options.model));
+  if (options.plan.context() > model.config().context_length) {
+    return fail({ErrorCode::usage, "the measurement is longer than the model's context", {},
+                 fmt::format("at most {} tokens of prefill, or of depth and decode together", model.config().context_length),
+                 fmt::format("{}", options.plan.context()), {}});
+  }
+  TRINE_TRY(const double resident, resident_share(*model.file));
+  if (model.source.is_demo) note(fmt::format("no model given (-m): using the demo model, {}", model.source.path));
+  warn_if_larger_than_memory(*model.file);
+  TRINE_CHECK_OK(start_backend(model, options.model, options.plan.context()));
+  Report report{model, options.plan, resident, {}, model_cost(*model.file), {}, {}};
+  report.bandwidth = measure_bandwidth(options.model.threads);
+  TRINE_CHECK_OK(measure(report, *model.device));
+  if (options.json) {
+    write_out(to_json(report));
+  } else {
+    print_report(report, options.markdown);
+  }
+  return 0;
+}
+
+}  // namespace
+
+Action define_bench(CLI::App& app) {
+  const auto options = std::make_shared<Options>();
+  options->plan.prefill = {128, 512};
+  options->plan.decode = 64;
+  options->plan.depths = {0, 1024};
+  app.description(
+      "Measures prefill and decode speed, and sets decode against the limit of this machine's measured memory bandwidth.");
+  add_model_options(app, options->model);
+  add_list(app, "--prefill", options->plan.prefill, 0, most_tokens, "prompt lengths, in tokens; 0: none; default: 128,512");
+  add_number(app, "--decode", options->plan.decode, 0, most_tokens, "tokens to decode, one at a time; 0: none; default: 64");
+  add_list(app, "--depth", options->plan.depths, 0, most_tokens,
+           "tokens in the KV cache before decoding; default: 0,1024");
+  add_number(app, "-r,--repetitions", options->plan.repetitions, 1, 1000, "repetitions that count; default: 5");
+  add_number(app, "--warmup", options->plan.warmup, 0, 1000, "repetitions before them that do not; default: 1");
+  app.add_flag("--json", options->json, "print one JSON object")->group("Output");
+  app.add_flag("--markdown", options->markdown, "print a Markdown table")->group("Output")->excludes("--json");
+  app.footer(
+      "Examples:\n"
+      "  trine bench\n"
+      "  trine bench -m model.gguf --prefill 512 --decode 128 --depth 0,4096 --markdown");
+  return [options] { return bench(*options); };
+}
+
+}  // namespace trine::cli

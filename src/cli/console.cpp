@@ -1,0 +1,117 @@
+#include "cli/console.h"
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fmt/format.h>
+#include <unistd.h>
+
+namespace trine::cli {
+namespace {
+
+std::atomic<bool> interrupted{false};
+static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler may touch lock-free atomics only");
+
+void on_interrupt(int) { interrupted = true; }
+
+bool colour_on_stderr() {
+  const char* no_color = std::getenv("NO_COLOR");
+  const char* term = std::getenv("TERM");
+  return ::isatty(STDERR_FILENO) != 0 && (no_color == nullptr || *no_color == '\0') &&
+         !(term != nullptr && std::strcmp(term, "dumb") == 0);
+}
+
+void line(std::string_view label, std::string_view colour, std::string_view text) {
+  const bool coloured = !label.empty() && colour_on_stderr();
+  fmt::print(stderr, "trine: {}{}{}{}\n", coloured ? colour : "", label, coloured ? "\033[0m" : "", printable(text));
+}
+
+// Bytes of the UTF-8 character that `text` begins with; 0 when it begins with none (Unicode 15, table 3-7).
+std::size_t character_length(std::string_view text) {
+  const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
+  const auto continues = [&](std::size_t i) { return (byte(i) & 0xC0u) == 0x80u; };
+  const unsigned first = byte(0);
+  if (first < 0x80) return 1;
+  if (first < 0xC2 || first > 0xF4 || !continues(1)) return 0;
+  if (first < 0xE0) return 2;
+  const unsigned second = byte(1);
+  if (first < 0xF0) {
+    if ((first == 0xE0 && second < 0xA0) || (first == 0xED && second > 0x9F)) return 0;
+    return continues(2) ? 3 : 0;
+  }
+  if ((first == 0xF0 && second < 0x90) || (first == 0xF4 && second > 0x8F)) return 0;
+  return continues(2) && continues(3) ? 4 : 0;
+}
+
+// C0 controls, DEL, and C1 controls (U+0080 to U+009F), which terminals obey as well.
+bool is_control(std::string_view character) {
+  const auto first = static_cast<unsigned char>(character[0]);
+  if (character.size() == 1) return first < 0x20 || first == 0x7F;
+  return first == 0xC2 && static_cast<unsigned char>(character[1]) < 0xA0;
+}
+
+}  // namespace
+
+std::string printable(std::string_view text, std::size_t max_characters) {
+  std::string out;
+  const std::size_t bytes = text.size();
+  for (std::size_t shown = 0; !text.empty(); ++shown) {
+    if (max_characters > 0 && shown == max_characters) return out + fmt::format("… ({} bytes)", bytes);
+    const std::size_t length = character_length(text);
+    const std::string_view character = text.substr(0, length == 0 ? 1 : length);
+    text.remove_prefix(character.size());
+    if (length > 0 && !is_control(character)) {
+      out += character;
+    } else if (character == "\n") {
+      out += "\\n";
+    } else if (character == "\t") {
+      out += "\\t";
+    } else {
+      for (const char c : character) out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+    }
+  }
+  return out;
+}
+
+void write_out(std::string_view bytes) { std::fwrite(bytes.data(), 1, bytes.size(), stdout); }
+
+bool output_failed() { return std::ferror(stdout) != 0; }
+
+void flush_out() { std::fflush(stdout); }
+
+Result<void> finish_output() {
+  const bool failed_before = std::ferror(stdout) != 0;
+  errno = 0;
+  if (std::fflush(stdout) == 0 && !failed_before) return {};
+  return fail({ErrorCode::io, "cannot write the output", "stdout", {}, errno != 0 ? std::strerror(errno) : "", {}});
+}
+
+void note(std::string_view text) { line("", "", text); }
+
+void warn(std::string_view text) { line("warning: ", "\033[1;33m", text); }
+
+void print_error(const Error& error) {
+  line("error: ", "\033[1;31m", error.what);
+  const auto detail = [](std::string_view name, const std::string& text) {
+    if (!text.empty()) fmt::print(stderr, "  {:<10}{}\n", name, printable(text));
+  };
+  detail("where:", error.where);
+  detail("expected:", error.expected);
+  detail("actual:", error.actual);
+  detail("hint:", error.hint);
+}
+
+bool stdin_is_terminal() { return ::isatty(STDIN_FILENO) != 0; }
+
+std::atomic<bool>& watch_interrupt() {
+  struct sigaction action {};
+  action.sa_handler = on_interrupt;
+  action.sa_flags = SA_RESETHAND | SA_RESTART;
+  sigemptyset(&action.sa_mask);
+  ::sigaction(SIGINT, &action, nullptr);
+  return interrupted;
+}
+
+}  // namespace trine::cli

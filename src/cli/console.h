@@ -1,0 +1,39 @@
+#pragma once
+
+#include "base/error.h"
+
+#include <atomic>
+#include <string>
+#include <string_view>
+
+namespace trine::cli {
+
+// Results go to stdout, everything about them (notes, warnings, statistics, errors) to stderr.
+
+// Writes bytes to stdout as they are. A failed write is remembered by the stream; finish_output() reports it.
+void write_out(std::string_view bytes);
+void flush_out();
+bool output_failed();
+// Errors: io when anything written to stdout did not arrive (disk full).
+Result<void> finish_output();
+
+// One line on stderr: "trine: text", "trine: warning: text".
+void note(std::string_view text);
+void warn(std::string_view text);
+
+// "trine: error: what", then where, expected, actual and hint on lines of their own. Coloured on a terminal only, and
+// not when NO_COLOR is set (https://no-color.org).
+void print_error(const Error& error);
+
+bool stdin_is_terminal();
+
+// Text from a file, safe to show on a terminal and on one line: control characters and bytes that are no UTF-8 become
+// \n, \t or \xNN. Past `max_characters` (0: no limit) it ends in "… (N bytes)".
+std::string printable(std::string_view text, std::size_t max_characters = 0);
+
+// From the first call on, Ctrl-C sets the flag instead of ending the process; the second Ctrl-C ends it at once.
+// A command may set it too, to stop what polls it.
+std::atomic<bool>& watch_interrupt();
+inline constexpr int exit_interrupted = 130;  // 128 + SIGINT, as shells report it
+
+}  // namespace trine::cli

@@ -1,0 +1,72 @@
+#include "base/file.h"
+#include "cli/command.h"
+#include "cli/console.h"
+#include "cli/load.h"
+#include "cli/options.h"
+
+#include <limits>
+#include <memory>
+#include <unistd.h>
+
+namespace trine::cli {
+namespace {
+
+struct Options {
+  std::string model;
+  std::vector<std::string> ids;
+  bool skip_special = false;
+};
+
+// Ids separated by white space or commas.
+Result<std::vector<text::TokenId>> parse_ids(std::string_view text, std::int32_t vocab_size) {
+  constexpr std::string_view separators = " \t\r\n,";
+  std::vector<text::TokenId> ids;
+  while (true) {
+    const std::size_t begin = text.find_first_not_of(separators);
+    if (begin == std::string_view::npos) return ids;
+    text.remove_prefix(begin);
+    const std::string_view word = text.substr(0, text.find_first_of(separators));
+    text.remove_prefix(word.size());
+    const auto id = parse_int(word);
+    if (!id || *id < 0 || *id >= vocab_size) {
+      return fail({ErrorCode::validation_failed, id ? "token id out of range" : "not a token id",
+                   fmt::format("id number {}", ids.size() + 1), fmt::format("0 to {}", vocab_size - 1),
+                   fmt::format("'{}'", word.substr(0, 40)), {}});
+    }
+    ids.push_back(static_cast<text::TokenId>(*id));
+  }
+}
+
+Result<int> detokenize(const Options& options) {
+  std::string list;
+  for (const std::string& id : options.ids) list += id + " ";
+  if (options.ids.empty()) {
+    if (stdin_is_terminal()) return fail({ErrorCode::usage, "no token ids given", {}, "arguments, or ids on stdin", {}, {}});
+    TRINE_TRY(list, read_all(STDIN_FILENO, "stdin"));
+  }
+  TRINE_TRY(const ModelPath model, find_model(options.model));
+  TRINE_TRY(const gguf::File file, gguf::File::open(model.path));
+  TRINE_TRY(const text::Tokenizer tokenizer, text::Tokenizer::from_gguf(file.metadata()));
+  TRINE_TRY(const std::vector<text::TokenId> ids, parse_ids(list, tokenizer.vocab_size()));
+  write_out(tokenizer.decode(ids, options.skip_special));
+  return 0;
+}
+
+}  // namespace
+
+Action define_detokenize(CLI::App& app) {
+  const auto options = std::make_shared<Options>();
+  app.description(
+      "Turns token ids into the bytes they stand for, and adds nothing: no newline either.\n"
+      "Needs only the file's tokenizer: a vocabulary-only GGUF works.");
+  app.add_option("IDS", options->ids, "ids separated by white space or commas; none: read from stdin");
+  add_model_path(app, options->model);
+  app.add_flag("--skip-special", options->skip_special, "leave special tokens out; default: print their spelling");
+  app.footer(
+      "Examples:\n"
+      "  trine detokenize 322 5354 4965\n"
+      "  trine tokenize \"x = 1\" | trine detokenize");
+  return [options] { return detokenize(*options); };
+}
+
+}  // namespace trine::cli

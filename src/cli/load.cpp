@@ -1,0 +1,155 @@
+#include "cli/load.h"
+
+#include "cli/console.h"
+#include "cli/options.h"
+#include "cli/system.h"
+
+#include <cstdlib>
+#include <filesystem>
+#include <fmt/ranges.h>
+#include <system_error>
+#ifdef TRINE_HAS_CPU
+#include "cpu/model.h"
+#endif
+
+namespace trine::cli {
+namespace {
+
+constexpr const char* demo_model = "demo-coder-Q4_K_M.gguf";
+
+std::vector<std::filesystem::path> demo_model_places() {
+  std::vector<std::filesystem::path> places;
+  if (const char* directory = std::getenv("TRINE_MODELS"); directory != nullptr && *directory != '\0') {
+    places.emplace_back(directory);
+  }
+  std::error_code problem;
+  const std::filesystem::path executable = std::filesystem::read_symlink("/proc/self/exe", problem);
+  if (problem) return places;
+  places.push_back(executable.parent_path().parent_path() / "share" / "trine" / "models");
+  for (std::filesystem::path up = executable.parent_path();; up = up.parent_path()) {
+    places.push_back(up / "models");
+    if (up == up.parent_path()) return places;
+  }
+}
+
+Error backend_not_built(const std::string& name) {
+  return {ErrorCode::feature_missing, fmt::format("this build has no {} backend", name), {}, {}, {},
+          "'trine devices' lists what this build has"};
+}
+
+#ifdef TRINE_HAS_CPU
+Result<void> check_backend(const ModelOptions& options) {
+  if (options.backend == "cuda" || options.backend == "wgpu") return fail(backend_not_built(options.backend));
+  if (options.device.empty()) return {};
+  std::vector<std::string> available;
+  std::string actual = fmt::format("'{}', which is no instruction set of this backend", options.device);
+  for (const cpu::IsaSupport& isa : cpu::list_isas()) {
+    if (isa.available && isa.name == options.device) return {};
+    if (isa.available) available.push_back(isa.name);
+    if (isa.name == options.device) actual = fmt::format("'{}', which this processor lacks", options.device);
+  }
+  return fail({ErrorCode::backend_unavailable, "device not available", "--device",
+               fmt::format("one of {}", fmt::join(available, ", ")), actual, "'trine devices' lists what is here"});
+}
+#else
+Result<void> check_backend(const ModelOptions& options) {
+  return fail(backend_not_built(options.backend == "auto" ? "compute" : options.backend));
+}
+#endif
+
+}  // namespace
+
+void add_model_path(CLI::App& app, std::string& path) {
+  app.add_option("-m,--model", path, "GGUF file; default: the demo model")->type_name("FILE");
+}
+
+void add_model_options(CLI::App& app, ModelOptions& options) {
+  add_model_path(app, options.path);
+  add_choice(app, "--backend", options.backend, {"auto", "cpu", "cuda", "wgpu"},
+             "what computes; auto says what it chose; default: auto");
+  app.add_option("--device", options.device,
+                 "device of the backend; for cpu an instruction set: portable, avx2 or avx512vnni; default: the best one "
+                 "here")
+      ->type_name("NAME");
+  add_choice(app, "--numerics", options.numerics, {"exact", "fast"},
+             "fast: activations as 8-bit blocks; exact: as 32-bit floats, slower; default: fast");
+  add_number(app, "--threads", options.threads, 1, 1024, "threads; default: one per available core");
+}
+
+Result<ModelPath> find_model(const std::string& path) {
+  if (!path.empty()) return ModelPath{path, false};
+  std::vector<std::string> looked;
+  for (const std::filesystem::path& place : demo_model_places()) {
+    const std::filesystem::path candidate = place / demo_model;
+    std::error_code problem;
+    if (std::filesystem::is_regular_file(candidate, problem)) return ModelPath{candidate.string(), true};
+    looked.push_back(place.string());
+  }
+  return fail({ErrorCode::file_not_found, "no model given and the demo model was not found",
+               fmt::format("{}", fmt::join(looked, ", ")), demo_model, {},
+               "Name a model with -m FILE, or set TRINE_MODELS to the demo model's directory"});
+}
+
+Result<LoadedModel> open_model(const ModelOptions& options) {
+  TRINE_CHECK_OK(check_backend(options));
+  LoadedModel model;
+  TRINE_TRY(model.source, find_model(options.path));
+  TRINE_TRY(gguf::File file, gguf::File::open(model.source.path));
+  model.file = std::make_unique<const gguf::File>(std::move(file));
+  TRINE_TRY(model::Weights weights, model::load_weights(*model.file));
+  model.weights = std::make_unique<const model::Weights>(std::move(weights));
+  return model;
+}
+
+#ifdef TRINE_HAS_CPU
+Result<void> start_backend(LoadedModel& model, const ModelOptions& options, std::int32_t context) {
+  TRINE_CHECK_OK(check_backend(options));
+  cpu::CpuOptions cpu;
+  cpu.threads = options.threads;
+  cpu.context = context;
+  cpu.numerics = options.numerics == "exact" ? model::Numerics::exact : model::Numerics::fast;
+  cpu.isa = options.device;
+  TRINE_TRY(model.device, cpu::CpuModel::load(*model.weights, cpu));
+  model.choice = options.backend == "auto" ? "auto chose cpu, the only backend of this build" : "as asked";
+  return {};
+}
+#else
+Result<void> start_backend(LoadedModel&, const ModelOptions& options, std::int32_t) { return check_backend(options); }
+#endif
+
+Result<std::int32_t> choose_context(const model::Config& config, std::optional<std::int32_t> asked,
+                                    std::int32_t preferred) {
+  if (!asked) return std::min(config.context_length, preferred);
+  if (*asked > config.context_length) {
+    return fail({ErrorCode::usage, "--ctx is larger than the model's context", "--ctx",
+                 fmt::format("at most {} tokens", config.context_length), fmt::format("{}", *asked), {}});
+  }
+  return *asked;
+}
+
+void warn_if_larger_than_memory(const gguf::File& file) {
+  const std::uint64_t memory = total_memory();
+  if (memory == 0 || file.total_bytes() <= memory) return;
+  warn(fmt::format("the model's {} do not fit into {} of memory: weights will be read from disk again and again",
+                   human_bytes(file.total_bytes()), human_bytes(memory)));
+}
+
+std::string describe_device(const model::DeviceInfo& device) {
+  std::string text = device.name;
+  if (!device.api.empty()) text += ", " + device.api;
+  if (device.threads > 0) text += ", " + plural(static_cast<std::uint64_t>(device.threads), "thread");
+  return text + (device.numerics == model::Numerics::exact ? ", exact numerics" : ", fast numerics");
+}
+
+nlohmann::ordered_json device_json(const model::DeviceInfo& device) {
+  nlohmann::ordered_json out = {{"backend", device.backend},
+                                {"name", device.name},
+                                {"type", device.type},
+                                {"api", device.api},
+                                {"numerics", device.numerics == model::Numerics::exact ? "exact" : "fast"}};
+  if (!device.driver.empty()) out["driver"] = device.driver;
+  if (device.threads > 0) out["threads"] = device.threads;
+  return out;
+}
+
+}  // namespace trine::cli

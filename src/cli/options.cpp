@@ -1,0 +1,113 @@
+#include "cli/options.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
+#include <fmt/ranges.h>
+
+namespace trine::cli {
+namespace {
+
+template <typename T>
+std::optional<T> parse_whole(std::string_view text) {
+  T value{};
+  const char* end = text.data() + text.size();
+  const auto [stop, problem] = std::from_chars(text.data(), end, value);
+  if (problem != std::errc{} || stop != end) return std::nullopt;
+  return value;
+}
+
+// Levenshtein: the fewest insertions, deletions and replacements that turn a into b.
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, replaced});
+    }
+  }
+  return row[b.size()];
+}
+
+}  // namespace
+
+std::optional<std::int64_t> parse_int(std::string_view text) { return parse_whole<std::int64_t>(text); }
+
+std::optional<std::uint64_t> parse_uint(std::string_view text) { return parse_whole<std::uint64_t>(text); }
+
+std::optional<double> parse_float(std::string_view text) {
+  const auto value = parse_whole<double>(text);
+  return value && std::isfinite(*value) ? value : std::nullopt;
+}
+
+std::string nearest(std::string_view word, std::span<const std::string> names) {
+  std::string best;
+  std::size_t best_distance = std::max<std::size_t>(2, word.size() / 3) + 1;
+  for (const std::string& name : names) {
+    const std::size_t distance = edit_distance(word, name);
+    if (distance < best_distance && distance < name.size()) {
+      best = name;
+      best_distance = distance;
+    }
+  }
+  return best;
+}
+
+std::string plural(std::uint64_t count, std::string_view noun) {
+  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+}
+
+void refuse_value(const std::string& option, const std::string& value, const std::string& expected) {
+  throw CLI::ValidationError(option, fmt::format("expected {}, got '{}'", expected, value));
+}
+
+namespace detail {
+
+std::int64_t checked_int(const std::string& option, const std::string& text, std::int64_t low, std::int64_t high) {
+  const auto value = parse_int(text);
+  if (!value || *value < low || *value > high) {
+    refuse_value(option, text, fmt::format("a whole number from {} to {}", low, high));
+  }
+  return *value;
+}
+
+double checked_float(const std::string& option, const std::string& text, double low, double high) {
+  const auto value = parse_float(text);
+  if (!value || !(*value >= low && *value <= high)) {
+    refuse_value(option, text, fmt::format("a number from {} to {}", low, high));
+  }
+  return *value;
+}
+
+std::vector<std::string> split_list(const std::string& text) {
+  std::vector<std::string> parts;
+  std::size_t begin = 0;
+  while (true) {
+    const std::size_t comma = text.find(',', begin);
+    parts.push_back(text.substr(begin, comma - begin));
+    if (comma == std::string::npos) return parts;
+    begin = comma + 1;
+  }
+}
+
+}  // namespace detail
+
+CLI::Option* add_choice(CLI::App& app, const std::string& flags, std::string& target,
+                        const std::vector<std::string>& choices, const std::string& help) {
+  const std::string name = flags.substr(flags.rfind(',') + 1);
+  const auto set = [&target, name, choices](const std::string& text) {
+    if (std::find(choices.begin(), choices.end(), text) == choices.end()) {
+      refuse_value(name, text, fmt::format("one of {}", fmt::join(choices, ", ")));
+    }
+    target = text;
+  };
+  return app.add_option_function<std::string>(flags, set, help)
+      ->type_name(fmt::format("{}", fmt::join(choices, "|")));
+}
+
+}  // namespace trine::cli

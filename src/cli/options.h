@@ -1,0 +1,80 @@
+#pragma once
+
+#include "base/error.h"
+
+#include <CLI/CLI.hpp>
+#include <concepts>
+#include <cstdint>
+#include <fmt/format.h>
+#include <limits>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace trine::cli {
+
+// Text to number: decimal, the whole text, NaN and infinity refused. Empty when it is none.
+std::optional<std::int64_t> parse_int(std::string_view text);
+std::optional<std::uint64_t> parse_uint(std::string_view text);
+std::optional<double> parse_float(std::string_view text);
+
+// The name closest to `word` when it is near enough to be a slip of the keyboard, else empty.
+std::string nearest(std::string_view word, std::span<const std::string> names);
+
+// "8 rows", "1 row".
+std::string plural(std::uint64_t count, std::string_view noun);
+
+// Throws what CLI11 throws for a bad value, so that main prints it like any usage error.
+[[noreturn]] void refuse_value(const std::string& option, const std::string& value, const std::string& expected);
+
+namespace detail {
+std::int64_t checked_int(const std::string& option, const std::string& text, std::int64_t low, std::int64_t high);
+double checked_float(const std::string& option, const std::string& text, double low, double high);
+std::vector<std::string> split_list(const std::string& text);
+}  // namespace detail
+
+// An option that takes one number within [low, high]; anything else is a usage error that names the range.
+// `Target` is the number's type or an optional of it. `help` states unit and default; the range is appended.
+template <typename Target, typename Number>
+CLI::Option* add_number(CLI::App& app, const std::string& flags, Target& target, Number low, Number high,
+                        const std::string& help) {
+  const std::string name = flags.substr(flags.rfind(',') + 1);
+  const auto set = [&target, name, low, high](const std::string& text) {
+    if constexpr (std::integral<Number>) {
+      target = static_cast<Number>(detail::checked_int(name, text, low, high));
+    } else {
+      target = static_cast<Number>(detail::checked_float(name, text, low, high));
+    }
+  };
+  std::string range;
+  if (high == std::numeric_limits<Number>::max()) {
+    range = fmt::format("{} or more", low);
+  } else {
+    range = fmt::format("{} to {}", low, high);
+  }
+  return app.add_option_function<std::string>(flags, set, help + "; " + range)
+      ->type_name(std::integral<Number> ? "N" : "X");
+}
+
+// An option that takes whole numbers separated by commas: `--prefill 128,512`.
+template <typename Number>
+CLI::Option* add_list(CLI::App& app, const std::string& flags, std::vector<Number>& target, Number low, Number high,
+                      const std::string& help) {
+  const std::string name = flags.substr(flags.rfind(',') + 1);
+  const auto set = [&target, name, low, high](const std::string& text) {
+    target.clear();
+    for (const std::string& part : detail::split_list(text)) {
+      target.push_back(static_cast<Number>(detail::checked_int(name, part, low, high)));
+    }
+  };
+  return app.add_option_function<std::string>(flags, set, fmt::format("{}; each {} to {}", help, low, high))
+      ->type_name("N,N,…");
+}
+
+// An option that takes one of a few words.
+CLI::Option* add_choice(CLI::App& app, const std::string& flags, std::string& target,
+                        const std::vector<std::string>& choices, const std::string& help);
+
+}  // namespace trine::cli

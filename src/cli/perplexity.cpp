@@ -1,0 +1,218 @@
+#include "base/file.h"
+#include "base/thread_pool.h"
+#include "cli/command.h"
+#include "cli/console.h"
+#include "cli/load.h"
+#include "cli/options.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+namespace trine::cli {
+namespace {
+
+constexpr std::int32_t default_window = 512;
+constexpr std::int32_t smallest_window = 4;
+constexpr std::int32_t slice_rows = 128;  // bounds the logits held at once: 128 × 151,936 floats are 74 MiB
+
+struct Options {
+  ModelOptions model;
+  std::string text;
+  std::optional<std::int32_t> window;
+  bool json = false;
+  bool quiet = false;
+};
+
+// Negative log likelihoods in nats, summed in 64-bit floats.
+struct Score {
+  std::int64_t tokens = 0;
+  double sum = 0;
+  double sum_of_squares = 0;
+
+  void add(double nll) {
+    tokens += 1;
+    sum += nll;
+    sum_of_squares += nll * nll;
+  }
+  double mean() const { return sum / static_cast<double>(tokens); }
+  double perplexity() const { return std::exp(mean()); }
+  // Of the perplexity: the standard error of the mean, carried through exp(). Takes tokens as independent.
+  double standard_error() const {
+    if (tokens < 2) return std::numeric_limits<double>::infinity();
+    const auto n = static_cast<double>(tokens);
+    const double variance = std::max(0.0, (sum_of_squares - sum * sum / n) / (n - 1));
+    return perplexity() * std::sqrt(variance / n);
+  }
+};
+
+// -log softmax(logits)[target]; NaN when the logits hold NaN.
+double negative_log_likelihood(std::span<const float> logits, std::int32_t target) {
+  double largest = -std::numeric_limits<double>::infinity();
+  for (const float logit : logits) largest = std::max(largest, static_cast<double>(logit));
+  double sum = 0;
+  for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - largest);
+  return std::log(sum) + largest - static_cast<double>(logits[static_cast<std::size_t>(target)]);
+}
+
+// Scores windows of one text. The tokens of a window's second half are predicted from all that stands before them in
+// the window, so that every prediction sees at least half a window of context; the first half is context only. This
+// is how llama.cpp's perplexity tool counts, so figures can be compared.
+class Scorer {
+ public:
+  Scorer(model::DeviceModel& model, int threads) : model_(model), pool_(threads) {
+    std::vector<std::int32_t> pages(static_cast<std::size_t>(model.kv_pages()));
+    std::iota(pages.begin(), pages.end(), 0);
+    batch_.page_tables.push_back(std::move(pages));
+  }
+
+  // Errors: inference, also when a likelihood is no number.
+  Result<void> add_window(std::span<const text::TokenId> window) {
+    // The last token is predicted but predicts nothing, so it is not run.
+    const auto inputs = static_cast<std::int32_t>(window.size()) - 1;
+    const std::int32_t first_scored = static_cast<std::int32_t>(window.size()) / 2;
+    const std::int32_t slice = std::min(slice_rows, model_.max_batch_rows());
+    for (std::int32_t begin = 0; begin < inputs; begin += slice) {
+      TRINE_CHECK_OK(add_slice(window, begin, std::min(inputs, begin + slice), first_scored));
+    }
+    return {};
+  }
+
+  const Score& score() const { return score_; }
+
+ private:
+  Result<void> add_slice(std::span<const text::TokenId> window, std::int32_t begin, std::int32_t end,
+                         std::int32_t first_scored) {
+    const auto vocab = static_cast<std::size_t>(model_.config().vocab_size);
+    batch_.rows.clear();
+    for (std::int32_t i = begin; i < end; ++i) {
+      batch_.rows.push_back({window[static_cast<std::size_t>(i)], i, 0, i >= first_scored});
+    }
+    const std::int32_t scored_from = std::max(begin, first_scored);
+    const auto scored = static_cast<std::size_t>(std::max(0, end - scored_from));
+    logits_.resize(scored * vocab);
+    TRINE_CHECK_OK(model_.forward(batch_, logits_, nullptr));
+
+    nlls_.resize(scored);
+    pool_.parallel_for(static_cast<std::int64_t>(scored), 1, [&](std::int64_t row, std::int64_t, int) {
+      const auto r = static_cast<std::size_t>(row);
+      const text::TokenId target = window[static_cast<std::size_t>(scored_from) + r + 1];
+      nlls_[r] = negative_log_likelihood(std::span(logits_).subspan(r * vocab, vocab), target);
+    });
+    for (const double nll : nlls_) {
+      if (!std::isfinite(nll)) return fail(ErrorCode::inference, "the model's logits hold a value that is no number");
+      score_.add(nll);
+    }
+    return {};
+  }
+
+  model::DeviceModel& model_;
+  ThreadPool pool_;
+  model::Batch batch_;
+  std::vector<float> logits_;
+  std::vector<double> nlls_;
+  Score score_;
+};
+
+struct Report {
+  const LoadedModel& model;
+  const Score& score;
+  std::size_t text_tokens = 0;
+  std::int32_t window = 0;
+  std::size_t windows = 0;       // finished
+  bool interrupted = false;
+};
+
+std::string to_json(const Report& report) {
+  const Score& score = report.score;
+  const nlohmann::ordered_json out = {
+      {"perplexity", score.perplexity()},
+      {"standard_error", score.standard_error()},
+      {"nats_per_token", score.mean()},
+      {"bits_per_token", score.mean() / std::log(2.0)},
+      {"tokens_scored", score.tokens},
+      {"tokens_in_text", report.text_tokens},
+      {"window", report.window},
+      {"windows", report.windows},
+      {"interrupted", report.interrupted},
+      {"model", {{"path", report.model.source.path}, {"demo", report.model.source.is_demo}}},
+      {"device", device_json(report.model.device->describe())},
+      {"backend_choice", report.model.choice}};
+  return out.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+std::string to_text(const Report& report) {
+  const Score& score = report.score;
+  return fmt::format("perplexity  {:.4f} ± {:.4f}\nper token   {:.4f} nats, {:.4f} bits\n"
+                     "scored      {} of {} in {} of {}{}\n",
+                     score.perplexity(), score.standard_error(), score.mean(), score.mean() / std::log(2.0),
+                     score.tokens, plural(report.text_tokens, "token"), plural(report.windows, "window"),
+                     report.window, report.interrupted ? ", interrupted" : "");
+}
+
+// As the tokenizer makes them, with the token in front that the model wants there.
+Result<std::vector<text::TokenId>> read_tokens(const std::string& path, const gguf::Metadata& metadata) {
+  TRINE_TRY(const std::string text, read_file(path));
+  TRINE_TRY(const text::Tokenizer tokenizer, text::Tokenizer::from_gguf(metadata));
+  std::vector<text::TokenId> tokens = tokenizer.encode(text, false);
+  if (tokenizer.add_bos() && tokenizer.bos() >= 0) tokens.insert(tokens.begin(), tokenizer.bos());
+  return tokens;
+}
+
+Result<int> perplexity(const Options& options) {
+  TRINE_TRY(LoadedModel model, open_model(options.model));
+  TRINE_TRY(const std::vector<text::TokenId> tokens, read_tokens(options.text, model.file->metadata()));
+  TRINE_TRY(std::int32_t window, choose_context(model.config(), options.window, default_window));
+  if (tokens.size() < smallest_window) {
+    return fail({ErrorCode::validation_failed, "the text is too short to be scored", options.text,
+                 fmt::format("at least {} tokens", smallest_window), fmt::format("{}", tokens.size()), {}});
+  }
+  // A text shorter than a window is one window.
+  window = static_cast<std::int32_t>(std::min<std::size_t>(tokens.size(), static_cast<std::size_t>(window)));
+  if (model.source.is_demo && !options.quiet) {
+    note(fmt::format("no model given (-m): using the demo model, {}", model.source.path));
+  }
+  warn_if_larger_than_memory(*model.file);
+  TRINE_CHECK_OK(start_backend(model, options.model, window));
+
+  Scorer scorer(*model.device, options.model.threads);
+  Report report{model, scorer.score(), tokens.size(), window, 0, false};
+  const std::size_t windows = tokens.size() / static_cast<std::size_t>(window);
+  const std::atomic<bool>& stop_now = watch_interrupt();
+  for (; report.windows < windows && !stop_now; ++report.windows) {
+    const std::size_t begin = report.windows * static_cast<std::size_t>(window);
+    TRINE_CHECK_OK(scorer.add_window(std::span(tokens).subspan(begin, static_cast<std::size_t>(window))));
+  }
+  report.interrupted = report.windows < windows;
+  if (report.windows == 0) return exit_interrupted;
+  write_out(options.json ? to_json(report) : to_text(report));
+  if (!options.quiet && !options.json) {
+    fmt::print(stderr, "device      {} ({})\n", describe_device(model.device->describe()), model.choice);
+  }
+  return report.interrupted ? exit_interrupted : 0;
+}
+
+}  // namespace
+
+Action define_perplexity(CLI::App& app) {
+  const auto options = std::make_shared<Options>();
+  app.description(
+      "Measures how well a model predicts a text: exp of the mean negative log likelihood of its tokens, lower is better.\n"
+      "The text is cut into windows; the tokens in the second half of each are scored, the first half is context.");
+  app.add_option("FILE", options->text, "text file")->required();
+  add_model_options(app, options->model);
+  add_number(app, "--ctx", options->window, smallest_window, std::numeric_limits<std::int32_t>::max(),
+             "window, in tokens; at most the model's context; default: 512, or the model's context when that is less");
+  app.add_flag("--json", options->json, "print one JSON object")->group("Output");
+  app.add_flag("-q,--quiet", options->quiet, "no progress and no notes; warnings and errors remain")->group("Output");
+  app.footer(
+      "Examples:\n"
+      "  trine perplexity text.txt\n"
+      "  trine perplexity -m model.gguf --ctx 2048 --numerics exact --json text.txt");
+  return [options] { return perplexity(*options); };
+}
+
+}  // namespace trine::cli

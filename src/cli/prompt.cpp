@@ -1,0 +1,38 @@
+#include "cli/prompt.h"
+
+#include "base/file.h"
+#include "cli/console.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+namespace trine::cli {
+
+void add_text_source(CLI::App& app, TextSource& source, const std::string& name, const std::string& what) {
+  app.add_option(name, source.argument, what + "; '-' or none: read from stdin");
+  app.add_option("-f,--file", source.file, what + ", from a file")->type_name("FILE");
+}
+
+Result<SourceText> read_text(const TextSource& source, const std::string& what) {
+  if (source.argument && !source.file.empty()) {
+    return fail({ErrorCode::usage, fmt::format("the {} is given twice", what), {}, "an argument or --file", "both", {}});
+  }
+  SourceText text;
+  if (!source.file.empty()) {
+    TRINE_TRY(text.bytes, read_file(source.file));
+    return text;
+  }
+  if (source.argument && *source.argument != "-") {
+    text.bytes = *source.argument;
+    return text;
+  }
+  if (!source.argument && stdin_is_terminal()) {
+    return fail({ErrorCode::usage, fmt::format("no {} given", what), {}, "an argument, --file FILE, or text on stdin",
+                 {}, {}});
+  }
+  TRINE_TRY(text.bytes, read_all(STDIN_FILENO, "stdin"));
+  text.from_stdin = true;
+  return text;
+}
+
+}  // namespace trine::cli

@@ -1,0 +1,69 @@
+#include "cli/sampling.h"
+
+#include "cli/options.h"
+
+#include <limits>
+#include <random>
+
+namespace trine::cli {
+namespace {
+
+constexpr std::int32_t max_int32 = std::numeric_limits<std::int32_t>::max();
+
+std::pair<std::int32_t, float> parse_bias(const std::string& text) {
+  const std::size_t equals = text.find('=');
+  if (equals != std::string::npos) {
+    const auto id = parse_int(text.substr(0, equals));
+    const auto bias = parse_float(text.substr(equals + 1));
+    if (id && *id >= 0 && *id <= max_int32 && bias && *bias >= -100 && *bias <= 100) {
+      return {static_cast<std::int32_t>(*id), static_cast<float>(*bias)};
+    }
+  }
+  refuse_value("--logit-bias", text, "ID=VALUE with a token id and a value from -100 to 100");
+}
+
+}  // namespace
+
+engine::SamplingParams SamplingOptions::seeded() const {
+  engine::SamplingParams result = params;
+  result.seed = seed ? *seed : std::random_device{}();
+  return result;
+}
+
+void add_sampling_options(CLI::App& app, SamplingOptions& options) {
+  engine::SamplingParams& params = options.params;
+  const std::size_t before = app.get_options().size();
+  add_number(app, "--temperature", params.temperature, 0.0f, 100.0f,
+             "divides the logits: 0 takes the likeliest token, more is more varied; default: 0.7");
+  add_number(app, "--top-k", params.top_k, 0, max_int32, "keep only the N likeliest tokens; 0 and default: all");
+  add_number(app, "--top-p", params.top_p, 0.0f, 1.0f,
+             "keep the smallest set of tokens whose probabilities reach X; default: 1 (all)");
+  add_number(app, "--min-p", params.min_p, 0.0f, 1.0f,
+             "drop tokens less likely than X times the likeliest; default: 0 (none)");
+  add_number(app, "--repeat-penalty", params.repeat_penalty, 0.01f, 10.0f,
+             "makes the last 64 tokens less likely, prompt included; default: 1 (off)");
+  add_number(app, "--presence-penalty", params.presence_penalty, -2.0f, 2.0f,
+             "subtracted once from the logit of every token generated so far; default: 0");
+  add_number(app, "--frequency-penalty", params.frequency_penalty, -2.0f, 2.0f,
+             "subtracted once per occurrence of a generated token; default: 0");
+  app.add_option_function<std::vector<std::string>>(
+         "--logit-bias",
+         [&params](const std::vector<std::string>& texts) {
+           for (const std::string& text : texts) params.logit_bias.push_back(parse_bias(text));
+         },
+         "added to the logit of token ID; repeatable; default: none; VALUE -100 to 100")
+      ->type_name("ID=VALUE")
+      ->allow_extra_args(false);
+  app.add_option_function<std::string>(
+         "--seed",
+         [&options](const std::string& text) {
+           options.seed = parse_uint(text);
+           if (!options.seed) refuse_value("--seed", text, "a whole number from 0 to 18446744073709551615");
+         },
+         "the same seed repeats the same text; default: random, and reported; 0 to 18446744073709551615")
+      ->type_name("N");
+  const std::vector<CLI::Option*> all = app.get_options();
+  for (std::size_t i = before; i < all.size(); ++i) all[i]->group("Sampling");
+}
+
+}  // namespace trine::cli

@@ -1,0 +1,23 @@
+#pragma once
+
+#include "engine/sampler.h"
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <optional>
+
+namespace trine::cli {
+
+struct SamplingOptions {
+  engine::SamplingParams params;
+  std::optional<std::uint64_t> seed;
+
+  // The parameters with a seed: the one asked for, or a random one to be reported.
+  engine::SamplingParams seeded() const;
+};
+
+// --temperature, --top-k, --top-p, --min-p, --repeat-penalty, --presence-penalty, --frequency-penalty, --logit-bias,
+// --seed. Ranges are checked here; what depends on the vocabulary is left to engine::validate.
+void add_sampling_options(CLI::App& app, SamplingOptions& options);
+
+}  // namespace trine::cli

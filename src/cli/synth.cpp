@@ -1,0 +1,113 @@
+#include "cli/command.h"
+#include "cli/console.h"
+#include "cli/options.h"
+#include "cli/progress.h"
+#include "cli/synth_plan.h"
+#include "cli/synth_vocab.h"
+#include "cli/synth_write.h"
+#include "cli/system.h"
+#include "gguf/file.h"
+
+#include <sys/stat.h>
+#include <cerrno>
+#include <cstring>
+#include <limits>
+#include <memory>
+
+namespace trine::cli {
+namespace {
+
+// Room for the header beside the tensors: the largest vocabulary known takes a third of this.
+constexpr std::uint64_t header_room = 32 << 20;
+
+struct Options {
+  std::string path;
+  std::string preset;
+  std::string vocab;
+  std::uint64_t seed = 0;
+  std::optional<std::int32_t> layers;
+  int threads = 0;
+  bool force = false;
+};
+
+Result<void> require_free_name(const std::string& path, bool force) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) return {};
+  if (!S_ISREG(status.st_mode)) {
+    return fail({ErrorCode::usage,
+                 "cannot write the model here",
+                 path,
+                 "the name of a file",
+                 S_ISDIR(status.st_mode) ? "a directory" : "a device or pipe",
+                 {}});
+  }
+  if (force) return {};
+  return fail({ErrorCode::usage, "the file exists", path, {}, {}, "Use --force to replace it"});
+}
+
+Result<std::vector<gguf::Metadata::Entry>> vocabulary_of(const Options& options, const SynthPreset& preset) {
+  if (options.vocab.empty()) return byte_vocabulary(preset.vocab_size);
+  TRINE_TRY(const gguf::File file, gguf::File::open(options.vocab));
+  return copied_vocabulary(file.metadata(), options.vocab, preset.vocab_size);
+}
+
+Result<int> synth(const Options& options) {
+  SynthOptions work{options.path, *find_synth_preset(options.preset), {}, options.seed};
+  if (options.layers) work.preset.n_layers = *options.layers;
+  TRINE_CHECK_OK(require_free_name(options.path, options.force));
+  TRINE_CHECK_OK(require_space(options.path, synth_tensor_bytes(work.preset) + header_room));
+  TRINE_TRY(work.vocabulary, vocabulary_of(options, work.preset));
+
+  const std::atomic<bool>& interrupted = watch_interrupt();
+  ThreadPool pool(options.threads);
+  Progress progress("writing", synth_tensor_bytes(work.preset));
+  TRINE_TRY(const std::uint64_t bytes, write_synth(work, pool, [&](std::uint64_t written) {
+              progress.add(written);
+              return !interrupted;
+            }));
+  progress.finish();
+  if (bytes == 0) {
+    note("interrupted; no file was left behind");
+    return exit_interrupted;
+  }
+  const double rate = static_cast<double>(bytes) / progress.seconds();
+  write_out(fmt::format("{}: {}, {}, random weights, seed {}; {:.1f} s, {}/s\n", printable(options.path),
+                        human_bytes(bytes), plural(static_cast<std::uint64_t>(work.preset.n_layers), "layer"),
+                        options.seed, progress.seconds(), human_bytes(static_cast<std::uint64_t>(rate))));
+  return 0;
+}
+
+}  // namespace
+
+Action define_synth(CLI::App& app) {
+  const auto options = std::make_shared<Options>();
+  app.description(
+      "Writes a GGUF model of random weights with the shape and the tensor types of a real one (Q4_K_M), for "
+      "tests and\n"
+      "measurements without a download. It runs as fast as the real model and says nonsense. The same "
+      "preset, seed and\n"
+      "vocabulary give the same bytes on every machine. The file appears under its name only when it is "
+      "whole.");
+  app.add_option("OUT", options->path, "file to write, such as model.gguf")->required();
+  std::vector<std::string> names;
+  for (const SynthPreset& preset : synth_presets()) names.emplace_back(preset.name);
+  add_choice(app, "--preset", options->preset, names, "whose shape; 17.3 GiB, 132 GiB and 7 MiB")->required();
+  app.add_option(
+         "--vocab", options->vocab,
+         "take the tokenizer from this GGUF, padded to the preset's size; default: one of single bytes")
+      ->type_name("FILE");
+  add_number(app, "--seed", options->seed, std::uint64_t{0}, std::numeric_limits<std::uint64_t>::max(),
+             "which random weights; default: 0");
+  add_number(app, "--layers", options->layers, 1, 1000,
+             "fewer or more layers than the preset; default: the preset's");
+  add_number(app, "--threads", options->threads, 1, 1024, "threads; default: one per core");
+  app.add_flag("--force", options->force, "replace OUT when it exists");
+  app.footer(
+      "Examples:\n"
+      "  trine synth big.gguf --preset qwen3-coder-30b-a3b\n"
+      "  trine synth big.gguf --preset qwen3-coder-30b-a3b --vocab model.gguf --layers 8\n"
+      "  trine synth mini.gguf --preset mini && trine run -m mini.gguf -n 16 hello");
+  return [options] { return synth(*options); };
+}
+
+}  // namespace trine::cli

@@ -1,0 +1,35 @@
+#pragma once
+
+#include "base/error.h"
+#include "base/thread_pool.h"
+#include "cli/synth_plan.h"
+#include "gguf/metadata.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace trine::cli {
+
+struct SynthOptions {
+  std::string path;
+  SynthPreset preset;
+  std::vector<gguf::Metadata::Entry> vocabulary;  // tokenizer.* keys
+  std::uint64_t seed = 0;
+};
+
+// Called with the bytes of every piece written, from any thread; false ends the work.
+using SynthProgress = FunctionRef<bool(std::uint64_t bytes)>;
+
+// Sum of the tensors' bytes.
+std::uint64_t synth_tensor_bytes(const SynthPreset& preset);
+
+// Whether the file system of `path` has room for `bytes` more. Errors: file_not_found (no such folder), io.
+Result<void> require_space(const std::string& path, std::uint64_t bytes);
+
+// Writes a model of random weights. Its bytes depend on preset, vocabulary and seed only, not on the threads.
+// Returns the file's size, or 0 when `progress` ended the work, which leaves no file behind; nor does an
+// error. Errors: io, validation_failed.
+Result<std::uint64_t> write_synth(const SynthOptions& options, ThreadPool& pool, SynthProgress progress);
+
+}  // namespace trine::cli

@@ -1,0 +1,60 @@
+#include "cli/command.h"
+#include "cli/console.h"
+#include "cli/load.h"
+#include "cli/prompt.h"
+
+#include <fmt/ranges.h>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+namespace trine::cli {
+namespace {
+
+struct Options {
+  std::string model;
+  TextSource text;
+  bool no_special = false;
+  bool json = false;
+};
+
+Result<int> tokenize(const Options& options) {
+  TRINE_TRY(const SourceText text, read_text(options.text, "text"));
+  TRINE_TRY(const ModelPath model, find_model(options.model));
+  TRINE_TRY(const gguf::File file, gguf::File::open(model.path));
+  TRINE_TRY(const text::Tokenizer tokenizer, text::Tokenizer::from_gguf(file.metadata()));
+  const std::vector<text::TokenId> ids = tokenizer.encode(text.bytes, !options.no_special);
+  if (!options.json) {
+    write_out(fmt::format("{}\n", fmt::join(ids, " ")));
+    return 0;
+  }
+  nlohmann::ordered_json pieces = nlohmann::ordered_json::array();
+  for (const text::TokenId id : ids) pieces.push_back(std::string(tokenizer.raw_piece(id)));
+  const nlohmann::ordered_json out = {{"ids", ids}, {"pieces", std::move(pieces)}};
+  // Pieces are valid UTF-8 unless the file's own vocabulary is not; then U+FFFD stands in.
+  write_out(out.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+  return 0;
+}
+
+}  // namespace
+
+Action define_tokenize(CLI::App& app) {
+  const auto options = std::make_shared<Options>();
+  app.description(
+      "Turns text into token ids. Bytes are taken as they are, valid UTF-8 or not, and no token is added.\n"
+      "Needs only the file's tokenizer: a vocabulary-only GGUF works.");
+  add_text_source(app, options->text, "TEXT", "text");
+  add_model_path(app, options->model);
+  app.add_flag("--no-special", options->no_special,
+               "read <|im_start|> and the like as plain text; default: as special tokens");
+  app.add_flag("--json", options->json,
+               "print {\"ids\": […], \"pieces\": […]}; pieces as the vocabulary spells them, one character per byte (a space "
+               "is Ġ, a newline Ċ)");
+  app.footer(
+      "Examples:\n"
+      "  trine tokenize \"def main():\"\n"
+      "  trine tokenize --file prompt.txt --json\n"
+      "  printf 'a\\0b' | trine tokenize | trine detokenize");
+  return [options] { return tokenize(*options); };
+}
+
+}  // namespace trine::cli
