@@ -8,8 +8,8 @@
 
 namespace trine::cpu {
 
-// The arithmetic of the CPU backend, once per instruction set: portable.cpp, avx2.cpp, avx512vnni.cpp hold the same
-// functions in the same order. Names: N activation rows (tokens), C columns, R weight rows.
+// The arithmetic of the CPU backend, once per instruction set: portable.cpp, avx2.cpp, avx512vnni.cpp hold
+// the same functions in the same order. Names: N activation rows (tokens), C columns, R weight rows.
 
 // 8-bit activations: blocks of 32 along a row, x ≈ d·q. Rows are stored one after another.
 inline constexpr std::int64_t q8_block = 32;
@@ -29,16 +29,17 @@ struct Activations {
   std::int64_t row(std::int64_t t) const { return index == nullptr ? t : index[t]; }
 };
 
-// out[t·out_stride + r] = Σ_c W[r][c]·X[t][c], for R consecutive weight rows of `row_bytes` each and N tokens.
-// Each output depends only on its own weight row and activation row, so any split over rows gives the same bits.
+// out[t·out_stride + r] = Σ_c W[r][c]·X[t][c], for R consecutive weight rows of `row_bytes` each and N
+// tokens. Each output depends only on its own weight row and activation row, so any split over rows gives the
+// same bits.
 using MatMul = void (*)(const std::byte* weight_rows, std::uint64_t row_bytes, std::int64_t n_rows,
                         const Activations& x, float* out, std::int64_t out_stride);
 
 struct Kernels {
   std::string_view isa;  // "portable", "avx2", "avx512vnni"
 
-  // fast reads x.q for block types (x.f32 for F32, F16 and BF16, which gain nothing from 8 bits); exact reads x.f32.
-  // Defined for every type of quant::all_codecs().
+  // fast reads x.q for block types (x.f32 for F32, F16 and BF16, which gain nothing from 8 bits); exact reads
+  // x.f32. Defined for every type of quant::all_codecs().
   MatMul (*fast)(gguf::TensorType type);
   MatMul (*exact)(gguf::TensorType type);
 

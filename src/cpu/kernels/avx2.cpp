@@ -1,0 +1,250 @@
+#include "cpu/kernels/kernels.h"
+#include "cpu/kernels/matmul.h"
+
+#include <immintrin.h>
+
+#include <bit>
+#include <cstring>
+
+namespace trine::cpu {
+namespace {
+
+template <typename T>
+T load(const void* from) {
+  T value;
+  std::memcpy(&value, from, sizeof value);
+  return value;
+}
+
+struct Avx2 {
+  static constexpr int lanes = 8;
+  static constexpr int tile = 4;
+  static constexpr bool multiplies_signed = true;
+
+  using Bits = __m256i;
+  using Floats = __m256;
+
+  // Loads of the same field of every row; lane r of out[k] has bytes 4k … 4k + 3 of row r.
+  static void load_16_bytes(RowGroup rows, Bits* out) {
+    const auto two_rows = [&](int r) {
+      const auto* low = reinterpret_cast<const __m128i*>(rows.first + r * rows.stride);
+      const auto* high = reinterpret_cast<const __m128i*>(rows.first + (r + 4) * rows.stride);
+      return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128(low)), _mm_loadu_si128(high), 1);
+    };
+    const Bits row0 = two_rows(0), row1 = two_rows(1), row2 = two_rows(2), row3 = two_rows(3);
+    const Bits low01 = _mm256_unpacklo_epi32(row0, row1), high01 = _mm256_unpackhi_epi32(row0, row1);
+    const Bits low23 = _mm256_unpacklo_epi32(row2, row3), high23 = _mm256_unpackhi_epi32(row2, row3);
+    out[0] = _mm256_unpacklo_epi64(low01, low23);
+    out[1] = _mm256_unpackhi_epi64(low01, low23);
+    out[2] = _mm256_unpacklo_epi64(high01, high23);
+    out[3] = _mm256_unpackhi_epi64(high01, high23);
+  }
+  template <typename T>
+  static Bits load_each(RowGroup rows) {
+    const auto row = [&](int r) { return static_cast<int>(load<T>(rows.first + r * rows.stride)); };
+    return _mm256_setr_epi32(row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7));
+  }
+  static Bits load_4_bytes(RowGroup rows) { return load_each<std::uint32_t>(rows); }
+  static Bits load_2_bytes(RowGroup rows) { return load_each<std::uint16_t>(rows); }
+  static Bits load_1_byte(RowGroup rows) { return load_each<std::uint8_t>(rows); }
+
+  static Bits splat(std::uint32_t bits) { return _mm256_set1_epi32(static_cast<int>(bits)); }
+  static Bits bit_and(Bits a, Bits b) { return _mm256_and_si256(a, b); }
+  static Bits bit_or(Bits a, Bits b) { return _mm256_or_si256(a, b); }
+  static Bits bit_xor(Bits a, Bits b) { return _mm256_xor_si256(a, b); }
+  static Bits add_bits(Bits a, Bits b) { return _mm256_add_epi32(a, b); }
+  static Bits subtract_bits(Bits a, Bits b) { return _mm256_sub_epi32(a, b); }
+  template <int n>
+  static Bits shift_left(Bits a) {
+    return _mm256_slli_epi32(a, n);
+  }
+  template <int n>
+  static Bits shift_right(Bits a) {
+    return _mm256_srli_epi32(a, n);
+  }
+  template <int n>
+  static Bits shift_right_signed(Bits a) {
+    return _mm256_srai_epi32(a, n);
+  }
+  // Every byte of `indices` (below 16) replaced by that entry of the table.
+  static Bits look_up(const std::uint8_t (&table)[16], Bits indices) {
+    const __m128i entries = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(entries), indices);
+  }
+
+  static Floats splat_float(float value) { return _mm256_set1_ps(value); }
+  static Floats as_float(Bits a) { return _mm256_castsi256_ps(a); }
+  static Floats to_float(Bits a) { return _mm256_cvtepi32_ps(a); }
+  // Of the lower 16 bits of each lane.
+  static Floats from_half(Bits a) {
+    const Bits packed = _mm256_packus_epi32(bit_and(a, splat(0xFFFF)), _mm256_setzero_si256());
+    return _mm256_cvtph_ps(_mm256_castsi256_si128(_mm256_permute4x64_epi64(packed, 0b1000)));
+  }
+  static Floats add(Floats a, Floats b) { return _mm256_add_ps(a, b); }
+  static Floats subtract(Floats a, Floats b) { return _mm256_sub_ps(a, b); }
+  static Floats multiply(Floats a, Floats b) { return _mm256_mul_ps(a, b); }
+  static Floats multiply_add(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
+  static void store(float* out, Floats a) { _mm256_storeu_ps(out, a); }
+  static float first(Floats a) { return _mm256_cvtss_f32(a); }
+
+  // out[t], lane r: Σ of row r's bytes in w[0 … steps) times token t's, as 32-bit integers.
+  template <typename U, int steps, int T>
+  static void dot(const Bits* w, const std::int8_t* const* q, std::ptrdiff_t offset, Bits* out) {
+    if constexpr (U::is_signed)
+      dot_signed<steps, T>(w, q, offset, out);
+    else
+      dot_unsigned<U::max_q, steps, T>(w, q, offset, out);
+  }
+
+ private:
+  static Bits activations(const std::int8_t* q) { return _mm256_set1_epi32(load<std::int32_t>(q)); }
+
+  // maddubs multiplies unsigned by signed bytes and adds pairs into 16 bits. Several such sums may be added
+  // before they are widened, as many as cannot pass 32767.
+  template <int max_q, int steps, int T>
+  static void dot_unsigned(const Bits* w, const std::int8_t* const* q, std::ptrdiff_t offset, Bits* out) {
+    constexpr int room = 32767 / (2 * 127 * max_q);
+    static_assert(room >= 2);
+    constexpr int run = room >= steps ? steps : room >= 4 ? 4 : 2;
+    const Bits ones = _mm256_set1_epi16(1);
+    each<steps / run>([&](auto i) {
+      Bits pairs[T];
+      each<run>([&](auto k) {
+        constexpr int step = run * i + k;
+        const Bits weights = w[step];
+        each<T>([&](auto t) {
+          const Bits product = _mm256_maddubs_epi16(weights, activations(q[t] + offset + 4 * step));
+          pairs[t] = k == 0 ? product : _mm256_add_epi16(pairs[t], product);
+        });
+      });
+      each<T>([&](auto t) {
+        const Bits sum = _mm256_madd_epi16(pairs[t], ones);
+        out[t] = i == 0 ? sum : _mm256_add_epi32(out[t], sum);
+      });
+    });
+  }
+
+  // |w| · (x with w's sign). |w| may be 128 and |x| 127: a pair of products fits 16 bits, two pairs do not.
+  template <int steps, int T>
+  static void dot_signed(const Bits* w, const std::int8_t* const* q, std::ptrdiff_t offset, Bits* out) {
+    const Bits ones = _mm256_set1_epi16(1);
+    each<steps>([&](auto step) {
+      const Bits weights = w[step];
+      const Bits magnitudes = _mm256_abs_epi8(weights);
+      each<T>([&](auto t) {
+        const Bits x = _mm256_sign_epi8(activations(q[t] + offset + 4 * step), weights);
+        const Bits sum = _mm256_madd_epi16(_mm256_maddubs_epi16(magnitudes, x), ones);
+        out[t] = step == 0 ? sum : _mm256_add_epi32(out[t], sum);
+      });
+    });
+  }
+};
+
+float sum_of(__m256 v) {
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+
+void quantize_row(const float* x, std::int64_t columns, std::int8_t* q, float* d, float* sums) {
+  for (std::int64_t c = 0; c < columns; c += q8_block, x += q8_block, q += q8_block, sums += 2) {
+    __m256 v[4];
+    // As integers, magnitudes keep their order, and infinities and NaNs are the largest.
+    __m256i largest = _mm256_setzero_si256();
+    for (int k = 0; k < 4; ++k) {
+      v[k] = _mm256_loadu_ps(x + 8 * k);
+      largest = _mm256_max_epi32(largest,
+                                 _mm256_and_si256(_mm256_castps_si256(v[k]), _mm256_set1_epi32(0x7FFFFFFF)));
+    }
+    __m128i four = _mm_max_epi32(_mm256_castsi256_si128(largest), _mm256_extracti128_si256(largest, 1));
+    four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0b01001110));
+    four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0b10110001));
+    const int bits = _mm_cvtsi128_si32(four);
+    const bool finite = bits < 0x7F800000;
+    const float scale = finite ? std::bit_cast<float>(bits) / 127.0f : __builtin_nanf("");
+    __m256i bytes = _mm256_setzero_si256();
+    if (scale > 0.0f) {
+      __m256i n[4];
+      for (int k = 0; k < 4; ++k) n[k] = _mm256_cvtps_epi32(_mm256_div_ps(v[k], _mm256_set1_ps(scale)));
+      bytes = _mm256_packs_epi16(_mm256_packs_epi32(n[0], n[1]), _mm256_packs_epi32(n[2], n[3]));
+      bytes = _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+      bytes = _mm256_max_epi8(bytes, _mm256_set1_epi8(-127));
+    }
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(q), bytes);
+    *d++ = scale;
+    __m256i sum = _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), bytes), _mm256_set1_epi16(1));
+    sum = _mm256_add_epi32(sum, _mm256_shuffle_epi32(sum, 0b01001110));
+    sum = _mm256_add_epi32(sum, _mm256_shuffle_epi32(sum, 0b10110001));
+    sums[0] = scale * static_cast<float>(_mm256_extract_epi32(sum, 0));
+    sums[1] = scale * static_cast<float>(_mm256_extract_epi32(sum, 4));
+  }
+}
+
+__m256 load_half(const std::uint16_t* from) {
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+}
+
+float dot_f32(const float* a, const float* b, std::int64_t n) {
+  __m256 sum[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps()};
+  std::int64_t i = 0;
+  for (; i + 32 <= n; i += 32)
+    for (int k = 0; k < 4; ++k)
+      sum[k] = _mm256_fmadd_ps(_mm256_loadu_ps(a + i + 8 * k), _mm256_loadu_ps(b + i + 8 * k), sum[k]);
+  float rest = 0.0f;
+  for (; i < n; ++i) rest += a[i] * b[i];
+  return sum_of(_mm256_add_ps(_mm256_add_ps(sum[0], sum[1]), _mm256_add_ps(sum[2], sum[3]))) + rest;
+}
+
+float dot_f16(const float* a, const std::uint16_t* b, std::int64_t n) {
+  __m256 sum[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps()};
+  std::int64_t i = 0;
+  for (; i + 32 <= n; i += 32)
+    for (int k = 0; k < 4; ++k)
+      sum[k] = _mm256_fmadd_ps(_mm256_loadu_ps(a + i + 8 * k), load_half(b + i + 8 * k), sum[k]);
+  float rest = 0.0f;
+  for (; i < n; ++i) rest += a[i] * _cvtsh_ss(b[i]);
+  return sum_of(_mm256_add_ps(_mm256_add_ps(sum[0], sum[1]), _mm256_add_ps(sum[2], sum[3]))) + rest;
+}
+
+void axpy_f32(float scale, const float* x, float* y, std::int64_t n) {
+  const __m256 scales = _mm256_set1_ps(scale);
+  std::int64_t i = 0;
+  for (; i + 8 <= n; i += 8)
+    _mm256_storeu_ps(y + i, _mm256_fmadd_ps(scales, _mm256_loadu_ps(x + i), _mm256_loadu_ps(y + i)));
+  for (; i < n; ++i) y[i] = __builtin_fmaf(scale, x[i], y[i]);
+}
+
+void axpy_f16(float scale, const std::uint16_t* x, float* y, std::int64_t n) {
+  const __m256 scales = _mm256_set1_ps(scale);
+  std::int64_t i = 0;
+  for (; i + 8 <= n; i += 8)
+    _mm256_storeu_ps(y + i, _mm256_fmadd_ps(scales, load_half(x + i), _mm256_loadu_ps(y + i)));
+  for (; i < n; ++i) y[i] = __builtin_fmaf(scale, _cvtsh_ss(x[i]), y[i]);
+}
+
+void to_f16(const float* x, std::uint16_t* out, std::int64_t n) {
+  std::int64_t i = 0;
+  for (; i + 8 <= n; i += 8)
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i),
+                     _mm256_cvtps_ph(_mm256_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT));
+  for (; i < n; ++i) out[i] = _cvtss_sh(x[i], _MM_FROUND_TO_NEAREST_INT);
+}
+
+}  // namespace
+
+const Kernels& avx2_kernels() {
+  static constexpr Kernels kernels{
+      .isa = "avx2",
+      .fast = [](gguf::TensorType type) { return find_matmul<Avx2>(type, false); },
+      .exact = [](gguf::TensorType type) { return find_matmul<Avx2>(type, true); },
+      .quantize_row = quantize_row,
+      .dot_f32 = dot_f32,
+      .dot_f16 = dot_f16,
+      .axpy_f32 = axpy_f32,
+      .axpy_f16 = axpy_f16,
+      .to_f16 = to_f16,
+  };
+  return kernels;
+}
+
+}  // namespace trine::cpu

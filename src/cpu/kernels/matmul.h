@@ -1,0 +1,329 @@
+#pragma once
+
+#include "cpu/kernels/kernels.h"
+#include "cpu/kernels/unpack.h"
+
+// The two matrix products, for any instruction set S and block type.
+//
+// N tokens, C columns, R rows, P = S::lanes rows to a group, T tokens to a tile. A row group is unpacked 256
+// columns at a time into a panel that stays in the first-level cache, and every token's dot product with it
+// is taken there. A sum runs over the columns in one fixed order in a lane of its own, so a token's result
+// has the same bits alone and in any tile, group or split.
+
+namespace trine::cpu {
+namespace {  // see the top of unpack.h
+
+// Tokens whose running sums are kept while a row group is walked.
+inline constexpr std::int64_t token_group = 32;
+
+// body(first row, rows, whole): row groups that cover [0, n_rows). The last group steps back over rows
+// already done rather than past the end; fewer than P rows are taken one by one, in all lanes at once (whole
+// = false).
+template <typename S, typename F>
+void each_row_group(const std::byte* weight_rows, std::uint64_t row_bytes, std::int64_t n_rows, F&& body) {
+  const auto stride = static_cast<std::ptrdiff_t>(row_bytes);
+  if (n_rows < S::lanes) {
+    for (std::int64_t r = 0; r < n_rows; ++r) body(r, RowGroup{weight_rows + r * stride, 0}, false);
+    return;
+  }
+  for (std::int64_t r = 0; r < n_rows; r += S::lanes) {
+    const std::int64_t first = r + S::lanes <= n_rows ? r : n_rows - S::lanes;
+    body(first, RowGroup{weight_rows + first * stride, stride}, true);
+  }
+}
+
+template <typename S>
+void store_outputs(typename S::Floats value, bool whole, float* out) {
+  if (whole)
+    S::store(out, value);
+  else
+    *out = S::first(value);
+}
+
+// Asks for the bytes that the next row group will want, a panel's worth at a time. A prefetch never faults,
+// so it may point past the last row.
+inline void prefetch_ahead(const std::byte* from, std::int64_t bytes) {
+  for (std::int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(from + at);
+}
+
+// The 8-bit activations of one token, from some column on.
+struct TokenQ8 {
+  const std::int8_t* q;
+  const float* d;
+  const float* sums;
+};
+
+template <typename S>
+struct Q8Sums {
+  typename S::Floats scaled;  // Σ scale · q · x
+  typename S::Floats below;   // Σ min · x, taken off at the end
+};
+
+template <typename S, typename U, int T>
+void dot_tile(const Panel<S>& panel, const typename S::Floats (&min)[panel_sub_blocks][2], int n_sub_blocks,
+              const TokenQ8* tokens, Q8Sums<S>* sums) {
+  constexpr int steps = 8 / U::halves;
+  typename S::Floats scaled[T];
+  typename S::Floats below[T];
+  const std::int8_t* q[T];
+  each<T>([&](auto t) {
+    scaled[t] = sums[t].scaled;
+    below[t] = sums[t].below;
+    q[t] = tokens[t].q;
+  });
+  for (int sub = 0; sub < n_sub_blocks; ++sub) {
+    typename S::Floats dot[T];
+    typename S::Bits products[T];
+    S::template dot<U, steps, T>(panel.q[sub], q, 32 * sub, products);
+    each<T>([&](auto t) { dot[t] = S::multiply(S::to_float(products[t]), panel.scale[sub][0]); });
+    if constexpr (U::halves == 2) {
+      S::template dot<U, steps, T>(panel.q[sub] + steps, q, 32 * sub + 16, products);
+      each<T>(
+          [&](auto t) { dot[t] = S::multiply_add(S::to_float(products[t]), panel.scale[sub][1], dot[t]); });
+    }
+    each<T>([&](auto t) {
+      scaled[t] = S::multiply_add(dot[t], S::splat_float(tokens[t].d[sub]), scaled[t]);
+      if constexpr (U::has_min || U::offset != 0) {
+        const float* sum = tokens[t].sums + 2 * sub;
+        if constexpr (U::halves == 2) {
+          below[t] = S::multiply_add(min[sub][0], S::splat_float(sum[0]), below[t]);
+          below[t] = S::multiply_add(min[sub][1], S::splat_float(sum[1]), below[t]);
+        } else {
+          below[t] = S::multiply_add(min[sub][0], S::splat_float(sum[0] + sum[1]), below[t]);
+        }
+      }
+    });
+  }
+  each<T>([&](auto t) { sums[t] = {scaled[t], below[t]}; });
+}
+
+// An offset is a minimum of scale · offset.
+template <typename S, typename U>
+void offsets_to_minima(Panel<S>& panel, int n_sub_blocks) {
+  if constexpr (U::offset != 0) {
+    for (int sub = 0; sub < n_sub_blocks; ++sub)
+      each<U::halves>([&](auto half) {
+        panel.min[sub][half] = S::multiply(panel.scale[sub][half], S::splat_float(U::offset));
+      });
+  }
+}
+
+template <typename S, gguf::TensorType type>
+void matmul_q8(const std::byte* weight_rows, std::uint64_t row_bytes, std::int64_t n_rows,
+               const Activations& x, float* out, std::int64_t out_stride) {
+  using U = Unpack<S, type>;
+  const std::int64_t n_sub_blocks = x.columns / q8_block;
+  for (std::int64_t first = 0; first < x.rows; first += token_group) {
+    const auto n = static_cast<int>(x.rows - first < token_group ? x.rows - first : token_group);
+    each_row_group<S>(weight_rows, row_bytes, n_rows, [&](std::int64_t r, RowGroup rows, bool whole) {
+      Panel<S> panel;
+      Q8Sums<S> sums[token_group];
+      TokenQ8 tokens[token_group];
+      for (int t = 0; t < n; ++t) {
+        const std::int64_t row = x.row(first + t);
+        tokens[t] = {x.q + row * x.columns, x.d + row * n_sub_blocks, x.sums + row * n_sub_blocks * 2};
+        sums[t] = {S::splat_float(0.0f), S::splat_float(0.0f)};
+      }
+      const std::byte* next = rows.first + S::lanes * rows.stride;
+      for (std::int64_t sub = 0; sub < n_sub_blocks; sub += panel_sub_blocks) {
+        const std::int64_t left = n_sub_blocks - sub;
+        const int count = static_cast<int>(left < panel_sub_blocks ? left : panel_sub_blocks);
+        constexpr std::int64_t panel_bytes =
+            S::lanes * panel_sub_blocks * 32 / U::Block::elements * sizeof(typename U::Block);
+        prefetch_ahead(next, panel_bytes);
+        next += panel_bytes;
+        unpack<S, type>(rows, sub, count, panel);
+        offsets_to_minima<S, U>(panel, count);
+        int t = 0;
+        for (; t + S::tile <= n; t += S::tile)
+          dot_tile<S, U, S::tile>(panel, panel.min, count, tokens + t, sums + t);
+        for (; t < n; ++t) dot_tile<S, U, 1>(panel, panel.min, count, tokens + t, sums + t);
+        for (int i = 0; i < n; ++i) {
+          tokens[i].q += 32 * count;
+          tokens[i].d += count;
+          tokens[i].sums += 2 * count;
+        }
+      }
+      for (int t = 0; t < n; ++t)
+        store_outputs<S>(S::subtract(sums[t].scaled, sums[t].below), whole,
+                         out + (first + t) * out_stride + r);
+    });
+  }
+}
+
+// 256 columns of a row group as fp32, lane r holding row r.
+template <typename S>
+struct FloatPanel {
+  typename S::Floats w[32 * panel_sub_blocks];
+};
+
+// The values that quant::Codec decodes, bit for bit: every product here has few enough digits to be exact, so
+// the one rounding is that of the final subtraction.
+template <typename S, typename U>
+void to_floats(const Panel<S>& panel, int n_sub_blocks, FloatPanel<S>& floats) {
+  for (int sub = 0; sub < n_sub_blocks; ++sub) {
+    each<8>([&](auto step) {
+      constexpr int half = U::halves == 2 ? step / 4 : 0;
+      each<4>([&](auto b) {
+        typename S::Floats q;
+        if constexpr (U::is_signed)
+          q = signed_byte_of<S, b>(panel.q[sub][step]);
+        else
+          q = byte_of<S, b>(panel.q[sub][step]);
+        if constexpr (U::offset != 0) q = S::subtract(q, S::splat_float(U::offset));
+        auto w = S::multiply(q, panel.scale[sub][half]);
+        if constexpr (U::has_min) w = S::subtract(w, panel.min[sub][half]);
+        floats.w[32 * sub + 4 * step + b] = w;
+      });
+    });
+  }
+}
+
+// `count` columns from `column` on; rows of F32, F16 and BF16 may have any number of columns, as `count`
+// says.
+template <typename S, gguf::TensorType type>
+void load_floats(RowGroup rows, std::int64_t column, int count, FloatPanel<S>& floats) {
+  if constexpr (type == gguf::TensorType::F32) {
+    rows = rows.at(4 * column);
+    typename S::Bits v[4];
+    int c = 0;
+    for (; c + 4 <= count; c += 4) {
+      S::load_16_bytes(rows.at(4 * c), v);
+      each<4>([&](auto k) { floats.w[c + k] = S::as_float(v[k]); });
+    }
+    for (; c < count; ++c) floats.w[c] = S::as_float(S::load_4_bytes(rows.at(4 * c)));
+  } else if constexpr (type == gguf::TensorType::F16 || type == gguf::TensorType::BF16) {
+    const auto widen = [](auto bits) {
+      if constexpr (type == gguf::TensorType::F16)
+        return S::from_half(bits);
+      else
+        return S::as_float(S::template shift_left<16>(bits));
+    };
+    rows = rows.at(2 * column);
+    typename S::Bits v[4];
+    int c = 0;
+    for (; c + 8 <= count; c += 8) {
+      S::load_16_bytes(rows.at(2 * c), v);
+      each<4>([&](auto k) {
+        floats.w[c + 2 * k] = widen(v[k]);
+        floats.w[c + 2 * k + 1] = widen(S::template shift_right<16>(v[k]));
+      });
+    }
+    for (; c < count; ++c) floats.w[c] = widen(S::load_2_bytes(rows.at(2 * c)));
+  } else {
+    Panel<S> panel;
+    unpack<S, type>(rows, column / 32, count / 32, panel);
+    to_floats<S, Unpack<S, type>>(panel, count / 32, floats);
+  }
+}
+
+// Four running sums, over the columns of the same remainder by four.
+template <typename S>
+struct FloatSums {
+  typename S::Floats by_column[4];
+};
+
+template <typename S, int T>
+void dot_tile_f32(const FloatPanel<S>& panel, int count, const float* const* tokens, FloatSums<S>* sums) {
+  typename S::Floats sum[T][4];
+  each<T>([&](auto t) { each<4>([&](auto k) { sum[t][k] = sums[t].by_column[k]; }); });
+  int c = 0;
+  for (; c + 4 <= count; c += 4)
+    each<4>([&](auto k) {
+      const auto w = panel.w[c + k];
+      each<T>([&](auto t) { sum[t][k] = S::multiply_add(w, S::splat_float(tokens[t][c + k]), sum[t][k]); });
+    });
+  each<3>([&](auto k) {
+    if (c + k < count)
+      each<T>([&](auto t) {
+        sum[t][k] = S::multiply_add(panel.w[c + k], S::splat_float(tokens[t][c + k]), sum[t][k]);
+      });
+  });
+  each<T>([&](auto t) { each<4>([&](auto k) { sums[t].by_column[k] = sum[t][k]; }); });
+}
+
+template <typename S, gguf::TensorType type>
+void matmul_f32(const std::byte* weight_rows, std::uint64_t row_bytes, std::int64_t n_rows,
+                const Activations& x, float* out, std::int64_t out_stride) {
+  for (std::int64_t first = 0; first < x.rows; first += token_group) {
+    const auto n = static_cast<int>(x.rows - first < token_group ? x.rows - first : token_group);
+    each_row_group<S>(weight_rows, row_bytes, n_rows, [&](std::int64_t r, RowGroup rows, bool whole) {
+      FloatPanel<S> panel;
+      FloatSums<S> sums[token_group];
+      const float* tokens[token_group];
+      for (int t = 0; t < n; ++t) {
+        tokens[t] = x.f32 + x.row(first + t) * x.columns;
+        for (auto& sum : sums[t].by_column) sum = S::splat_float(0.0f);
+      }
+      constexpr int panel_columns = 32 * panel_sub_blocks;
+      for (std::int64_t column = 0; column < x.columns; column += panel_columns) {
+        const std::int64_t left = x.columns - column;
+        const int count = static_cast<int>(left < panel_columns ? left : panel_columns);
+        load_floats<S, type>(rows, column, count, panel);
+        int t = 0;
+        for (; t + 2 <= n; t += 2) dot_tile_f32<S, 2>(panel, count, tokens + t, sums + t);
+        if (t < n) dot_tile_f32<S, 1>(panel, count, tokens + t, sums + t);
+        for (int i = 0; i < n; ++i) tokens[i] += count;
+      }
+      for (int t = 0; t < n; ++t) {
+        const auto& sum = sums[t].by_column;
+        store_outputs<S>(S::add(S::add(sum[0], sum[1]), S::add(sum[2], sum[3])), whole,
+                         out + (first + t) * out_stride + r);
+      }
+    });
+  }
+}
+
+template <typename S, gguf::TensorType type>
+constexpr MatMul pick(bool exact) {
+  using enum gguf::TensorType;
+  if constexpr (type == F32 || type == F16 || type == BF16)
+    return matmul_f32<S, type>;
+  else
+    return exact ? matmul_f32<S, type> : matmul_q8<S, type>;
+}
+
+// Null for a type that quant::all_codecs() lacks.
+template <typename S>
+MatMul find_matmul(gguf::TensorType type, bool exact) {
+  using enum gguf::TensorType;
+  switch (type) {
+    case F32:
+      return pick<S, F32>(exact);
+    case F16:
+      return pick<S, F16>(exact);
+    case BF16:
+      return pick<S, BF16>(exact);
+    case Q4_0:
+      return pick<S, Q4_0>(exact);
+    case Q4_1:
+      return pick<S, Q4_1>(exact);
+    case Q5_0:
+      return pick<S, Q5_0>(exact);
+    case Q5_1:
+      return pick<S, Q5_1>(exact);
+    case Q8_0:
+      return pick<S, Q8_0>(exact);
+    case Q2_K:
+      return pick<S, Q2_K>(exact);
+    case Q3_K:
+      return pick<S, Q3_K>(exact);
+    case Q4_K:
+      return pick<S, Q4_K>(exact);
+    case Q5_K:
+      return pick<S, Q5_K>(exact);
+    case Q6_K:
+      return pick<S, Q6_K>(exact);
+    case IQ4_NL:
+      return pick<S, IQ4_NL>(exact);
+    case IQ4_XS:
+      return pick<S, IQ4_XS>(exact);
+    case MXFP4:
+      return pick<S, MXFP4>(exact);
+    default:
+      return nullptr;
+  }
+}
+
+}  // namespace
+}  // namespace trine::cpu

@@ -1,0 +1,187 @@
+#include "cpu/kernels/kernels.h"
+#include "cpu/kernels/matmul.h"
+#include "quant/float.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+namespace trine::cpu {
+namespace {
+
+template <typename T>
+T load(const void* from) {
+  T value;
+  std::memcpy(&value, from, sizeof value);
+  return value;
+}
+
+float half_to_float(std::uint16_t half) {
+  return quant::to_float(std::bit_cast<quant::Half>(half));
+}
+
+// Four lanes, as the vectors of GCC and Clang that every processor has or can imitate.
+struct Portable {
+  static constexpr int lanes = 4;
+  static constexpr int tile = 4;
+  static constexpr bool multiplies_signed = true;
+
+  using Bits [[gnu::vector_size(16)]] = std::uint32_t;
+  using Floats [[gnu::vector_size(16)]] = float;
+  using SignedBits [[gnu::vector_size(16)]] = std::int32_t;
+  using Pairs [[gnu::vector_size(16)]] = std::int16_t;
+
+  // Loads of the same field of every row; lane r of out[k] has bytes 4k … 4k + 3 of row r.
+  static void load_16_bytes(RowGroup rows, Bits* out) {
+    for (int k = 0; k < 4; ++k) out[k] = load_4_bytes(rows.at(4 * k));
+  }
+  template <typename T>
+  static Bits load_each(RowGroup rows) {
+    const auto row = [&](int r) { return std::uint32_t{load<T>(rows.first + r * rows.stride)}; };
+    return Bits{row(0), row(1), row(2), row(3)};
+  }
+  static Bits load_4_bytes(RowGroup rows) { return load_each<std::uint32_t>(rows); }
+  static Bits load_2_bytes(RowGroup rows) { return load_each<std::uint16_t>(rows); }
+  static Bits load_1_byte(RowGroup rows) { return load_each<std::uint8_t>(rows); }
+
+  static Bits splat(std::uint32_t bits) { return Bits{bits, bits, bits, bits}; }
+  static Bits bit_and(Bits a, Bits b) { return a & b; }
+  static Bits bit_or(Bits a, Bits b) { return a | b; }
+  static Bits bit_xor(Bits a, Bits b) { return a ^ b; }
+  static Bits add_bits(Bits a, Bits b) { return a + b; }
+  static Bits subtract_bits(Bits a, Bits b) { return a - b; }
+  template <int n>
+  static Bits shift_left(Bits a) {
+    return a << n;
+  }
+  template <int n>
+  static Bits shift_right(Bits a) {
+    return a >> n;
+  }
+  template <int n>
+  static Bits shift_right_signed(Bits a) {
+    return std::bit_cast<Bits>(std::bit_cast<SignedBits>(a) >> n);
+  }
+  // Every byte of `indices` (below 16) replaced by that entry of the table.
+  static Bits look_up(const std::uint8_t (&table)[16], Bits indices) {
+    auto bytes = std::bit_cast<std::array<std::uint8_t, 16>>(indices);
+    for (auto& byte : bytes) byte = table[byte];
+    return std::bit_cast<Bits>(bytes);
+  }
+
+  static Floats splat_float(float value) { return Floats{value, value, value, value}; }
+  static Floats as_float(Bits a) { return std::bit_cast<Floats>(a); }
+  static Floats to_float(Bits a) { return __builtin_convertvector(std::bit_cast<SignedBits>(a), Floats); }
+  // Of the lower 16 bits of each lane.
+  static Floats from_half(Bits a) {
+    const auto lane = [&](int r) { return half_to_float(static_cast<std::uint16_t>(a[r])); };
+    return Floats{lane(0), lane(1), lane(2), lane(3)};
+  }
+  static Floats add(Floats a, Floats b) { return a + b; }
+  static Floats subtract(Floats a, Floats b) { return a - b; }
+  static Floats multiply(Floats a, Floats b) { return a * b; }
+  // Rounds twice: a fused multiply-add without hardware is a slow library call.
+  static Floats multiply_add(Floats a, Floats b, Floats c) { return a * b + c; }
+  static void store(float* out, Floats a) { std::memcpy(out, &a, sizeof a); }
+  static float first(Floats a) { return a[0]; }
+
+  // out[t], lane r: Σ of row r's bytes in w[0 … steps) times token t's, as 32-bit integers.
+  template <typename U, int steps, int T>
+  static void dot(const Bits* w, const std::int8_t* const* q, std::ptrdiff_t offset, Bits* out) {
+    each<T>([&](auto t) { out[t] = splat(0); });
+    for (int step = 0; step < steps; ++step) {
+      const Pairs even = even_bytes<U::is_signed>(w[step]);
+      const Pairs odd = even_bytes<U::is_signed>(w[step] >> 8);
+      each<T>([&](auto t) {
+        // A product is at most 128 · 127, and two of them fit 16 bits.
+        const Bits x = splat(load<std::uint32_t>(q[t] + offset + 4 * step));
+        const Pairs pairs = even * even_bytes<true>(x) + odd * even_bytes<true>(x >> 8);
+        const Bits both = std::bit_cast<Bits>(pairs);
+        out[t] += shift_right_signed<16>(both) + shift_right_signed<16>(both << 16);
+      });
+    }
+  }
+
+ private:
+  template <bool is_signed>
+  static Pairs even_bytes(Bits v) {
+    if constexpr (is_signed) return std::bit_cast<Pairs>(v) << 8 >> 8;
+    return std::bit_cast<Pairs>(v & splat(0x00FF00FFu));
+  }
+};
+
+void quantize_row(const float* x, std::int64_t columns, std::int8_t* q, float* d, float* sums) {
+  for (std::int64_t c = 0; c < columns; c += q8_block, x += q8_block, q += q8_block, sums += 2) {
+    // As integers, magnitudes keep their order, and infinities and NaNs are the largest.
+    std::uint32_t largest = 0;
+    for (int i = 0; i < q8_block; ++i)
+      largest = std::max(largest, std::bit_cast<std::uint32_t>(x[i]) & 0x7FFFFFFFu);
+    const bool finite = largest < 0x7F800000u;
+    const float scale =
+        finite ? std::bit_cast<float>(largest) / 127.0f : std::numeric_limits<float>::quiet_NaN();
+    const bool empty = !(scale > 0.0f);
+    for (int i = 0; i < q8_block; ++i) {
+      // Below 2^22, adding and taking off 1.5 · 2^23 rounds to the nearest, ties to even.
+      const float rounded = empty ? 0.0f : (x[i] / scale + 0x1.8p23f) - 0x1.8p23f;
+      q[i] = static_cast<std::int8_t>(std::clamp(rounded, -127.0f, 127.0f));
+    }
+    *d++ = scale;
+    for (int half = 0; half < 2; ++half) {
+      int sum = 0;
+      for (int i = 0; i < q8_sum_block; ++i) sum += q[half * q8_sum_block + i];
+      sums[half] = scale * static_cast<float>(sum);
+    }
+  }
+}
+
+float dot_f32(const float* a, const float* b, std::int64_t n) {
+  float sum[8] = {};
+  std::int64_t i = 0;
+  for (; i + 8 <= n; i += 8)
+    for (int k = 0; k < 8; ++k) sum[k] += a[i + k] * b[i + k];
+  for (; i < n; ++i) sum[i % 8] += a[i] * b[i];
+  return ((sum[0] + sum[4]) + (sum[1] + sum[5])) + ((sum[2] + sum[6]) + (sum[3] + sum[7]));
+}
+
+float dot_f16(const float* a, const std::uint16_t* b, std::int64_t n) {
+  float sum[8] = {};
+  std::int64_t i = 0;
+  for (; i + 8 <= n; i += 8)
+    for (int k = 0; k < 8; ++k) sum[k] += a[i + k] * half_to_float(b[i + k]);
+  for (; i < n; ++i) sum[i % 8] += a[i] * half_to_float(b[i]);
+  return ((sum[0] + sum[4]) + (sum[1] + sum[5])) + ((sum[2] + sum[6]) + (sum[3] + sum[7]));
+}
+
+void axpy_f32(float scale, const float* x, float* y, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i) y[i] += scale * x[i];
+}
+
+void axpy_f16(float scale, const std::uint16_t* x, float* y, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i) y[i] += scale * half_to_float(x[i]);
+}
+
+void to_f16(const float* x, std::uint16_t* out, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i) out[i] = quant::bits_of(quant::to_half(x[i]));
+}
+
+}  // namespace
+
+const Kernels& portable_kernels() {
+  static constexpr Kernels kernels{
+      .isa = "portable",
+      .fast = [](gguf::TensorType type) { return find_matmul<Portable>(type, false); },
+      .exact = [](gguf::TensorType type) { return find_matmul<Portable>(type, true); },
+      .quantize_row = quantize_row,
+      .dot_f32 = dot_f32,
+      .dot_f16 = dot_f16,
+      .axpy_f32 = axpy_f32,
+      .axpy_f16 = axpy_f16,
+      .to_f16 = to_f16,
+  };
+  return kernels;
+}
+
+}  // namespace trine::cpu

@@ -1,0 +1,559 @@
+#include "cpu/kernels/kernels.h"
+#include "quant/codec.h"
+#include "quant/float.h"
+#include "quant/iq4.h"
+#include "quant/k_quants.h"
+#include "quant/legacy.h"
+#include "quant/mxfp4.h"
+
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <numeric>
+#include <random>
+#include <tuple>
+#include <vector>
+
+namespace trine::cpu {
+namespace {
+
+using gguf::TensorType;
+
+constexpr double unit_roundoff = 0x1p-24;
+constexpr const char* isas[] = {"portable", "avx2", "avx512vnni"};
+
+// Bytes that end where a page that cannot be read begins: reading past the end is a crash, not luck.
+class GuardedBytes {
+ public:
+  explicit GuardedBytes(std::size_t size) {
+    const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+    const std::size_t readable = (size + page - 1) / page * page;
+    mapped_ = readable + page;
+    base_ = static_cast<std::byte*>(
+        mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    if (base_ == MAP_FAILED || mprotect(base_ + readable, page, PROT_NONE) != 0) std::abort();
+    begin_ = base_ + readable - size;
+  }
+  GuardedBytes(const GuardedBytes&) = delete;
+  GuardedBytes& operator=(const GuardedBytes&) = delete;
+  ~GuardedBytes() { munmap(base_, mapped_); }
+
+  std::byte* data() const { return begin_; }
+
+ private:
+  std::byte* base_;
+  std::byte* begin_;
+  std::size_t mapped_;
+};
+
+// Where a block keeps its half-precision numbers: random bytes there would be NaN now and then.
+std::vector<std::size_t> half_fields(TensorType type) {
+  switch (type) {
+    case TensorType::F16:
+    case TensorType::Q4_0:
+    case TensorType::Q5_0:
+    case TensorType::Q8_0:
+    case TensorType::IQ4_NL:
+    case TensorType::IQ4_XS:
+      return {0};
+    case TensorType::Q4_1:
+    case TensorType::Q5_1:
+    case TensorType::Q4_K:
+    case TensorType::Q5_K:
+      return {0, 2};
+    case TensorType::Q2_K:
+      return {offsetof(quant::BlockQ2_K, d), offsetof(quant::BlockQ2_K, dmin)};
+    case TensorType::Q3_K:
+      return {offsetof(quant::BlockQ3_K, d)};
+    case TensorType::Q6_K:
+      return {offsetof(quant::BlockQ6_K, d)};
+    default:
+      return {};
+  }
+}
+
+enum class Fill { random, largest, subnormal };
+
+void fill_block(TensorType type, std::uint32_t bytes, Fill fill, std::mt19937& random, std::byte* block) {
+  std::uniform_real_distribution<float> uniform(-1.0f, 1.0f);
+  // All ones, or in every other block the most negative byte: Q8_0's -128, and -128 as a scale of Q6_K.
+  const int extreme = random() % 2 == 0 ? 0xFF : 0x80;
+  for (std::uint32_t i = 0; i < bytes; ++i)
+    block[i] = static_cast<std::byte>(fill == Fill::largest ? extreme : static_cast<int>(random() & 0xFF));
+  for (const std::size_t field : half_fields(type)) {
+    float value = uniform(random);
+    if (fill == Fill::largest) value = 65504.0f;
+    if (fill == Fill::subnormal) value = 0x1p-24f * static_cast<float>(random() % 1024);
+    const quant::Half half = quant::to_half(value);
+    std::memcpy(block + field, &half, sizeof half);
+  }
+  if (type == TensorType::MXFP4) {
+    const int e = fill == Fill::subnormal ? random() % 3 : fill == Fill::largest ? 200 : 110 + random() % 30;
+    block[0] = static_cast<std::byte>(e);
+  }
+  if (type == TensorType::F32 || type == TensorType::BF16) {
+    float value = uniform(random);
+    if (fill == Fill::largest) value *= 0x1p100f;
+    if (fill == Fill::subnormal) value *= 0x1p-126f;
+    if (type == TensorType::F32)
+      std::memcpy(block, &value, sizeof value);
+    else
+      std::memcpy(block, quant::to_bfloat16(value).bytes, 2);
+  }
+}
+
+// |offset · scale| or |min| of the value at `column` of a block: what the integer product is shifted by.
+double shift_of(TensorType type, const std::byte* bytes, int column) {
+  const auto as = [&]<typename Block>(Block block) {
+    std::memcpy(&block, bytes, sizeof block);
+    return block;
+  };
+  const int sub = column / 32;
+  const int half = column / 16;
+  switch (type) {
+    case TensorType::Q4_0:
+      return std::abs(8.0 * to_float(as(quant::BlockQ4_0{}).d));
+    case TensorType::Q5_0:
+      return std::abs(16.0 * to_float(as(quant::BlockQ5_0{}).d));
+    case TensorType::Q4_1:
+      return std::abs(to_float(as(quant::BlockQ4_1{}).m));
+    case TensorType::Q5_1:
+      return std::abs(to_float(as(quant::BlockQ5_1{}).m));
+    case TensorType::Q8_0:
+      return std::abs(128.0 * to_float(as(quant::BlockQ8_0{}).d));
+    case TensorType::IQ4_NL:
+      return std::abs(128.0 * to_float(as(quant::BlockIQ4_NL{}).d));
+    case TensorType::MXFP4:
+      return 12.0 * quant::half_scale(as(quant::BlockMXFP4{}).e);
+    case TensorType::IQ4_XS: {
+      const auto block = as(quant::BlockIQ4_XS{});
+      return std::abs(128.0 * to_float(block.d) * scale_of(block, sub));
+    }
+    case TensorType::Q2_K: {
+      const auto block = as(quant::BlockQ2_K{});
+      return std::abs(to_float(block.dmin) * (block.scales[half] >> 4));
+    }
+    case TensorType::Q3_K: {
+      const auto block = as(quant::BlockQ3_K{});
+      std::uint8_t scales[16];
+      quant::unpack_scales(block.scales, scales);
+      return std::abs(4.0 * to_float(block.d) * (scales[half] - 32));
+    }
+    case TensorType::Q4_K: {
+      const auto block = as(quant::BlockQ4_K{});
+      return std::abs(to_float(block.dmin) * quant::unpack_scales_and_mins(block.scales).mins[sub]);
+    }
+    case TensorType::Q5_K: {
+      const auto block = as(quant::BlockQ5_K{});
+      return std::abs(to_float(block.dmin) * quant::unpack_scales_and_mins(block.scales).mins[sub]);
+    }
+    case TensorType::Q6_K: {
+      const auto block = as(quant::BlockQ6_K{});
+      return std::abs(32.0 * to_float(block.d) * block.scales[half]);
+    }
+    default:
+      return 0.0;
+  }
+}
+
+struct Weights {
+  const quant::Codec& codec;
+  std::int64_t rows;
+  std::int64_t columns;
+  std::uint64_t row_bytes;
+  GuardedBytes bytes;
+
+  Weights(const quant::Codec& type, std::int64_t n_rows, std::int64_t n_columns, Fill fill,
+          std::mt19937& random)
+      : codec(type),
+        rows(n_rows),
+        columns(n_columns),
+        row_bytes(type.row_bytes(n_columns)),
+        bytes(n_rows * row_bytes) {
+    for (std::uint64_t at = 0; at < n_rows * row_bytes; at += codec.block_bytes)
+      fill_block(codec.type, codec.block_bytes, fill, random, bytes.data() + at);
+  }
+  const std::byte* row(std::int64_t r) const { return bytes.data() + r * row_bytes; }
+  std::vector<float> decode(std::int64_t r) const {
+    std::vector<float> values(columns);
+    codec.decode_row(row(r), columns, values.data());
+    return values;
+  }
+  double shift(std::int64_t r, std::int64_t column) const {
+    return shift_of(codec.type, row(r) + column / codec.block_elements * codec.block_bytes,
+                    static_cast<int>(column % codec.block_elements));
+  }
+};
+
+struct Tokens {
+  std::int64_t columns;
+  std::vector<float> f32;
+  std::vector<std::int8_t> q;
+  std::vector<float> d;
+  std::vector<float> sums;
+
+  Tokens(const Kernels& kernels, std::int64_t rows, std::int64_t n_columns, std::vector<float> values)
+      : columns(n_columns),
+        f32(std::move(values)),
+        q(rows * n_columns),
+        d(rows * n_columns / 32),
+        sums(rows * n_columns / 16) {
+    if (columns % 32 != 0) return;
+    for (std::int64_t r = 0; r < rows; ++r)
+      kernels.quantize_row(&f32[r * columns], columns, &q[r * columns], &d[r * columns / 32],
+                           &sums[r * columns / 16]);
+  }
+  Activations view(std::int64_t n, const std::int32_t* index = nullptr) const {
+    return {n, columns, f32.data(), q.data(), d.data(), sums.data(), index};
+  }
+  Activations from_row(std::int64_t r) const {
+    return {1,
+            columns,
+            &f32[r * columns],
+            q.data() + r * columns,
+            d.data() + r * columns / 32,
+            sums.data() + r * columns / 16,
+            nullptr};
+  }
+};
+
+std::vector<float> random_values(std::int64_t n, std::mt19937& random) {
+  std::normal_distribution<float> normal;
+  std::vector<float> values(n);
+  for (float& value : values) value = normal(random);
+  return values;
+}
+
+// A dot product in fp64 and how far the kernel's fp32 may stray from it.
+struct Expected {
+  double value = 0.0;
+  double tolerance = 0.0;
+};
+
+// Four running sums of C/4 products each, then two additions; twice the roundings where there is no fused
+// multiply-add. Weights are decoded exactly. Every rounding is of a partial sum, at most Σ|w·x|.
+Expected expect_exact(const Weights& w, std::int64_t r, const Tokens& x, std::int64_t row) {
+  Expected e;
+  double magnitude = 0.0;
+  const std::vector<float> weights = w.decode(r);
+  for (std::int64_t c = 0; c < w.columns; ++c) {
+    const double term = double{weights[c]} * x.f32[row * w.columns + c];
+    e.value += term;
+    magnitude += std::abs(term);
+  }
+  e.tolerance = (w.columns / 4.0 + 4.0) * unit_roundoff * magnitude + w.columns * 0x1p-149;
+  return e;
+}
+
+// The dequantised activations are d·q, so that only the kernel's rounding is left: a term of a sub-block is
+// rounded at most 6 times on its way and then in every later addition, two for each sub-block of 32. What is
+// rounded is scale·q·x and min·x on their own, at most (|w| + 2·|shift|)·|x| together.
+Expected expect_fast(const Weights& w, std::int64_t r, const Tokens& x, std::int64_t row) {
+  Expected e;
+  double magnitude = 0.0;
+  const std::vector<float> weights = w.decode(r);
+  for (std::int64_t c = 0; c < w.columns; ++c) {
+    const std::int64_t at = row * w.columns + c;
+    const double activation = double{x.d[at / 32]} * x.q[at];
+    e.value += weights[c] * activation;
+    magnitude += (std::abs(weights[c]) + 2.0 * w.shift(r, c)) * std::abs(activation);
+  }
+  e.tolerance = (w.columns / 16.0 + 8.0) * unit_roundoff * magnitude + w.columns * 0x1p-149;
+  return e;
+}
+
+class KernelsTest : public testing::TestWithParam<std::tuple<const char*, TensorType>> {
+ protected:
+  void SetUp() override {
+    kernels_ = find_kernels(std::get<0>(GetParam()));
+    if (kernels_ == nullptr) GTEST_SKIP() << "this processor lacks " << std::get<0>(GetParam());
+    codec_ = *quant::find_codec(std::get<1>(GetParam()));
+    ASSERT_EQ(kernels_->isa, std::get<0>(GetParam()));
+  }
+  MatMul fast() const { return kernels_->fast(codec_->type); }
+  MatMul exact() const { return kernels_->exact(codec_->type); }
+  bool uses_q8() const { return reads_q8(codec_->type); }
+
+  // Both numerics at one shape, against fp64, through an index and with gaps between output rows.
+  void check_against_fp64(std::int64_t rows, std::int64_t columns, std::int64_t n, Fill fill,
+                          std::vector<float> values) {
+    SCOPED_TRACE(testing::Message() << rows << " rows, " << columns << " columns, " << n << " tokens");
+    const Weights w(*codec_, rows, columns, fill, random_);
+    const Tokens x(*kernels_, n, columns, std::move(values));
+    std::vector<std::int32_t> index(n);
+    for (std::int32_t& i : index) i = static_cast<std::int32_t>(random_() % n);
+    const std::int64_t stride = rows + 3;
+    constexpr float untouched = 12345.0f;
+    for (const bool is_exact : {false, true}) {
+      std::vector<float> out(n * stride, untouched);
+      (is_exact ? exact() : fast())(w.bytes.data(), w.row_bytes, rows, x.view(n, index.data()), out.data(),
+                                    stride);
+      for (std::int64_t t = 0; t < n; ++t) {
+        for (std::int64_t r = 0; r < rows; ++r) {
+          const Expected e =
+              is_exact || !uses_q8() ? expect_exact(w, r, x, index[t]) : expect_fast(w, r, x, index[t]);
+          const double difference = std::abs(out[t * stride + r] - e.value);
+          ASSERT_TRUE(difference <= e.tolerance)
+              << (is_exact ? "exact" : "fast") << " row " << r << " token " << t << ": "
+              << out[t * stride + r] << " instead of " << e.value << ", off by " << difference << " of "
+              << e.tolerance;
+        }
+        for (std::int64_t r = rows; r < stride; ++r) ASSERT_EQ(out[t * stride + r], untouched);
+      }
+    }
+  }
+
+  const Kernels* kernels_ = nullptr;
+  const quant::Codec* codec_ = nullptr;
+  std::mt19937 random_{1};
+};
+
+TEST_P(KernelsTest, AgreesWithFp64AtManyShapes) {
+  const std::int64_t unit = std::max<std::int64_t>(codec_->block_elements, 32);
+  for (const std::int64_t columns : {unit, 3 * unit, 9 * unit})
+    for (const std::int64_t rows : {1, 5, 16, 37})
+      for (std::int64_t n = 1; n <= 9; ++n)
+        check_against_fp64(rows, columns, n, Fill::random, random_values(n * columns, random_));
+  check_against_fp64(19, 2048, 3, Fill::random, random_values(3 * 2048, random_));
+  check_against_fp64(17, 512, 70, Fill::random, random_values(70 * 512, random_));
+}
+
+TEST_P(KernelsTest, SurvivesExtremeBlocks) {
+  for (const Fill fill : {Fill::largest, Fill::subnormal}) {
+    check_against_fp64(33, 768, 4, fill, random_values(4 * 768, random_));
+    // Every 8-bit activation at ±127: the largest integer sums there are.
+    for (const float value : {1.0f, -1.0f})
+      check_against_fp64(33, 768, 2, fill, std::vector<float>(2 * 768, value));
+  }
+}
+
+// F32, F16 and BF16: other rows are whole blocks.
+class FloatRowsTest : public KernelsTest {};
+
+TEST_P(FloatRowsTest, MayHaveAnyNumberOfColumns) {
+  for (const std::int64_t columns : {1, 2, 3, 7, 9, 255, 261})
+    for (const std::int64_t rows : {1, 16, 21})
+      check_against_fp64(rows, columns, 3, Fill::random, random_values(3 * columns, random_));
+}
+
+TEST_P(KernelsTest, AnOutputDependsOnNothingButItsRowAndToken) {
+  constexpr std::int64_t rows = 37, columns = 768, n = 39;
+  const Weights w(*codec_, rows, columns, Fill::random, random_);
+  const Tokens x(*kernels_, n, columns, random_values(n * columns, random_));
+  for (const MatMul matmul : {fast(), exact()}) {
+    std::vector<float> together(n * rows);
+    matmul(w.bytes.data(), w.row_bytes, rows, x.view(n), together.data(), rows);
+    for (std::int64_t t = 0; t < n; ++t) {
+      std::vector<float> token(rows);
+      matmul(w.bytes.data(), w.row_bytes, rows, x.from_row(t), token.data(), rows);
+      for (std::int64_t r = 0; r < rows; ++r)
+        ASSERT_EQ(std::bit_cast<std::uint32_t>(token[r]),
+                  std::bit_cast<std::uint32_t>(together[t * rows + r]))
+            << "token " << t << " alone, row " << r;
+    }
+    for (std::int64_t r = 0; r < rows; ++r) {
+      std::vector<float> alone(n);
+      matmul(w.row(r), w.row_bytes, 1, x.view(n), alone.data(), 1);
+      for (std::int64_t t = 0; t < n; ++t)
+        ASSERT_EQ(std::bit_cast<std::uint32_t>(alone[t]),
+                  std::bit_cast<std::uint32_t>(together[t * rows + r]))
+            << "row " << r << " alone, token " << t;
+    }
+  }
+}
+
+// All but MXFP4, which has neither NaN nor infinity.
+class PoisonedWeightsTest : public KernelsTest {};
+
+TEST_P(PoisonedWeightsTest, PoisonTheirRowOnly) {
+  constexpr std::int64_t rows = 19, columns = 768, bad_row = 11;
+  for (const std::uint16_t upper_bits :
+       {std::uint16_t{0x7E00}, std::uint16_t{0x7C00}, std::uint16_t{0xFC00}}) {
+    Weights w(*codec_, rows, columns, Fill::random, random_);
+    std::byte* block =
+        w.bytes.data() + bad_row * w.row_bytes + w.row_bytes / 2 / codec_->block_bytes * codec_->block_bytes;
+    if (codec_->type == TensorType::F32 || codec_->type == TensorType::BF16) {
+      const float bad = quant::to_float(std::bit_cast<quant::Half>(upper_bits));
+      const quant::Bfloat16 narrow = quant::to_bfloat16(bad);
+      std::memcpy(block, codec_->type == TensorType::F32 ? static_cast<const void*>(&bad) : &narrow,
+                  codec_->block_bytes);
+    } else {
+      std::memcpy(block + half_fields(codec_->type).front(), &upper_bits, 2);
+    }
+    const Tokens x(*kernels_, 5, columns, random_values(5 * columns, random_));
+    for (const MatMul matmul : {fast(), exact()}) {
+      std::vector<float> out(5 * rows);
+      matmul(w.bytes.data(), w.row_bytes, rows, x.view(5), out.data(), rows);
+      for (std::int64_t t = 0; t < 5; ++t)
+        for (std::int64_t r = 0; r < rows; ++r)
+          ASSERT_EQ(std::isfinite(out[t * rows + r]), r != bad_row) << "row " << r << " token " << t;
+    }
+  }
+}
+
+TEST_P(KernelsTest, NanAndInfinityInATokenPoisonThatTokenOnly) {
+  constexpr std::int64_t rows = 19, columns = 768, n = 6, bad_token = 4;
+  const Weights w(*codec_, rows, columns, Fill::random, random_);
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
+    auto values = random_values(n * columns, random_);
+    values[bad_token * columns + 333] = bad;
+    const Tokens x(*kernels_, n, columns, std::move(values));
+    for (const MatMul matmul : {fast(), exact()}) {
+      std::vector<float> out(n * rows);
+      matmul(w.bytes.data(), w.row_bytes, rows, x.view(n), out.data(), rows);
+      for (std::int64_t t = 0; t < n; ++t)
+        for (std::int64_t r = 0; r < rows; ++r)
+          ASSERT_EQ(std::isfinite(out[t * rows + r]), t != bad_token) << "row " << r << " token " << t;
+    }
+  }
+}
+
+template <typename F>
+auto each_isa_with_types(F&& wanted) {
+  std::vector<TensorType> types;
+  for (const quant::Codec& codec : quant::all_codecs())
+    if (wanted(codec.type)) types.push_back(codec.type);
+  return testing::Combine(testing::ValuesIn(isas), testing::ValuesIn(types));
+}
+std::string name_of(const testing::TestParamInfo<std::tuple<const char*, TensorType>>& info) {
+  return std::string(std::get<0>(info.param)) + "_" + std::string(gguf::info(std::get<1>(info.param)).name);
+}
+INSTANTIATE_TEST_SUITE_P(Isas, KernelsTest, each_isa_with_types([](TensorType) { return true; }), name_of);
+INSTANTIATE_TEST_SUITE_P(Isas, FloatRowsTest,
+                         each_isa_with_types([](TensorType type) { return !reads_q8(type); }), name_of);
+INSTANTIATE_TEST_SUITE_P(Isas, PoisonedWeightsTest,
+                         each_isa_with_types([](TensorType type) { return type != TensorType::MXFP4; }),
+                         name_of);
+
+class VectorsTest : public testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    kernels_ = find_kernels(GetParam());
+    if (kernels_ == nullptr) GTEST_SKIP() << "this processor lacks " << GetParam();
+  }
+  const Kernels* kernels_ = nullptr;
+  std::mt19937 random_{2};
+};
+
+TEST_P(VectorsTest, QuantizesRowsToTheSameBits) {
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  constexpr float largest = std::numeric_limits<float>::max();
+  std::vector<float> x = random_values(32 * 64, random_);
+  for (int i = 0; i < 32; ++i) {
+    x[i] = 0.0f;
+    x[32 + i] = i % 2 == 0 ? largest : -largest;
+    x[64 + i] = 0x1p-149f * static_cast<float>(i * 7);  // d itself is subnormal, x/d may pass 127
+    x[96 + i] = -0x1p-149f;                             // d rounds to zero
+    x[128 + i] = static_cast<float>(i - 16) + 0.5f;     // ties, with d = 1 …
+    x[160 + i] = 1e-40f * static_cast<float>(i - 20);
+    x[192 + i] = -3.0f;
+  }
+  x[128] = 127.0f;
+  x[224 + 17] = std::numeric_limits<float>::quiet_NaN();
+  x[256 + 3] = infinity;
+  x[288 + 31] = -infinity;
+  const auto n = static_cast<std::int64_t>(x.size());
+  std::vector<std::int8_t> q(n, 99);
+  std::vector<float> d(n / 32), sums(n / 16);
+  kernels_->quantize_row(x.data(), n, q.data(), d.data(), sums.data());
+  for (std::int64_t block = 0; block < n / 32; ++block) {
+    SCOPED_TRACE(block);
+    if (block >= 7 && block <= 9) {
+      EXPECT_TRUE(std::isnan(d[block]) && std::isnan(sums[2 * block]) && std::isnan(sums[2 * block + 1]));
+      for (int i = 0; i < 32; ++i) EXPECT_EQ(q[32 * block + i], 0);
+      continue;
+    }
+    float magnitude = 0.0f;
+    for (int i = 0; i < 32; ++i) magnitude = std::max(magnitude, std::abs(x[32 * block + i]));
+    EXPECT_EQ(d[block], magnitude / 127.0f);
+    for (int half = 0; half < 2; ++half) {
+      int sum = 0;
+      for (int i = 16 * half; i < 16 * half + 16; ++i) {
+        const float ratio = d[block] == 0.0f ? 0.0f : x[32 * block + i] / d[block];
+        EXPECT_EQ(q[32 * block + i], std::clamp(std::nearbyint(ratio), -127.0f, 127.0f)) << "value " << i;
+        sum += q[32 * block + i];
+      }
+      EXPECT_EQ(sums[2 * block + half], d[block] * static_cast<float>(sum));
+    }
+  }
+}
+
+TEST_P(VectorsTest, DotProductsAndSumsAgreeWithFp64) {
+  for (std::int64_t n = 0; n <= 130; ++n) {
+    SCOPED_TRACE(n);
+    const std::vector<float> a = random_values(n, random_);
+    std::vector<float> b = random_values(n, random_);
+    std::vector<std::uint16_t> halves(n);
+    for (std::int64_t i = 0; i < n; ++i) {
+      halves[i] = quant::bits_of(quant::to_half(b[i]));
+      b[i] = quant::to_float(quant::to_half(b[i]));
+    }
+    double dot = 0.0, magnitude = 0.0;
+    for (std::int64_t i = 0; i < n; ++i) {
+      dot += double{a[i]} * b[i];
+      magnitude += std::abs(double{a[i]} * b[i]);
+    }
+    // No order of n products and additions errs by more.
+    const double tolerance = (n + 2) * unit_roundoff * magnitude;
+    EXPECT_TRUE(std::abs(kernels_->dot_f32(a.data(), b.data(), n) - dot) <= tolerance);
+    EXPECT_TRUE(std::abs(kernels_->dot_f16(a.data(), halves.data(), n) - dot) <= tolerance);
+
+    std::vector<float> y32(n + 1, 0.75f), y16(n + 1, 0.75f);
+    kernels_->axpy_f32(-1.5f, b.data(), y32.data(), n);
+    kernels_->axpy_f16(-1.5f, halves.data(), y16.data(), n);
+    for (std::int64_t i = 0; i < n; ++i) {
+      const double expected = 0.75 - 1.5 * b[i];
+      EXPECT_TRUE(std::abs(y32[i] - expected) <= 2 * unit_roundoff * (0.75 + std::abs(1.5 * b[i])));
+      EXPECT_EQ(y16[i], y32[i]);
+    }
+    EXPECT_EQ(y32[n], 0.75f);
+    EXPECT_EQ(y16[n], 0.75f);
+  }
+}
+
+TEST_P(VectorsTest, HalvesAreRoundedToNearestEven) {
+  std::vector<float> x = random_values(100, random_);
+  for (const float value :
+       {0.0f, -0.0f, 65504.0f, 65519.0f, 65520.0f, 1e9f, 0x1p-24f, 0x1p-25f, 0x1.8p-25f, 0x1.ffcp-15f,
+        1.0f + 0x1p-11f, 1.0f + 0x1.8p-10f, -std::numeric_limits<float>::infinity()})
+    for (int i = 0; i < 17; ++i) x.push_back(value);
+  std::vector<std::uint16_t> halves(x.size());
+  kernels_->to_f16(x.data(), halves.data(), static_cast<std::int64_t>(x.size()));
+  for (std::size_t i = 0; i < x.size(); ++i)
+    EXPECT_EQ(halves[i], quant::bits_of(quant::to_half(x[i]))) << x[i];
+
+  const std::vector<float> nans(20, std::numeric_limits<float>::quiet_NaN());
+  kernels_->to_f16(nans.data(), halves.data(), 20);
+  for (int i = 0; i < 20; ++i) EXPECT_TRUE((halves[i] & 0x7FFF) > 0x7C00);
+}
+
+INSTANTIATE_TEST_SUITE_P(Isas, VectorsTest, testing::ValuesIn(isas),
+                         [](const auto& info) { return std::string(info.param); });
+
+TEST(FindKernels, KnowsOnlyItsNames) {
+  EXPECT_EQ(find_kernels("sse9"), nullptr);
+  EXPECT_EQ(find_kernels("portable"), &portable_kernels());
+  ASSERT_NE(find_kernels(""), nullptr);
+  // The best is the last of those that the processor has.
+  const Kernels* best = nullptr;
+  for (const char* isa : isas)
+    if (find_kernels(isa) != nullptr) best = find_kernels(isa);
+  EXPECT_EQ(find_kernels(""), best);
+}
+
+TEST(ReadsQ8, BlockTypesOnly) {
+  for (const quant::Codec& codec : quant::all_codecs()) {
+    const bool is_float =
+        codec.type == TensorType::F32 || codec.type == TensorType::F16 || codec.type == TensorType::BF16;
+    EXPECT_EQ(reads_q8(codec.type), !is_float) << gguf::info(codec.type).name;
+  }
+}
+
+}  // namespace
+}  // namespace trine::cpu
