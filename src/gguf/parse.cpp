@@ -177,6 +177,12 @@ std::uint64_t least_bytes(ValueType type) {
   return 1;
 }
 
+// A count that could be true may still be a lie: room for the usual sizes is made at once, more grows with
+// what is really read.
+std::size_t first_reserve(std::uint64_t count) {
+  return static_cast<std::size_t>(std::min<std::uint64_t>(count, 1 << 16));
+}
+
 Result<ValueType> read_value_type(Cursor& cursor) {
   const std::uint64_t at = cursor.position();
   TRINE_TRY(const auto id, cursor.read<std::uint32_t>("a value type"));
@@ -194,7 +200,7 @@ Result<bool> read_bool(Cursor& cursor) {
 template <typename Stored, typename Widened>
 Result<decltype(Array::values)> read_numbers(Cursor& cursor, std::uint64_t count) {
   std::vector<Widened> values;
-  values.reserve(count);
+  values.reserve(first_reserve(count));
   for (std::uint64_t i = 0; i < count; ++i) {
     TRINE_TRY(const auto value, cursor.read<Stored>("an array"));
     values.push_back(static_cast<Widened>(value));
@@ -206,7 +212,7 @@ Result<Array> read_array(Cursor& cursor, int depth);
 
 Result<decltype(Array::values)> read_bools(Cursor& cursor, std::uint64_t count) {
   std::vector<std::uint64_t> values;
-  values.reserve(count);
+  values.reserve(first_reserve(count));
   for (std::uint64_t i = 0; i < count; ++i) {
     TRINE_TRY(const bool value, read_bool(cursor));
     values.push_back(value ? 1 : 0);
@@ -216,7 +222,7 @@ Result<decltype(Array::values)> read_bools(Cursor& cursor, std::uint64_t count) 
 
 Result<decltype(Array::values)> read_strings(Cursor& cursor, std::uint64_t count) {
   std::vector<std::string> values;
-  values.reserve(count);
+  values.reserve(first_reserve(count));
   for (std::uint64_t i = 0; i < count; ++i) {
     TRINE_TRY(std::string value, cursor.read_string("an array of strings"));
     values.push_back(std::move(value));
@@ -226,7 +232,7 @@ Result<decltype(Array::values)> read_strings(Cursor& cursor, std::uint64_t count
 
 Result<decltype(Array::values)> read_arrays(Cursor& cursor, std::uint64_t count, int depth) {
   std::vector<Array> values;
-  values.reserve(count);
+  values.reserve(first_reserve(count));
   for (std::uint64_t i = 0; i < count; ++i) {
     TRINE_TRY(Array value, read_array(cursor, depth + 1));
     values.push_back(std::move(value));
@@ -475,7 +481,7 @@ Result<Header> parse_header(std::span<const std::byte> bytes, const std::string&
   TRINE_TRY(header.alignment, read_alignment(cursor, header.metadata));
 
   TRINE_CHECK_OK(cursor.need(n_tensors, least_tensor_info_bytes, "the tensor list"));
-  header.tensors.reserve(n_tensors);
+  header.tensors.reserve(first_reserve(n_tensors));
   for (std::uint64_t i = 0; i < n_tensors; ++i) {
     TRINE_TRY(TensorInfo tensor, read_tensor_info(cursor, i));
     tensor.part = part;
