@@ -4,9 +4,12 @@
 #include "reference/model.h"
 
 #include <gtest/gtest.h>
+#include <algorithm>
 #include <cstring>
 #include <fstream>
+#include <functional>
 #include <nlohmann/json.hpp>
+#include <set>
 
 namespace trine::test {
 namespace {
@@ -98,23 +101,94 @@ nlohmann::json demo_golden() {
   return nlohmann::json::parse(file);
 }
 
+// The largest router-logit error of one row, and the reference's margin between its k-th and next logit.
+struct RouterRow {
+  double error = 0;
+  double margin = 0;
+  bool swapped = false;
+};
+
+std::vector<RouterRow> compare_routers(const TraceRecorder& actual, const TraceRecorder& expected, int layer,
+                                       const model::Config& config) {
+  const auto n_experts = static_cast<std::size_t>(config.n_experts);
+  const auto k = static_cast<std::size_t>(config.experts_per_token);
+  const auto rows_of = [&](const TraceRecorder& trace, Stage stage) {
+    return trace.stages.at({stage, layer});
+  };
+  const std::vector<float> a = rows_of(actual, Stage::router_logits),
+                           e = rows_of(expected, Stage::router_logits);
+  const std::vector<float> ids_a = rows_of(actual, Stage::expert_ids),
+                           ids_e = rows_of(expected, Stage::expert_ids);
+  std::vector<RouterRow> rows(a.size() / n_experts);
+  for (std::size_t r = 0; r < rows.size(); ++r) {
+    std::vector<float> sorted(e.begin() + r * n_experts, e.begin() + (r + 1) * n_experts);
+    std::sort(sorted.begin(), sorted.end(), std::greater<>());
+    rows[r].margin = sorted[k - 1] - sorted[k];
+    for (std::size_t i = r * n_experts; i < (r + 1) * n_experts; ++i)
+      rows[r].error = std::max(rows[r].error, std::abs(double(a[i]) - e[i]));
+    const auto set = [&](const std::vector<float>& ids) {
+      return std::set<float>(ids.begin() + r * k, ids.begin() + (r + 1) * k);
+    };
+    rows[r].swapped = set(ids_a) != set(ids_e);
+  }
+  return rows;
+}
+
+// 8-bit activations perturb router logits by a fraction of a percent. Where two experts are closer than that,
+// either choice is right to within the arithmetic, and the row's own logits then differ by a whole expert.
+// So: every row without such a near-tie must agree to 0.999, and so must the golden's own positions; a choice
+// may differ only if its margin is within four times the layer's median error, which a swap itself cannot
+// inflate; near-ties must stay rare.
 TEST(CpuDemo, FastLogitsStayCloseToTheReference) {
   const LoadedModel loaded(demo_path);
+  const model::Config& config = loaded.weights.config;
   ThreadPool pool(2);
-  const std::size_t vocab = static_cast<std::size_t>(loaded.weights.config.vocab_size);
+  const std::size_t vocab = static_cast<std::size_t>(config.vocab_size);
   const nlohmann::json golden = demo_golden();
+  std::size_t rows = 0, close_rows = 0;
   for (const auto& item : golden["cases"]) {
     const auto tokens = item["tokens"].get<std::vector<std::int32_t>>();
     reference::Sequence sequence;
-    const auto expected = reference::Model(loaded.weights).forward(sequence, tokens, true, pool, nullptr);
+    TraceRecorder expected_trace, actual_trace;
+    const auto expected =
+        reference::Model(loaded.weights).forward(sequence, tokens, true, pool, &expected_trace);
     ASSERT_TRUE(expected);
-    const std::vector<float> actual = CpuRunner(loaded, options(Numerics::fast)).run(tokens);
+    const std::vector<float> actual =
+        CpuRunner(loaded, options(Numerics::fast)).run(tokens, 512, &actual_trace);
+
+    std::vector<bool> swapped(tokens.size(), false);
+    for (int layer = 0; layer < config.n_layers; ++layer) {
+      const std::vector<RouterRow> routers = compare_routers(actual_trace, expected_trace, layer, config);
+      std::vector<double> errors;
+      for (const RouterRow& router : routers) errors.push_back(router.error);
+      std::nth_element(errors.begin(), errors.begin() + errors.size() / 2, errors.end());
+      const double typical = errors[errors.size() / 2];
+      for (std::size_t r = 0; r < routers.size(); ++r) {
+        if (!routers[r].swapped) continue;
+        // Once swapped, a row's later choices follow another residual stream: only its first swap is judged.
+        if (!swapped[r]) {
+          EXPECT_TRUE(routers[r].margin <= 4 * typical)
+              << item["text"] << " row " << r << " layer " << layer << ": margin " << routers[r].margin
+              << ", typical error " << typical;
+        }
+        swapped[r] = true;
+      }
+    }
+    rows += tokens.size();
+    const auto first_swap =
+        static_cast<std::size_t>(std::find(swapped.begin(), swapped.end(), true) - swapped.begin());
     for (std::size_t row = 0; row < tokens.size(); ++row) {
       const Difference difference = compare(std::span(actual).subspan(row * vocab, vocab),
                                             std::span(*expected).subspan(row * vocab, vocab));
-      EXPECT_TRUE(difference.cosine >= 0.999) << item["text"] << " row " << row << ": " << difference.cosine;
+      const bool close = difference.cosine >= 0.999;
+      close_rows += close;
+      if (row < first_swap || row + 1 == tokens.size())
+        EXPECT_TRUE(close) << item["text"] << " row " << row << ": " << difference.cosine;
     }
   }
+  EXPECT_TRUE(close_rows >= rows - rows / 10) << close_rows << " of " << rows;
+  RecordProperty("close_rows", static_cast<int>(close_rows));
+  RecordProperty("rows", static_cast<int>(rows));
 }
 
 TEST(CpuDemo, ExactGreedyTokensEqualTransformers) {
