@@ -16,9 +16,8 @@ std::string to_string(const Error& error) {
   return text;
 }
 
-void check_failed(const char* what, const std::source_location& at) {
-  std::fprintf(stderr, "trine: internal error: %s (%s:%u). Please report this.\n", what, at.file_name(),
-               at.line());
+void check_failed(const char* what, const char* file, int line) {
+  std::fprintf(stderr, "trine: internal error: %s (%s:%d). Please report this.\n", what, file, line);
   std::abort();
 }
 

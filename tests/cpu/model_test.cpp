@@ -182,8 +182,9 @@ TEST(CpuDemo, FastLogitsStayCloseToTheReference) {
                                             std::span(*expected).subspan(row * vocab, vocab));
       const bool close = difference.cosine >= 0.999;
       close_rows += close;
-      if (row < first_swap || row + 1 == tokens.size())
+      if (row < first_swap || row + 1 == tokens.size()) {
         EXPECT_TRUE(close) << item["text"] << " row " << row << ": " << difference.cosine;
+      }
     }
   }
   EXPECT_TRUE(close_rows >= rows - rows / 10) << close_rows << " of " << rows;
