@@ -10,6 +10,7 @@ find_package(tl-expected REQUIRED)
 find_package(fmt 9 REQUIRED)
 find_package(nlohmann_json 3.11 REQUIRED)
 find_package(CLI11 2.1 REQUIRED)
+find_package(yaml-cpp 0.7 REQUIRED)
 
 # Debian's package of PCRE2 carries no CMake configuration of its own.
 find_path(PCRE2_INCLUDE_DIR pcre2.h REQUIRED)

@@ -15,9 +15,9 @@
 namespace trine {
 namespace {
 
-// About 20 µs of spinning: longer than the gap between two phases of a decode step, short beside a sleeping
+// Some 20 µs of spinning: longer than the gap between two phases of a decode step, short beside a sleeping
 // thread.
-constexpr int spin_rounds = 4000;
+constexpr int spin_rounds = 1000;
 
 void pause_cpu() {
 #if defined(__x86_64__)
