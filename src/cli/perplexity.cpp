@@ -4,6 +4,7 @@
 #include "cli/console.h"
 #include "cli/load.h"
 #include "cli/options.h"
+#include "cli/progress.h"
 
 #include <algorithm>
 #include <cmath>
@@ -154,17 +155,33 @@ std::string to_text(const Report& report) {
 }
 
 // As the tokenizer makes them, with the token in front that the model wants there.
-Result<std::vector<text::TokenId>> read_tokens(const std::string& path, const gguf::Metadata& metadata) {
+Result<std::vector<text::TokenId>> read_tokens(const std::string& path, const text::Tokenizer& tokenizer) {
   TRINE_TRY(const std::string text, read_file(path));
-  TRINE_TRY(const text::Tokenizer tokenizer, text::Tokenizer::from_gguf(metadata));
   std::vector<text::TokenId> tokens = tokenizer.encode(text, false);
   if (tokenizer.add_bos() && tokenizer.bos() >= 0) tokens.insert(tokens.begin(), tokenizer.bos());
   return tokens;
 }
 
+// Runs all windows, or those before Ctrl-C. Progress is counted in bytes of text.
+Result<void> score_windows(Scorer& scorer, Report& report, std::size_t windows,
+                           std::span<const text::TokenId> tokens, const text::Tokenizer& tokenizer, bool quiet) {
+  const auto window = static_cast<std::size_t>(report.window);
+  const std::atomic<bool>& stop_now = watch_interrupt();
+  Progress progress("scoring", tokenizer.decode(tokens.first(windows * window), false).size());
+  if (quiet) progress.finish();
+  for (; report.windows < windows && !stop_now; ++report.windows) {
+    const std::span<const text::TokenId> span = tokens.subspan(report.windows * window, window);
+    TRINE_CHECK_OK(scorer.add_window(span));
+    progress.relabel(fmt::format("perplexity {:.4f}", scorer.score().perplexity()));
+    progress.add(tokenizer.decode(span, false).size());
+  }
+  return {};
+}
+
 Result<int> perplexity(const Options& options) {
   TRINE_TRY(LoadedModel model, open_model(options.model));
-  TRINE_TRY(const std::vector<text::TokenId> tokens, read_tokens(options.text, model.file->metadata()));
+  TRINE_TRY(const text::Tokenizer tokenizer, text::Tokenizer::from_gguf(model.file->metadata()));
+  TRINE_TRY(const std::vector<text::TokenId> tokens, read_tokens(options.text, tokenizer));
   TRINE_TRY(std::int32_t window, choose_context(model.config(), options.window, default_window));
   if (tokens.size() < smallest_window) {
     return fail({ErrorCode::validation_failed, "the text is too short to be scored", options.text,
@@ -181,11 +198,7 @@ Result<int> perplexity(const Options& options) {
   Scorer scorer(*model.device, options.model.threads);
   Report report{model, scorer.score(), tokens.size(), window, 0, false};
   const std::size_t windows = tokens.size() / static_cast<std::size_t>(window);
-  const std::atomic<bool>& stop_now = watch_interrupt();
-  for (; report.windows < windows && !stop_now; ++report.windows) {
-    const std::size_t begin = report.windows * static_cast<std::size_t>(window);
-    TRINE_CHECK_OK(scorer.add_window(std::span(tokens).subspan(begin, static_cast<std::size_t>(window))));
-  }
+  TRINE_CHECK_OK(score_windows(scorer, report, windows, tokens, tokenizer, options.quiet));
   report.interrupted = report.windows < windows;
   if (report.windows == 0) return exit_interrupted;
   write_out(options.json ? to_json(report) : to_text(report));

@@ -50,9 +50,9 @@ Progress::Style Progress::style_for_stderr() {
 }
 
 Progress::Progress(std::string label, std::uint64_t total, Style style)
-    : label_(std::move(label)),
-      total_(total),
+    : total_(total),
       style_(style),
+      label_(std::move(label)),
       next_(begin_ +
             (style == Style::bar ? Clock::duration(3 * bar_interval) : Clock::duration(line_interval))) {}
 
@@ -75,6 +75,11 @@ void Progress::add(std::uint64_t bytes) {
     fmt::print(stderr, "trine: {}\n", line);
   }
   std::fflush(stderr);
+}
+
+void Progress::relabel(std::string label) {
+  const std::lock_guard lock(mutex_);
+  label_ = std::move(label);
 }
 
 void Progress::finish() {

@@ -25,6 +25,8 @@ class Progress {
 
   // Notes `bytes` more done. From any thread.
   void add(std::uint64_t bytes);
+  // From the next drawing on, says this instead of the first label: a figure that changes as the work goes.
+  void relabel(std::string label);
   // Removes the bar. Nothing is shown afterwards.
   void finish();
 
@@ -34,11 +36,11 @@ class Progress {
  private:
   using Clock = std::chrono::steady_clock;
 
-  const std::string label_;
   const std::uint64_t total_;
   const Style style_;
   const Clock::time_point begin_ = Clock::now();
   mutable std::mutex mutex_;  // guards what follows
+  std::string label_;
   std::uint64_t done_ = 0;
   Clock::time_point next_;  // when to show something again
   bool drawn_ = false;      // a bar is on the screen
