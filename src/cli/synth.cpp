@@ -91,13 +91,20 @@ Action define_synth(CLI::App& app) {
   app.add_option("OUT", options->path, "file to write, such as model.gguf")->required();
   std::vector<std::string> names;
   for (const SynthPreset& preset : synth_presets()) names.emplace_back(preset.name);
-  add_choice(app, "--preset", options->preset, names, "whose shape; 17.3 GiB, 132 GiB and 7 MiB")->required();
+  add_choice(app, "--preset", options->preset, names, "whose shape; 17.3 GiB, 132 GiB and 8 MiB")->required();
   app.add_option(
          "--vocab", options->vocab,
          "take the tokenizer from this GGUF, padded to the preset's size; default: one of single bytes")
       ->type_name("FILE");
-  add_number(app, "--seed", options->seed, std::uint64_t{0}, std::numeric_limits<std::uint64_t>::max(),
-             "which random weights; default: 0");
+  app.add_option_function<std::string>(
+         "--seed",
+         [seed = &options->seed](const std::string& text) {
+           const auto value = parse_uint(text);
+           if (!value) refuse_value("--seed", text, "a whole number from 0 to 18446744073709551615");
+           *seed = *value;
+         },
+         "which random weights; default: 0; 0 to 18446744073709551615")
+      ->type_name("N");
   add_number(app, "--layers", options->layers, 1, 1000,
              "fewer or more layers than the preset; default: the preset's");
   add_number(app, "--threads", options->threads, 1, 1024, "threads; default: one per core");

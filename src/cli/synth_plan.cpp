@@ -101,8 +101,8 @@ std::vector<gguf::Metadata::Entry> plan_metadata(const SynthPreset& p, std::uint
       {"general.name", make_value(fmt::format("Synthetic random weights in the shape of {}", p.model))},
       {"general.description",
        make_value(
-           fmt::format("Made by trine synth --preset {} --seed {}: for tests and measurements, says nonsense",
-                       p.name, seed))},
+           fmt::format("Made by trine synth --preset {} --layers {} --seed {}: for tests and measurements",
+                       p.name, p.n_layers, seed))},
       {"general.file_type", make_value(file_type_q4_k_m)},
       {"general.quantization_version", make_value(quantization_version)},
       {"qwen3moe.block_count", count(p.n_layers)},
