@@ -13,8 +13,9 @@ namespace trine::text {
 
 // The split of Qwen2 and Qwen3 that comes before byte-pair merging: no merge crosses the border between two
 // words. Source: PRETOKENIZE_REGEX in transformers' models/qwen2/tokenization_qwen2.py, which the models'
-// tokenizer.json repeats. Immutable after construction, shared between threads; each thread walks with a
-// WordSplitter of its own.
+// tokenizer.json repeats. Letters and numbers are those of the linked PCRE2's Unicode (14 in release 10.42);
+// characters that Unicode added later split like symbols.
+// Immutable after construction, shared between threads; each thread walks with a WordSplitter of its own.
 class Pretokenizer {
  public:
   Pretokenizer();
