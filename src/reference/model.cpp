@@ -13,8 +13,9 @@
 // there are or on how the tokens are cut into batches. The angle of a rotation, position · frequency, and its
 // cos and sin are fp64 too.
 //
-// Dimensions: T tokens of this pass, P positions of the sequence, H hidden_size, D head_dim, Q n_heads·D,
-// K n_kv_heads·D, E experts, k experts_per_token, F expert_ffn_size, V vocabulary. All arrays are row-major.
+// Dimensions: T tokens of this pass, of all its sequences; P positions of one sequence, H hidden_size, D
+// head_dim, Q n_heads·D, K n_kv_heads·D, E experts, k experts_per_token, F expert_ffn_size, V vocabulary. All
+// arrays are row-major.
 
 namespace trine::reference {
 namespace {
@@ -89,28 +90,33 @@ struct Routed {
   int rank;
 };
 
+// A token's place: its sequence, and its position there.
+struct Place {
+  Sequence* sequence;
+  std::int32_t token;
+  std::int64_t position;
+};
+
 class Pass {
  public:
-  Pass(const model::Weights& weights, const model::RopeTable& rope, Sequence& sequence,
-       std::span<const std::int32_t> tokens, ThreadPool& pool, model::TraceSink* trace)
-      : weights_(weights),
-        config_(weights.config),
-        sequence_(sequence),
-        tokens_(tokens),
-        n_tokens_(static_cast<std::int64_t>(tokens.size())),
-        pool_(pool),
-        trace_(trace) {
+  Pass(const model::Weights& weights, const model::RopeTable& rope, std::span<const Part> parts,
+       ThreadPool& pool, model::TraceSink* trace)
+      : weights_(weights), config_(weights.config), parts_(parts), pool_(pool), trace_(trace) {
+    for (const Part& part : parts)
+      for (std::int64_t position = part.sequence->length; const std::int32_t token : part.tokens)
+        places_.push_back({part.sequence, token, position++});
+    n_tokens_ = static_cast<std::int64_t>(places_.size());
     tabulate(rope);
   }
 
-  Floats forward_qwen3_moe(bool all_logits) {
+  Floats forward_qwen3_moe() {
     embed();
     for (int layer = 0; layer < config_.n_layers; ++layer) {
       attention_forward_layer(layer);
       moe_ffn_forward_layer(layer);
     }
-    sequence_.length += static_cast<std::int32_t>(n_tokens_);
-    return head(all_logits);
+    for (const Part& part : parts_) part.sequence->length += static_cast<std::int32_t>(part.tokens.size());
+    return head();
   }
 
  private:
@@ -138,7 +144,7 @@ class Pass {
     const Weight& table = weights_.embed;
     x_.resize(times(n_tokens_, config_.hidden_size));
     for (std::int64_t t = 0; t < n_tokens_; ++t)
-      table.codec->decode_row(table.row(tokens_[t]), table.columns, &x_[times(t, table.columns)]);
+      table.codec->decode_row(table.row(places_[t].token), table.columns, &x_[times(t, table.columns)]);
     emit(Stage::embed, -1, x_, config_.hidden_size);
   }
 
@@ -197,9 +203,9 @@ class Pass {
   // The new keys and values, after those of earlier passes: [P][K].
   void remember(int layer, const Floats& qkv, const Floats& qk) {
     const std::int64_t q = config_.q_size(), kv = config_.kv_size();
-    Floats& keys = sequence_.keys[static_cast<std::size_t>(layer)];
-    Floats& values = sequence_.values[static_cast<std::size_t>(layer)];
     for (std::int64_t t = 0; t < n_tokens_; ++t) {
+      Floats& keys = places_[t].sequence->keys[static_cast<std::size_t>(layer)];
+      Floats& values = places_[t].sequence->values[static_cast<std::size_t>(layer)];
       const float* k = &qk[times(t, q + kv) + q];
       const float* v = &qkv[times(t, q + 2 * kv) + q + kv];
       keys.insert(keys.end(), k, k + kv);
@@ -211,16 +217,16 @@ class Pass {
   // queries.
   Floats attend(int layer, const Floats& qk) {
     const std::int64_t dim = config_.head_dim, kv = config_.kv_size(), q = config_.q_size();
-    const float* keys = sequence_.keys[static_cast<std::size_t>(layer)].data();
-    const float* values = sequence_.values[static_cast<std::size_t>(layer)].data();
     const double scale = 1.0 / std::sqrt(static_cast<double>(dim));
     Floats out(times(n_tokens_, q));
     pool_.parallel_for(n_tokens_ * config_.n_heads, 1, [&](std::int64_t begin, std::int64_t end, int) {
       for (std::int64_t i = begin; i < end; ++i) {
         const std::int64_t t = i / config_.n_heads, head = i % config_.n_heads;
         const std::int64_t kv_at = head / (config_.n_heads / config_.n_kv_heads) * dim;
+        const float* keys = places_[t].sequence->keys[static_cast<std::size_t>(layer)].data();
+        const float* values = places_[t].sequence->values[static_cast<std::size_t>(layer)].data();
         const float* query = &qk[times(t, q + kv) + times(head, dim)];
-        std::vector<double> p(static_cast<std::size_t>(sequence_.length + t + 1));
+        std::vector<double> p(static_cast<std::size_t>(places_[t].position + 1));
         for (std::size_t pos = 0; pos < p.size(); ++pos)
           p[pos] = dot(query, keys + pos * kv + kv_at, dim) * scale;
         softmax(p);
@@ -305,14 +311,32 @@ class Pass {
     return out;
   }
 
-  // logits = W_out rmsnorm(x)·w, of every token or of the last.
-  Floats head(bool all_logits) {
+  // logits = W_out rmsnorm(x)·w, of the last n_logits tokens of each part.
+  Floats head() {
     const Floats normed = norm(weights_.output_norm, Stage::final_norm, -1);
-    const std::int64_t first = all_logits ? 0 : n_tokens_ - 1;
-    const Floats asked(normed.begin() + first * config_.hidden_size, normed.end());
+    const std::int64_t h = config_.hidden_size;
+    Floats asked;
+    std::int64_t end = 0;
+    for (const Part& part : parts_) {
+      end += static_cast<std::int64_t>(part.tokens.size());
+      asked.insert(asked.end(), normed.begin() + (end - part.n_logits) * h, normed.begin() + end * h);
+    }
     Floats logits = multiply(weights_.output, asked);
-    emit(Stage::logits, -1, logits, config_.vocab_size, first);
+    emit_logits(logits);
     return logits;
+  }
+
+  void emit_logits(const Floats& logits) {
+    if (!trace_ || !trace_->wants(Stage::logits, -1)) return;
+    const std::int64_t vocab = config_.vocab_size;
+    std::int64_t end = 0, done = 0;
+    for (const Part& part : parts_) {
+      end += static_cast<std::int64_t>(part.tokens.size());
+      if (part.n_logits > 0)
+        trace_->take(Stage::logits, -1, end - part.n_logits, part.n_logits, vocab,
+                     std::span(logits).subspan(times(done, vocab), times(part.n_logits, vocab)));
+      done += part.n_logits;
+    }
   }
 
   void add_to_stream(const Floats& change, Stage stage, int layer) {
@@ -346,38 +370,32 @@ class Pass {
   void tabulate(const model::RopeTable& rope) {
     for (std::int64_t t = 0; t < n_tokens_; ++t)
       for (double frequency : rope.frequencies) {
-        const double angle = static_cast<double>(sequence_.length + t) * frequency;
+        const double angle = static_cast<double>(places_[t].position) * frequency;
         cos_.push_back(std::cos(angle) * rope.scale);
         sin_.push_back(std::sin(angle) * rope.scale);
       }
   }
 
-  void emit(Stage stage, int layer, const Floats& values, std::int64_t width, std::int64_t first_row = 0) {
+  void emit(Stage stage, int layer, const Floats& values, std::int64_t width) {
     if (trace_ && trace_->wants(stage, layer))
-      trace_->take(stage, layer, first_row, static_cast<std::int64_t>(values.size()) / width, width, values);
+      trace_->take(stage, layer, 0, static_cast<std::int64_t>(values.size()) / width, width, values);
   }
 
   const model::Weights& weights_;
   const model::Config& config_;
-  Sequence& sequence_;
-  std::span<const std::int32_t> tokens_;
-  std::int64_t n_tokens_;
+  std::span<const Part> parts_;
   ThreadPool& pool_;
   model::TraceSink* trace_;
+  std::vector<Place> places_;           // of each token
+  std::int64_t n_tokens_ = 0;           // T
   std::vector<double> cos_, sin_;       // [T][D/2]
   Floats x_;                            // [T][H] the residual stream
   Floats expert_ids_, expert_weights_;  // [T][k] of the layer at hand
 };
 
-}  // namespace
-
-Model::Model(const model::Weights& weights) : weights_(weights), rope_(model::rope_table(weights.config)) {}
-
-Result<std::vector<float>> Model::forward(Sequence& sequence, std::span<const std::int32_t> tokens,
-                                          bool all_logits, ThreadPool& pool, model::TraceSink* trace) const {
-  const model::Config& config = weights_.config;
-  if (tokens.empty()) return fail(ErrorCode::inference, "there is no token to run");
-  for (std::int32_t token : tokens)
+Result<void> check_part(const model::Config& config, const Part& part) {
+  if (part.tokens.empty()) return fail(ErrorCode::inference, "there is no token to run");
+  for (std::int32_t token : part.tokens)
     if (token < 0 || token >= config.vocab_size)
       return fail({ErrorCode::inference,
                    "a token is outside the vocabulary",
@@ -385,17 +403,43 @@ Result<std::vector<float>> Model::forward(Sequence& sequence, std::span<const st
                    fmt::format("0 to {}", config.vocab_size - 1),
                    fmt::format("{}", token),
                    {}});
-  const auto room = static_cast<std::size_t>(config.context_length - sequence.length);
-  if (tokens.size() > room)
+  const auto room = static_cast<std::size_t>(config.context_length - part.sequence->length);
+  if (part.tokens.size() > room)
     return fail({ErrorCode::inference,
                  "the sequence is longer than the model's context",
                  {},
                  fmt::format("at most {} tokens", config.context_length),
-                 fmt::format("{}", static_cast<std::size_t>(sequence.length) + tokens.size()),
+                 fmt::format("{}", static_cast<std::size_t>(part.sequence->length) + part.tokens.size()),
                  "shorten the prompt"});
-  sequence.keys.resize(weights_.layers.size());
-  sequence.values.resize(weights_.layers.size());
-  return Pass(weights_, rope_, sequence, tokens, pool, trace).forward_qwen3_moe(all_logits);
+  if (part.n_logits < 0 || part.n_logits > static_cast<std::int64_t>(part.tokens.size()))
+    return fail({ErrorCode::inference,
+                 "logits are wanted of tokens that are not there",
+                 {},
+                 fmt::format("0 to {}", part.tokens.size()),
+                 fmt::format("{}", part.n_logits),
+                 {}});
+  return {};
+}
+
+}  // namespace
+
+Model::Model(const model::Weights& weights) : weights_(weights), rope_(model::rope_table(weights.config)) {}
+
+Result<std::vector<float>> Model::forward(Sequence& sequence, std::span<const std::int32_t> tokens,
+                                          bool all_logits, ThreadPool& pool, model::TraceSink* trace) const {
+  const Part part{&sequence, tokens, all_logits ? static_cast<std::int64_t>(tokens.size()) : 1};
+  return forward(std::span(&part, 1), pool, trace);
+}
+
+Result<std::vector<float>> Model::forward(std::span<const Part> parts, ThreadPool& pool,
+                                          model::TraceSink* trace) const {
+  if (parts.empty()) return fail(ErrorCode::inference, "there is no token to run");
+  for (const Part& part : parts) TRINE_CHECK_OK(check_part(weights_.config, part));
+  for (const Part& part : parts) {
+    part.sequence->keys.resize(weights_.layers.size());
+    part.sequence->values.resize(weights_.layers.size());
+  }
+  return Pass(weights_, rope_, parts, pool, trace).forward_qwen3_moe();
 }
 
 }  // namespace trine::reference

@@ -23,6 +23,13 @@ struct Sequence {
   std::int32_t length = 0;
 };
 
+// What one pass appends to one sequence.
+struct Part {
+  Sequence* sequence = nullptr;
+  std::span<const std::int32_t> tokens;
+  std::int64_t n_logits = 1;  // of how many of the last of these tokens logits are wanted
+};
+
 class Model {
  public:
   // `weights` (and the file behind it) must outlive the model.
@@ -32,6 +39,12 @@ class Model {
   // the last one only. Errors: inference (a token out of range, an empty input, beyond the model's context).
   Result<std::vector<float>> forward(Sequence& sequence, std::span<const std::int32_t> tokens,
                                      bool all_logits, ThreadPool& pool, model::TraceSink* trace) const;
+
+  // Several different sequences in one pass, which decodes each weight once for all of them: a model larger
+  // than memory is read once. Gives the bits of the same sequences one by one. Rows, traced or of logits,
+  // come part after part. Errors: those of above, and n_logits beyond the tokens.
+  Result<std::vector<float>> forward(std::span<const Part> parts, ThreadPool& pool,
+                                     model::TraceSink* trace) const;
 
  private:
   const model::Weights& weights_;

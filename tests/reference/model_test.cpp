@@ -258,5 +258,50 @@ TEST_F(ReferenceModel, RefusesWhatItCannotRunAndLeavesTheSequenceAlone) {
   refuse(some_tokens(too_many), std::to_string(too_many + 3).c_str());
 }
 
+// Parts of different lengths, one of them continued, with logits of some of their last tokens.
+TEST_F(ReferenceModel, SequencesOfOnePassHaveTheBitsTheyHaveAlone) {
+  const std::vector<std::int32_t> tokens = some_tokens(17);
+  const std::span<const std::int32_t> all(tokens);
+  const auto vocab = static_cast<std::size_t>(config().vocab_size);
+  Sequence alone_a, alone_b, a, b;
+  run(alone_a, all.first(4));
+  run(a, all.first(4));
+  Recorder trace_a, trace_b, trace;
+  const std::vector<float> logits_a = run(alone_a, all.subspan(4, 6), 1, &trace_a);
+  const std::vector<float> logits_b = run(alone_b, all.subspan(10, 7), 1, &trace_b);
+
+  ThreadPool pool(2);
+  const Part parts[] = {{&a, all.subspan(4, 6), 2}, {&b, all.subspan(10, 7), 3}};
+  const auto logits = model_->forward(parts, pool, &trace);
+  ASSERT_TRUE(logits) << to_string(logits.error());
+  std::vector<float> expected(logits_a.end() - static_cast<std::ptrdiff_t>(2 * vocab), logits_a.end());
+  expected.insert(expected.end(), logits_b.end() - static_cast<std::ptrdiff_t>(3 * vocab), logits_b.end());
+  EXPECT_TRUE(same_bits(*logits, expected));
+  EXPECT_EQ(a.keys, alone_a.keys);
+  EXPECT_EQ(b.values, alone_b.values);
+  EXPECT_EQ(a.length, 10);
+  EXPECT_EQ(b.length, 7);
+  for (const auto& [key, values] : trace.stages) {
+    if (key.second == Stage::logits) continue;
+    std::vector<float> joined = trace_a.stages.at(key).data;
+    const std::vector<float>& second = trace_b.stages.at(key).data;
+    joined.insert(joined.end(), second.begin(), second.end());
+    EXPECT_TRUE(same_bits(values.data, joined)) << model::name_of(key.second) << " of layer " << key.first;
+  }
+}
+
+TEST_F(ReferenceModel, RefusesLogitsOfTokensThatAreNotThere) {
+  const std::vector<std::int32_t> tokens = some_tokens(2);
+  Sequence sequence;
+  ThreadPool pool(1);
+  for (const std::int64_t wrong : {-1, 3}) {
+    const Part part{&sequence, tokens, wrong};
+    const auto logits = model_->forward(std::span(&part, 1), pool, nullptr);
+    ASSERT_FALSE(logits);
+    EXPECT_EQ(logits.error().code, ErrorCode::inference);
+  }
+  EXPECT_EQ(sequence.length, 0);
+}
+
 }  // namespace
 }  // namespace trine::reference

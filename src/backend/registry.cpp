@@ -1,0 +1,101 @@
+#include "backend/registry.h"
+
+#ifdef TRINE_HAS_CPU
+#include "cpu/model.h"
+#endif
+
+#include <fmt/format.h>
+#include <algorithm>
+#include <vector>
+
+namespace trine::backend {
+namespace {
+
+#ifdef TRINE_HAS_CPU
+Result<void> check_cpu_device(const std::string& device) {
+  if (device.empty()) return {};
+  std::string available;
+  std::string actual = fmt::format("'{}', which is no instruction set of this backend", device);
+  for (const cpu::IsaSupport& isa : cpu::list_isas()) {
+    if (isa.available && isa.name == device) return {};
+    if (isa.available) available += (available.empty() ? "" : ", ") + isa.name;
+    if (isa.name == device) actual = fmt::format("'{}', which this processor lacks", device);
+  }
+  return fail({ErrorCode::backend_unavailable, "device not available", "--device", "one of " + available,
+               actual, "'trine devices' lists what is here"});
+}
+
+Result<std::unique_ptr<model::DeviceModel>> load_cpu(const model::Weights& weights,
+                                                     const BackendOptions& options) {
+  TRINE_CHECK_OK(check_cpu_device(options.device));
+  cpu::CpuOptions cpu;
+  cpu.threads = options.threads;
+  cpu.context = options.context;
+  cpu.numerics = options.numerics;
+  cpu.isa = options.device;
+  return cpu::CpuModel::load(weights, cpu);
+}
+#endif
+
+constexpr BackendEntry table[] = {
+#ifdef TRINE_HAS_CPU
+    {"cpu", false, true, "", check_cpu_device, load_cpu},
+#else
+    {"cpu", false, false, "built with TRINE_CPU=OFF", nullptr, nullptr},
+#endif
+    {"cuda", true, false, "this build has no cuda backend", nullptr, nullptr},
+    {"wgpu", true, false, "this build has no wgpu backend", nullptr, nullptr},
+};
+
+Error not_built(std::string_view name) {
+  return {ErrorCode::feature_missing,
+          fmt::format("this build has no {} backend", name),
+          {},
+          {},
+          {},
+          "'trine devices' lists what this build has"};
+}
+
+}  // namespace
+
+std::span<const BackendEntry> backends() {
+  return table;
+}
+
+const BackendEntry* find_backend(std::string_view name) {
+  for (const BackendEntry& entry : table)
+    if (entry.name == name) return &entry;
+  return nullptr;
+}
+
+Result<Choice> choose_backend(std::string_view name) {
+  if (name == "auto") {
+    Choice choice;
+    std::size_t built = 0;
+    for (const BackendEntry& entry : table) {
+      if (!entry.built) continue;
+      choice.entry = &entry;
+      ++built;
+    }
+    if (choice.entry == nullptr) return fail(not_built("compute"));
+    choice.reason = fmt::format("auto chose {}{}", choice.entry->name,
+                                built == 1 ? ", the only backend of this build" : "");
+    return choice;
+  }
+  const BackendEntry* entry = find_backend(name);
+  if (entry == nullptr) {
+    std::string known;
+    for (const BackendEntry& one : table) known += (known.empty() ? "" : ", ") + std::string(one.name);
+    return fail({ErrorCode::usage, "there is no such backend", {}, "one of " + known, std::string(name), {}});
+  }
+  if (!entry->built) return fail(not_built(name));
+  return Choice{entry, "as asked"};
+}
+
+Result<std::unique_ptr<model::DeviceModel>> load_model(std::string_view name, const model::Weights& weights,
+                                                       const BackendOptions& options) {
+  TRINE_TRY(const Choice choice, choose_backend(name));
+  return choice.entry->load(weights, options);
+}
+
+}  // namespace trine::backend

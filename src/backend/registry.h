@@ -1,0 +1,54 @@
+#pragma once
+
+#include "base/error.h"
+#include "model/device_model.h"
+#include "model/weights.h"
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace trine::backend {
+
+struct BackendOptions {
+  int threads = 0;              // CPU only; 0: one per available core
+  std::int32_t context = 4096;  // positions to hold in the KV cache, all sequences together
+  model::Numerics numerics = model::Numerics::fast;
+  std::string device;  // empty: the backend's best; for the CPU an instruction set
+};
+
+// A backend that Trine knows, whether or not this build has it. A new backend adds its line to the table in
+// registry.cpp.
+struct BackendEntry {
+  std::string_view name;  // "cpu", "cuda", "wgpu"
+  bool is_gpu = false;
+  bool built = false;
+  std::string_view not_built_because;  // empty when it is built
+  // Whether `device` (empty: the best) is here, asked before a model is read. Errors: backend_unavailable,
+  // naming those that are.
+  Result<void> (*check_device)(const std::string& device) = nullptr;
+  // `weights` must outlive the model. Errors: backend_unavailable, and those of the backend's load().
+  Result<std::unique_ptr<model::DeviceModel>> (*load)(const model::Weights& weights,
+                                                      const BackendOptions& options) = nullptr;
+};
+
+// Every backend, in the order that "auto" tries them last to first.
+std::span<const BackendEntry> backends();
+// Null when no backend has this name.
+const BackendEntry* find_backend(std::string_view name);
+
+// What `name` means here, and why: "auto" is the last backend of the table that is built.
+struct Choice {
+  const BackendEntry* entry = nullptr;
+  std::string reason;  // "as asked", "auto chose cpu, the only backend of this build"
+};
+// Errors: usage (no such backend), feature_missing (this build lacks it).
+Result<Choice> choose_backend(std::string_view name);
+
+// choose_backend() and its load(). Errors: those of both.
+Result<std::unique_ptr<model::DeviceModel>> load_model(std::string_view name, const model::Weights& weights,
+                                                       const BackendOptions& options);
+
+}  // namespace trine::backend
