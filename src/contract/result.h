@@ -40,16 +40,17 @@ struct Divergence {
   double relative_l2 = 0;
 };
 
-// One expert that differs between two runs of the same row.
+// One expert that differs between two runs of the same row, and whether the rule of swaps.h lets it pass.
 struct ExpertSwap {
   std::string prompt;
   std::int64_t row = 0;
   int layer = 0;
   std::int32_t expected = 0;
   std::int32_t actual = 0;
-  double margin = 0;          // between the reference's k-th and (k+1)-th router logit
+  double margin = 0;          // between the reference's router logits of these two experts
   double measured_error = 0;  // largest |Δ| of this row's router logits
-  bool excused = false;       // margin <= measured_error
+  bool excused = false;       // margin below `allowed`, or the row follows an excused swap
+  double allowed = 0;         // what the layer's typical error can turn over; a row cannot inflate it itself
 };
 
 struct CheckResult {

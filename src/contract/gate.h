@@ -1,0 +1,114 @@
+#pragma once
+
+#include "base/error.h"
+#include "contract/legs.h"
+#include "contract/prompts.h"
+#include "contract/result.h"
+#include "model/device_model.h"
+#include "model/weights.h"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace trine::contract {
+
+// The gate: one judge for every backend. It runs the reference over the prompts, then the backend in each
+// numerics mode, and judges legs X, F, D and T; leg R judges the reference itself (goldens.h).
+
+// Loads the backend's model. Called more than once; never two models at a time.
+using OpenBackend =
+    std::function<Result<std::unique_ptr<model::DeviceModel>>(model::Numerics numerics, int threads)>;
+
+struct ReferenceSide {
+  const model::Weights& weights;
+  std::string model_sha256;
+  const PromptSet& prompts;
+};
+
+struct BackendSide {
+  std::string backend;  // the name it was asked for by
+  bool is_gpu = false;  // so a device that is none is refused
+  std::string model_sha256;
+  const PromptSet& prompts;
+  OpenBackend open;
+};
+
+// Work done, of all there is, in bytes of intermediate results, and what is at work.
+using GateProgress = std::function<void(std::uint64_t done, std::uint64_t total, const std::string& what)>;
+
+struct GateOptions {
+  std::vector<model::Numerics> numerics = {model::Numerics::exact, model::Numerics::fast};
+  int threads = 0;                           // 0: one per available core
+  std::uint64_t trace_bytes = 768ull << 20;  // of the reference's stages held at a time, at least one prompt
+  GateProgress progress;                     // may be empty
+};
+
+// The file that was judged.
+struct FileIdentity {
+  std::string path;
+  std::string name;  // general.name
+  std::string sha256;
+  std::uint64_t bytes = 0;
+  std::int32_t layers_in_file = 0;
+  std::int32_t layers_run = 0;
+  bool random_weights = false;  // general.name says so
+};
+
+struct PromptIdentity {
+  std::string sha256;
+  std::size_t count = 0;
+  std::int64_t tokens = 0;
+  std::string source;  // "built-in", or the file's name
+};
+
+struct GateResult {
+  FileIdentity model;
+  PromptIdentity prompts;
+  std::string reference_sha256;            // of the reference's logits at the judged positions
+  std::vector<model::DeviceInfo> devices;  // one per numerics mode that ran
+  std::vector<LegResult> legs;             // R, then X, F, D, T as far as they were asked for
+  std::vector<std::string> left_out;       // what a complete run would have done and this one did not
+  Verdict verdict = Verdict::not_run;
+  std::string reason;  // set unless `verdict` is pass
+  double seconds = 0;
+
+  const LegResult* find(char leg, model::Numerics numerics) const;
+};
+
+// Runs X, F, D and T. Never fails as a function: whatever stands in the way is a verdict with its reason.
+// Refused: sides whose model or prompts differ, a backend compared with itself, a device that is not the one
+// claimed (software or a CPU passed as a GPU), a stage that ran on the host or does not say where, sides that
+// deliver different numbers of rows.
+GateResult run_gate(const ReferenceSide& reference, const BackendSide& backend, const GateOptions& options);
+
+// The verdict over all legs: fail if any failed, else refused if any was, else pass if X or F passed, else
+// not-run. A leg that did not run is no pass and is listed.
+void conclude(GateResult& result);
+
+// The sentence that sums a result up for a person: "This device gives the reference's answer: worst cosine
+// 0.999997 at layer 31, attention; 0 of 1,536 expert choices differ."
+std::string summarise(const GateResult& result);
+
+// The model with its first `layers` layers only, for both sides; the whole for 0 or at least as many.
+model::Weights cut_layers(const model::Weights& weights, std::int32_t layers);
+bool says_random(const model::Config& config);
+
+// ---- Parts that the checks use on their own ----
+
+// Runs the prompts on a backend three times for D and T. Errors: those of the backend.
+Result<RepeatRun> run_repeat(const BackendSide& backend, model::Numerics numerics, int threads,
+                             const std::function<void(std::int64_t rows)>& progress);
+// Prefill and teacher-forced decode of one prompt from an empty cache; logits of the judged positions are
+// appended. `shift` rotates the KV pages, so that prompts do not all use the same.
+Result<void> run_prompt(model::DeviceModel& device, const Prompt& prompt, std::int32_t shift,
+                        std::vector<float>& logits, model::TraceSink* trace);
+// All tokens at once; logits of the judged positions.
+Result<void> run_prefill(model::DeviceModel& device, const Prompt& prompt, std::int32_t shift,
+                         std::vector<float>& logits, model::TraceSink* trace);
+// Why this device must not be judged under this name, or nothing.
+std::string refuse_device(const BackendSide& backend, const model::DeviceInfo& device);
+
+}  // namespace trine::contract

@@ -1,0 +1,52 @@
+#pragma once
+
+#include "base/error.h"
+#include "gguf/metadata.h"
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace trine::contract {
+
+// How many of a prompt's last tokens are fed one by one (teacher-forced decode); the rest is one prefill.
+// Logits are judged at the last prefill position and at each of these.
+inline constexpr std::int64_t decode_positions = 8;
+inline constexpr std::int64_t judged_positions = decode_positions + 1;
+inline constexpr std::int64_t shortest_prompt = 12;  // tokens
+inline constexpr std::size_t full_prompt_count = 16;
+
+struct Prompt {
+  std::string name;  // "python", "fixed ids"
+  std::vector<std::int32_t> tokens;
+
+  std::int64_t size() const { return static_cast<std::int64_t>(tokens.size()); }
+  std::int64_t prefill() const { return size() - decode_positions; }
+};
+
+struct PromptSet {
+  std::vector<Prompt> prompts;
+
+  std::int64_t rows() const;
+  // Of the canonical form: the token ids in decimal, separated by commas, one prompt a line.
+  std::string sha256() const;
+  // What is wrong with these prompts for a vocabulary of this size, or nothing. Errors: validation_failed.
+  Result<void> check(std::int64_t vocab_size) const;
+};
+
+// The built-in texts (code, prose, several scripts, digits, chat), cut to 40 tokens, one of 72 that crosses
+// from one KV page to the next, and the fixed ids 785, 9217, 308, … where the vocabulary has them. Tokenised
+// with the model's own tokenizer; a file without one gets ids drawn from a counter. Errors: model_load when
+// the tokenizer's keys are broken.
+Result<PromptSet> builtin_prompts(const gguf::Metadata& metadata, std::int64_t vocab_size);
+
+// A JSON array whose items are texts or arrays of ids. Errors: file_not_found, io, validation_failed (which
+// item, and why).
+Result<PromptSet> read_prompts(const std::string& path, const gguf::Metadata& metadata,
+                               std::int64_t vocab_size);
+
+// Four prompts of at most 12 tokens, spread over the set: what --quick runs.
+PromptSet quick_subset(const PromptSet& all);
+
+}  // namespace trine::contract
