@@ -448,9 +448,10 @@ TEST_P(VectorsTest, QuantizesRowsToTheSameBits) {
   for (int i = 0; i < 32; ++i) {
     x[i] = 0.0f;
     x[32 + i] = i % 2 == 0 ? largest : -largest;
-    x[64 + i] = 0x1p-149f * static_cast<float>(i * 7);  // d itself is subnormal, x/d may pass 127
-    x[96 + i] = -0x1p-149f;                             // d rounds to zero
-    x[128 + i] = static_cast<float>(i - 16) + 0.5f;     // ties, with d = 1 …
+    x[64 + i] =
+        (i % 2 == 0 ? 0x1p-149f : -0x1p-149f) * static_cast<float>(6 * i);  // d is rounded: |x/d| > 127
+    x[96 + i] = -0x1p-149f;                                                 // d rounds to zero
+    x[128 + i] = static_cast<float>(i - 16) + 0.5f;                         // ties, with d = 1 …
     x[160 + i] = 1e-40f * static_cast<float>(i - 20);
     x[192 + i] = -3.0f;
   }

@@ -99,6 +99,13 @@ struct Avx2 {
  private:
   static Bits activations(const std::int8_t* q) { return _mm256_set1_epi32(load<std::int32_t>(q)); }
 
+  // GCC would turn a chain of additions into a tree, and keep so many products alive that they spill.
+  static Bits add_in_order(Bits a, Bits b) {
+    Bits sum = _mm256_add_epi16(a, b);
+    asm("" : "+x"(sum));
+    return sum;
+  }
+
   // maddubs multiplies unsigned by signed bytes and adds pairs into 16 bits. Several such sums may be added
   // before they are widened, as many as cannot pass 32767.
   template <int max_q, int steps, int T>
@@ -114,7 +121,7 @@ struct Avx2 {
         const Bits weights = w[step];
         each<T>([&](auto t) {
           const Bits product = _mm256_maddubs_epi16(weights, activations(q[t] + offset + 4 * step));
-          pairs[t] = k == 0 ? product : _mm256_add_epi16(pairs[t], product);
+          pairs[t] = k == 0 ? product : add_in_order(pairs[t], product);
         });
       });
       each<T>([&](auto t) {
@@ -227,7 +234,10 @@ void to_f16(const float* x, std::uint16_t* out, std::int64_t n) {
   for (; i + 8 <= n; i += 8)
     _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i),
                      _mm256_cvtps_ph(_mm256_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT));
-  for (; i < n; ++i) out[i] = _cvtss_sh(x[i], _MM_FROUND_TO_NEAREST_INT);
+  for (; i < n; ++i) {
+    const __m128i half = _mm_cvtps_ph(_mm_set_ss(x[i]), _MM_FROUND_TO_NEAREST_INT);
+    out[i] = static_cast<std::uint16_t>(_mm_cvtsi128_si32(half));
+  }
 }
 
 }  // namespace

@@ -32,6 +32,8 @@ struct Activations {
 // out[t·out_stride + r] = Σ_c W[r][c]·X[t][c], for R consecutive weight rows of `row_bytes` each and N
 // tokens. Each output depends only on its own weight row and activation row, so any split over rows gives the
 // same bits.
+// Rows are taken in groups of at most 16, so fastest is n_rows a multiple of 16; fewer than a group cost as
+// much each as a whole one.
 using MatMul = void (*)(const std::byte* weight_rows, std::uint64_t row_bytes, std::int64_t n_rows,
                         const Activations& x, float* out, std::int64_t out_stride);
 

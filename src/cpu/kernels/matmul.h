@@ -60,8 +60,8 @@ struct Q8Sums {
 };
 
 template <typename S, typename U, int T>
-void dot_tile(const Panel<S>& panel, const typename S::Floats (&min)[panel_sub_blocks][2], int n_sub_blocks,
-              const TokenQ8* tokens, Q8Sums<S>* sums) {
+[[gnu::flatten]] void dot_tile(const Panel<S>& panel, const typename S::Floats (&min)[panel_sub_blocks][2],
+                               int n_sub_blocks, const TokenQ8* tokens, Q8Sums<S>* sums) {
   constexpr int steps = 8 / U::halves;
   typename S::Floats scaled[T];
   typename S::Floats below[T];
@@ -182,7 +182,7 @@ void to_floats(const Panel<S>& panel, int n_sub_blocks, FloatPanel<S>& floats) {
 // `count` columns from `column` on; rows of F32, F16 and BF16 may have any number of columns, as `count`
 // says.
 template <typename S, gguf::TensorType type>
-void load_floats(RowGroup rows, std::int64_t column, int count, FloatPanel<S>& floats) {
+[[gnu::flatten]] void load_floats(RowGroup rows, std::int64_t column, int count, FloatPanel<S>& floats) {
   if constexpr (type == gguf::TensorType::F32) {
     rows = rows.at(4 * column);
     typename S::Bits v[4];
@@ -224,7 +224,8 @@ struct FloatSums {
 };
 
 template <typename S, int T>
-void dot_tile_f32(const FloatPanel<S>& panel, int count, const float* const* tokens, FloatSums<S>* sums) {
+[[gnu::flatten]] void dot_tile_f32(const FloatPanel<S>& panel, int count, const float* const* tokens,
+                                   FloatSums<S>* sums) {
   typename S::Floats sum[T][4];
   each<T>([&](auto t) { each<4>([&](auto k) { sum[t][k] = sums[t].by_column[k]; }); });
   int c = 0;

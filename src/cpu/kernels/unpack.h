@@ -403,7 +403,7 @@ struct Unpack<S, gguf::TensorType::MXFP4> : UnsignedFormat<24, 1, false, 12> {
 
 // Sub-blocks [first, first + count) of the rows; a block of 256 is always taken whole.
 template <typename S, gguf::TensorType type>
-void unpack(RowGroup rows, std::int64_t first, int count, Panel<S>& panel) {
+[[gnu::flatten]] void unpack(RowGroup rows, std::int64_t first, int count, Panel<S>& panel) {
   using U = Unpack<S, type>;
   constexpr int per_block = U::Block::elements / 32;
   for (int sub = 0; sub < count; sub += per_block)
