@@ -1,5 +1,5 @@
 # Third-party libraries, all Debian packages (scripts/packages pins their versions).
-# Portable builds take the static archives so that the binary needs nothing but glibc.
+# Portable builds take the static archives (fmt, which has none, as headers) so that the binary needs nothing but glibc.
 if(TRINE_PORTABLE)
   set(CMAKE_FIND_LIBRARY_SUFFIXES .a)
   add_link_options(-static-libstdc++ -static-libgcc)
@@ -11,6 +11,20 @@ find_package(fmt 9 REQUIRED)
 find_package(nlohmann_json 3.11 REQUIRED)
 find_package(CLI11 2.1 REQUIRED)
 find_package(yaml-cpp 0.7 REQUIRED)
+set(OPENSSL_USE_STATIC_LIBS ${TRINE_PORTABLE})
+find_package(OpenSSL 3 REQUIRED COMPONENTS Crypto)
+
+add_library(trine_fmt INTERFACE)
+add_library(trine_yaml_cpp INTERFACE)
+if(TRINE_PORTABLE)
+  target_link_libraries(trine_fmt INTERFACE fmt::fmt-header-only)
+  find_library(YAML_CPP_ARCHIVE NAMES libyaml-cpp.a REQUIRED)
+  target_include_directories(trine_yaml_cpp SYSTEM INTERFACE ${YAML_CPP_INCLUDE_DIR})
+  target_link_libraries(trine_yaml_cpp INTERFACE ${YAML_CPP_ARCHIVE})
+else()
+  target_link_libraries(trine_fmt INTERFACE fmt::fmt)
+  target_link_libraries(trine_yaml_cpp INTERFACE yaml-cpp)
+endif()
 
 # Debian's package of PCRE2 carries no CMake configuration of its own.
 find_path(PCRE2_INCLUDE_DIR pcre2.h REQUIRED)
