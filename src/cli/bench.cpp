@@ -53,7 +53,8 @@ Result<double> resident_share(const gguf::File& file) {
     TRINE_TRY(const std::uint64_t bytes, resident_bytes(path));
     resident += bytes;
   }
-  return file.total_bytes() == 0 ? 0 : static_cast<double>(resident) / static_cast<double>(file.total_bytes());
+  return file.total_bytes() == 0 ? 0
+                                 : static_cast<double>(resident) / static_cast<double>(file.total_bytes());
 }
 
 double bytes_per_token(const Report& report, std::int32_t depth) {
@@ -87,8 +88,9 @@ Table results(const Report& report) {
   }
   for (const DecodeLine& line : report.decode) {
     table.add({fmt::format("decode {} at {}", report.plan.decode, line.depth), rate(line.rate.median),
-               rate(line.rate.min), rate(line.rate.max), human_bytes(static_cast<std::uint64_t>(line.bytes_per_token)),
-               rate(report.limit(line)), fmt::format("{:.0f} %", 100 * line.rate.median / report.limit(line))});
+               rate(line.rate.min), rate(line.rate.max),
+               human_bytes(static_cast<std::uint64_t>(line.bytes_per_token)), rate(report.limit(line)),
+               fmt::format("{:.0f} %", 100 * line.rate.median / report.limit(line))});
   }
   return table;
 }
@@ -97,18 +99,21 @@ std::vector<std::string> circumstances(const Report& report) {
   const model::DeviceInfo device = report.model.device->describe();
   std::vector<std::string> lines = {
       fmt::format("device: {} ({})", describe_device(device), report.model.choice),
-      fmt::format("model: {}, {}, {:.0f} % in the page cache before the run", printable(report.model.source.path),
-                  human_bytes(report.model.file->total_bytes()), 100 * report.resident_share),
+      fmt::format("model: {}, {}, {:.0f} % in the page cache before the run",
+                  printable(report.model.source.path), human_bytes(report.model.file->total_bytes()),
+                  100 * report.resident_share),
       fmt::format("method: median, min and max of {} after {} of warm-up; random tokens, no sampling",
-                  plural(static_cast<std::uint64_t>(report.plan.repetitions), "repetition"), report.plan.warmup),
+                  plural(static_cast<std::uint64_t>(report.plan.repetitions), "repetition"),
+                  report.plan.warmup),
       fmt::format("memory: {:.1f} GB/s measured: {} read {}, the best of {} passes",
                   report.bandwidth.bytes_per_second / 1e9,
                   plural(static_cast<std::uint64_t>(report.bandwidth.threads), "thread"),
                   human_bytes(report.bandwidth.buffer_bytes), report.bandwidth.passes),
       "limit: that bandwidth over the weights a token uses and the keys and values it attends to"};
   if (report.cost.active_bytes < last_level_cache()) {
-    lines.push_back(fmt::format("note: the {} of weights a token uses fit into the cache ({}): memory is no limit here",
-                                human_bytes(report.cost.active_bytes), human_bytes(last_level_cache())));
+    lines.push_back(
+        fmt::format("note: the {} of weights a token uses fit into the cache ({}): memory is no limit here",
+                    human_bytes(report.cost.active_bytes), human_bytes(last_level_cache())));
   }
   return lines;
 }
@@ -171,12 +176,17 @@ Result<int> bench(Options options) {
   }
   TRINE_TRY(LoadedModel model, open_model(options.model));
   if (options.plan.context() > model.config().context_length) {
-    return fail({ErrorCode::usage, "the measurement is longer than the model's context", {},
-                 fmt::format("at most {} tokens of prefill, or of depth and decode together", model.config().context_length),
-                 fmt::format("{}", options.plan.context()), {}});
+    return fail({ErrorCode::usage,
+                 "the measurement is longer than the model's context",
+                 {},
+                 fmt::format("at most {} tokens of prefill, or of depth and decode together",
+                             model.config().context_length),
+                 fmt::format("{}", options.plan.context()),
+                 {}});
   }
   TRINE_TRY(const double resident, resident_share(*model.file));
-  if (model.source.is_demo) note(fmt::format("no model given (-m): using the demo model, {}", model.source.path));
+  if (model.source.is_demo)
+    note(fmt::format("no model given (-m): using the demo model, {}", model.source.path));
   warn_if_larger_than_memory(*model.file);
   TRINE_CHECK_OK(start_backend(model, options.model, options.plan.context()));
   Report report{model, options.plan, resident, {}, model_cost(*model.file), {}, {}};
@@ -198,16 +208,23 @@ Action define_bench(CLI::App& app) {
   options->plan.decode = 64;
   options->plan.depths = {0, 1024};
   app.description(
-      "Measures prefill and decode speed, and sets decode against the limit of this machine's measured memory bandwidth.");
+      "Measures prefill and decode speed, and sets decode against the limit of this machine's measured "
+      "memory bandwidth.");
   add_model_options(app, options->model);
-  add_list(app, "--prefill", options->plan.prefill, 0, most_tokens, "prompt lengths, in tokens; 0: none; default: 128,512");
-  add_number(app, "--decode", options->plan.decode, 0, most_tokens, "tokens to decode, one at a time; 0: none; default: 64");
+  add_list(app, "--prefill", options->plan.prefill, 0, most_tokens,
+           "prompt lengths, in tokens; 0: none; default: 128,512");
+  add_number(app, "--decode", options->plan.decode, 0, most_tokens,
+             "tokens to decode, one at a time; 0: none; default: 64");
   add_list(app, "--depth", options->plan.depths, 0, most_tokens,
            "tokens in the KV cache before decoding; default: 0,1024");
-  add_number(app, "-r,--repetitions", options->plan.repetitions, 1, 1000, "repetitions that count; default: 5");
-  add_number(app, "--warmup", options->plan.warmup, 0, 1000, "repetitions before them that do not; default: 1");
+  add_number(app, "-r,--repetitions", options->plan.repetitions, 1, 1000,
+             "repetitions that count; default: 5");
+  add_number(app, "--warmup", options->plan.warmup, 0, 1000,
+             "repetitions before them that do not; default: 1");
   app.add_flag("--json", options->json, "print one JSON object")->group("Output");
-  app.add_flag("--markdown", options->markdown, "print a Markdown table")->group("Output")->excludes("--json");
+  app.add_flag("--markdown", options->markdown, "print a Markdown table")
+      ->group("Output")
+      ->excludes("--json");
   app.footer(
       "Examples:\n"
       "  trine bench\n"

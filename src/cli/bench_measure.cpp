@@ -24,7 +24,8 @@ std::int32_t random_token(std::int32_t position, std::int32_t vocab_size) {
   return static_cast<std::int32_t>((z ^ (z >> 31)) % static_cast<std::uint64_t>(vocab_size));
 }
 
-// Repeats `body`, which returns Result<void>, and turns the time of each counted repetition into tokens per second.
+// Repeats `body`, which returns Result<void>, and turns the time of each counted repetition into tokens per
+// second.
 template <typename Body>
 Result<Spread> repeat(const BenchPlan& plan, std::int32_t tokens, Body body) {
   std::vector<double> rates;
@@ -61,7 +62,8 @@ Result<void> Bench::forward(std::int32_t first, std::int32_t count) {
     const std::int32_t stop = std::min(end, begin + model_.max_batch_rows());
     batch_.rows.clear();
     for (std::int32_t position = begin; position < stop; ++position) {
-      batch_.rows.push_back({random_token(position, model_.config().vocab_size), position, 0, position == end - 1});
+      batch_.rows.push_back(
+          {random_token(position, model_.config().vocab_size), position, 0, position == end - 1});
     }
     const std::span<float> logits(logits_);
     TRINE_CHECK_OK(model_.forward(batch_, stop == end ? logits : logits.first(0), nullptr));

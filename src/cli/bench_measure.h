@@ -25,8 +25,8 @@ struct BenchPlan {
   std::int32_t context() const;  // positions that the largest measurement needs
 };
 
-// Times forward passes on tokens drawn at random (with a fixed seed) from the vocabulary, so that experts are chosen
-// as broadly as they can be. Nothing is sampled and no text is made: this is the model alone.
+// Times forward passes on tokens drawn at random (with a fixed seed) from the vocabulary, so that experts are
+// chosen as broadly as they can be. Nothing is sampled and no text is made: this is the model alone.
 class Bench {
  public:
   explicit Bench(model::DeviceModel& model);

@@ -1,12 +1,12 @@
 #include "cli/console.h"
 
+#include <fmt/format.h>
+#include <unistd.h>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <fmt/format.h>
-#include <unistd.h>
 
 namespace trine::cli {
 namespace {
@@ -14,7 +14,9 @@ namespace {
 std::atomic<bool> interrupted{false};
 static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler may touch lock-free atomics only");
 
-void on_interrupt(int) { interrupted = true; }
+void on_interrupt(int) {
+  interrupted = true;
+}
 
 bool colour_on_stderr() {
   const char* no_color = std::getenv("NO_COLOR");
@@ -25,7 +27,8 @@ bool colour_on_stderr() {
 
 void line(std::string_view label, std::string_view colour, std::string_view text) {
   const bool coloured = !label.empty() && colour_on_stderr();
-  fmt::print(stderr, "trine: {}{}{}{}\n", coloured ? colour : "", label, coloured ? "\033[0m" : "", printable(text));
+  fmt::print(stderr, "trine: {}{}{}{}\n", coloured ? colour : "", label, coloured ? "\033[0m" : "",
+             printable(text));
 }
 
 // Bytes of the UTF-8 character that `text` begins with; 0 when it begins with none (Unicode 15, table 3-7).
@@ -75,22 +78,33 @@ std::string printable(std::string_view text, std::size_t max_characters) {
   return out;
 }
 
-void write_out(std::string_view bytes) { std::fwrite(bytes.data(), 1, bytes.size(), stdout); }
+void write_out(std::string_view bytes) {
+  std::fwrite(bytes.data(), 1, bytes.size(), stdout);
+}
 
-bool output_failed() { return std::ferror(stdout) != 0; }
+bool output_failed() {
+  return std::ferror(stdout) != 0;
+}
 
-void flush_out() { std::fflush(stdout); }
+void flush_out() {
+  std::fflush(stdout);
+}
 
 Result<void> finish_output() {
   const bool failed_before = std::ferror(stdout) != 0;
   errno = 0;
   if (std::fflush(stdout) == 0 && !failed_before) return {};
-  return fail({ErrorCode::io, "cannot write the output", "stdout", {}, errno != 0 ? std::strerror(errno) : "", {}});
+  return fail(
+      {ErrorCode::io, "cannot write the output", "stdout", {}, errno != 0 ? std::strerror(errno) : "", {}});
 }
 
-void note(std::string_view text) { line("", "", text); }
+void note(std::string_view text) {
+  line("", "", text);
+}
 
-void warn(std::string_view text) { line("warning: ", "\033[1;33m", text); }
+void warn(std::string_view text) {
+  line("warning: ", "\033[1;33m", text);
+}
 
 void print_error(const Error& error) {
   line("error: ", "\033[1;31m", error.what);
@@ -103,7 +117,9 @@ void print_error(const Error& error) {
   detail("hint:", error.hint);
 }
 
-bool stdin_is_terminal() { return ::isatty(STDIN_FILENO) != 0; }
+bool stdin_is_terminal() {
+  return ::isatty(STDIN_FILENO) != 0;
+}
 
 std::atomic<bool>& watch_interrupt() {
   struct sigaction action {};

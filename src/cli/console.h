@@ -21,18 +21,18 @@ Result<void> finish_output();
 void note(std::string_view text);
 void warn(std::string_view text);
 
-// "trine: error: what", then where, expected, actual and hint on lines of their own. Coloured on a terminal only, and
-// not when NO_COLOR is set (https://no-color.org).
+// "trine: error: what", then where, expected, actual and hint on lines of their own. Coloured on a terminal
+// only, and not when NO_COLOR is set (https://no-color.org).
 void print_error(const Error& error);
 
 bool stdin_is_terminal();
 
-// Text from a file, safe to show on a terminal and on one line: control characters and bytes that are no UTF-8 become
-// \n, \t or \xNN. Past `max_characters` (0: no limit) it ends in "… (N bytes)".
+// Text from a file, safe to show on a terminal and on one line: control characters and bytes that are no
+// UTF-8 become \n, \t or \xNN. Past `max_characters` (0: no limit) it ends in "… (N bytes)".
 std::string printable(std::string_view text, std::size_t max_characters = 0);
 
-// From the first call on, Ctrl-C sets the flag instead of ending the process; the second Ctrl-C ends it at once.
-// A command may set it too, to stop what polls it.
+// From the first call on, Ctrl-C sets the flag instead of ending the process; the second Ctrl-C ends it at
+// once. A command may set it too, to stop what polls it.
 std::atomic<bool>& watch_interrupt();
 inline constexpr int exit_interrupted = 130;  // 128 + SIGINT, as shells report it
 

@@ -39,7 +39,8 @@ std::optional<std::uint64_t> head_size(const ArchitectureKeys& keys, std::string
 
 std::optional<std::uint64_t> kv_bytes_per_token(const ArchitectureKeys& keys) {
   for (const char* other : {"attention.kv_lora_rank", "attention.sliding_window", "ssm.state_size"}) {
-    if (keys.has(other)) return std::nullopt;  // latent, windowed or state-space: not one key and value per token
+    if (keys.has(other))
+      return std::nullopt;  // latent, windowed or state-space: not one key and value per token
   }
   const auto key = head_size(keys, "attention.key_length");
   const auto value = head_size(keys, "attention.value_length");

@@ -4,9 +4,9 @@
 #include "cli/load.h"
 #include "cli/options.h"
 
+#include <unistd.h>
 #include <limits>
 #include <memory>
-#include <unistd.h>
 
 namespace trine::cli {
 namespace {
@@ -29,9 +29,12 @@ Result<std::vector<text::TokenId>> parse_ids(std::string_view text, std::int32_t
     text.remove_prefix(word.size());
     const auto id = parse_int(word);
     if (!id || *id < 0 || *id >= vocab_size) {
-      return fail({ErrorCode::validation_failed, id ? "token id out of range" : "not a token id",
-                   fmt::format("id number {}", ids.size() + 1), fmt::format("0 to {}", vocab_size - 1),
-                   fmt::format("'{}'", word.substr(0, 40)), {}});
+      return fail({ErrorCode::validation_failed,
+                   id ? "token id out of range" : "not a token id",
+                   fmt::format("id number {}", ids.size() + 1),
+                   fmt::format("0 to {}", vocab_size - 1),
+                   fmt::format("'{}'", word.substr(0, 40)),
+                   {}});
     }
     ids.push_back(static_cast<text::TokenId>(*id));
   }
@@ -41,7 +44,8 @@ Result<int> detokenize(const Options& options) {
   std::string list;
   for (const std::string& id : options.ids) list += id + " ";
   if (options.ids.empty()) {
-    if (stdin_is_terminal()) return fail({ErrorCode::usage, "no token ids given", {}, "arguments, or ids on stdin", {}, {}});
+    if (stdin_is_terminal())
+      return fail({ErrorCode::usage, "no token ids given", {}, "arguments, or ids on stdin", {}, {}});
     TRINE_TRY(list, read_all(STDIN_FILENO, "stdin"));
   }
   TRINE_TRY(const ModelPath model, find_model(options.model));
@@ -61,7 +65,8 @@ Action define_detokenize(CLI::App& app) {
       "Needs only the file's tokenizer: a vocabulary-only GGUF works.");
   app.add_option("IDS", options->ids, "ids separated by white space or commas; none: read from stdin");
   add_model_path(app, options->model);
-  app.add_flag("--skip-special", options->skip_special, "leave special tokens out; default: print their spelling");
+  app.add_flag("--skip-special", options->skip_special,
+               "leave special tokens out; default: print their spelling");
   app.footer(
       "Examples:\n"
       "  trine detokenize 322 5354 4965\n"

@@ -56,13 +56,16 @@ Result<int> show_devices(bool json) {
   }
   write_out(fmt::format("cpu     {}\n", cpu_is_built() ? cpu_name() : "not built (TRINE_CPU=OFF)"));
   for (const Isa& isa : cpu_isas()) {
-    write_out(fmt::format("        {:<12}{}\n", isa.name, isa.available ? "available" : "not on this processor"));
+    write_out(
+        fmt::format("        {:<12}{}\n", isa.name, isa.available ? "available" : "not on this processor"));
   }
   write_out("cuda    not built\n");
   write_out("wgpu    not built\n\n");
   write_out(fmt::format("cores   {} of {} available to this process\n", available_cores(), online_cores()));
-  if (last_level_cache() > 0) write_out(fmt::format("cache   {} last level\n", human_bytes(last_level_cache())));
-  write_out(fmt::format("memory  {} total, {} available\n", human_bytes(total_memory()), human_bytes(available_memory())));
+  if (last_level_cache() > 0)
+    write_out(fmt::format("cache   {} last level\n", human_bytes(last_level_cache())));
+  write_out(fmt::format("memory  {} total, {} available\n", human_bytes(total_memory()),
+                        human_bytes(available_memory())));
   return 0;
 }
 

@@ -1,7 +1,8 @@
 #include "cli/help.h"
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
+#include <algorithm>
 #include <string_view>
 #include <vector>
 
@@ -11,31 +12,39 @@ namespace {
 constexpr std::size_t text_column = 34;
 constexpr std::size_t last_column = 100;
 
-// `left` in two columns' indentation, `text` wrapped in the right column.
-std::string entry(const std::string& left, std::string_view text) {
-  std::string out = "  " + left;
-  if (out.size() + 2 > text_column) {
-    out += "\n" + std::string(text_column, ' ');
-  } else {
-    out.append(text_column - out.size(), ' ');
-  }
-  std::size_t column = text_column;
+// Words of `text` from `column` on, wrapped at last_column; later lines begin at `indent`.
+std::string wrapped(std::string_view text, std::size_t column, std::size_t indent) {
+  std::string out;
+  bool line_is_empty = true;
   while (!text.empty()) {
-    const std::size_t space = text.find(' ');
-    const std::string_view word = text.substr(0, space);
-    if (column > text_column && column + 1 + word.size() > last_column) {
-      out += "\n" + std::string(text_column, ' ');
-      column = text_column;
+    const std::size_t end = std::min(text.find_first_of(" \n"), text.size());
+    const std::string_view word = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    if (!line_is_empty && column + 1 + word.size() > last_column) {
+      out.append("\n").append(indent, ' ');
+      column = indent;
+      line_is_empty = true;
     }
-    if (column > text_column) {
+    if (!line_is_empty) {
       out += ' ';
       ++column;
     }
     out += word;
     column += word.size();
-    text.remove_prefix(space == std::string_view::npos ? text.size() : space + 1);
+    line_is_empty = false;
   }
   return out + "\n";
+}
+
+// `left` at the margin, `text` in the right column.
+std::string entry(const std::string& left, std::string_view text) {
+  std::string out = "  " + left;
+  if (out.size() + 2 > text_column) {
+    out.append("\n").append(text_column, ' ');
+  } else {
+    out.append(text_column - out.size(), ' ');
+  }
+  return out + wrapped(text, text_column, text_column);
 }
 
 // "-m, --model FILE"
@@ -43,7 +52,8 @@ std::string spelling(const CLI::Option& option) {
   std::string names;
   for (const std::string& name : option.get_snames()) names += (names.empty() ? "-" : ", -") + name;
   for (const std::string& name : option.get_lnames()) names += (names.empty() ? "    --" : ", --") + name;
-  if (option.get_expected_max() > 0 && option.get_items_expected_max() > 0) names += " " + option.get_type_name();
+  if (option.get_expected_max() > 0 && option.get_items_expected_max() > 0)
+    names += " " + option.get_type_name();
   return names;
 }
 
@@ -60,14 +70,15 @@ std::string help_text(const CLI::App& app) {
     }
   }
 
-  std::string out = app.get_description() + "\n\nUsage: " + app.get_name() + " [options]";
+  std::string out = wrapped(app.get_description(), 0, 0) + "\nUsage: " + app.get_name() + " [options]";
   for (const CLI::Option* argument : arguments) {
     const std::string name = argument->get_name(true) + (argument->get_items_expected_max() > 1 ? "..." : "");
     out += argument->get_required() ? " " + name : " [" + name + "]";
   }
   out += "\n";
   if (!arguments.empty()) out += "\nArguments:\n";
-  for (const CLI::Option* argument : arguments) out += entry(argument->get_name(true), argument->get_description());
+  for (const CLI::Option* argument : arguments)
+    out += entry(argument->get_name(true), argument->get_description());
   for (const std::string& group : groups) {
     out += "\n" + group + ":\n";
     for (const CLI::Option* option : app.get_options()) {

@@ -72,7 +72,9 @@ std::string string_of(const gguf::Metadata& metadata, std::string_view key) {
   return value ? printable(*value, short_string) : "not stated";
 }
 
-std::string shape_text(const gguf::TensorInfo& tensor) { return fmt::format("{}", fmt::join(tensor.dims, " × ")); }
+std::string shape_text(const gguf::TensorInfo& tensor) {
+  return fmt::format("{}", fmt::join(tensor.dims, " × "));
+}
 
 std::string memory_text(const ModelCost& cost) {
   std::string text = fmt::format("weights {}", human_bytes(cost.weight_bytes));
@@ -81,8 +83,10 @@ std::string memory_text(const ModelCost& cost) {
   if (!__builtin_mul_overflow(*cost.kv_bytes_per_token, 1024, &bytes)) {
     text += fmt::format("; KV cache {} per 1,024 tokens", human_bytes(bytes));
   }
-  if (cost.context_length && !__builtin_mul_overflow(*cost.kv_bytes_per_token, *cost.context_length, &bytes)) {
-    text += fmt::format(", {} at the full {} (16-bit)", human_bytes(bytes), plural(*cost.context_length, "token"));
+  if (cost.context_length &&
+      !__builtin_mul_overflow(*cost.kv_bytes_per_token, *cost.context_length, &bytes)) {
+    text += fmt::format(", {} at the full {} (16-bit)", human_bytes(bytes),
+                        plural(*cost.context_length, "token"));
   }
   return text;
 }
@@ -98,9 +102,10 @@ void print_identity(const Inspection& inspection) {
   line("name", string_of(file.metadata(), "general.name"));
   line("architecture", string_of(file.metadata(), "general.architecture"));
   if (!file.tensors().empty()) {
-    line("parameters", fmt::format("{}, of which {} ({}) are read per token", human_count(inspection.cost.parameters),
-                                   human_count(inspection.cost.active_parameters),
-                                   human_bytes(inspection.cost.active_bytes)));
+    line("parameters",
+         fmt::format("{}, of which {} ({}) are read per token", human_count(inspection.cost.parameters),
+                     human_count(inspection.cost.active_parameters),
+                     human_bytes(inspection.cost.active_bytes)));
     line("memory", memory_text(inspection.cost));
   }
   line("runs here", inspection.runnable ? "yes" : "no: " + printable(to_string(inspection.runnable.error())));
@@ -110,9 +115,10 @@ void print_identity(const Inspection& inspection) {
 void print_types(const Inspection& inspection) {
   Table table({"type", ">tensors", ">parameters", ">bytes", ">share"});
   for (const auto& [name, size] : inspection.types) {
-    const double share = inspection.cost.weight_bytes == 0
-                             ? 0
-                             : 100 * static_cast<double>(size.bytes) / static_cast<double>(inspection.cost.weight_bytes);
+    const double share =
+        inspection.cost.weight_bytes == 0
+            ? 0
+            : 100 * static_cast<double>(size.bytes) / static_cast<double>(inspection.cost.weight_bytes);
     table.add({name, fmt::format("{}", size.tensors), human_count(size.elements), human_bytes(size.bytes),
                fmt::format("{:.1f} %", share)});
   }
@@ -122,7 +128,8 @@ void print_types(const Inspection& inspection) {
 void print_metadata(const gguf::Metadata& metadata, bool full) {
   Table table({"key", "type", "value"});
   for (const auto& [key, value] : metadata.entries()) {
-    table.add({printable(key), type_text(value), value_text(value, full ? 0 : short_array, full ? 0 : short_string)});
+    table.add({printable(key), type_text(value),
+               value_text(value, full ? 0 : short_array, full ? 0 : short_string)});
   }
   write_out("\n" + table.text());
 }
@@ -160,7 +167,8 @@ void print_tensor_groups(std::span<const gguf::TensorInfo> tensors) {
     if (is_new) groups.push_back({name, shape_text(tensor), {}, 0, 0});
     Group& group = groups[place->second];
     const std::string type(gguf::info(tensor.type).name);
-    auto entry = std::find_if(group.types.begin(), group.types.end(), [&](const auto& t) { return t.first == type; });
+    auto entry =
+        std::find_if(group.types.begin(), group.types.end(), [&](const auto& t) { return t.first == type; });
     if (entry == group.types.end()) entry = group.types.insert(entry, {type, 0});
     entry->second += 1;
     group.count += 1;
@@ -171,9 +179,11 @@ void print_tensor_groups(std::span<const gguf::TensorInfo> tensors) {
     std::string types = group.types.front().first;
     if (group.types.size() > 1) {
       types.clear();
-      for (const auto& [type, count] : group.types) types += fmt::format("{}{} ×{}", types.empty() ? "" : ", ", type, count);
+      for (const auto& [type, count] : group.types)
+        types += fmt::format("{}{} ×{}", types.empty() ? "" : ", ", type, count);
     }
-    table.add({printable(group.name), fmt::format("{}", group.count), types, group.shape, human_bytes(group.bytes)});
+    table.add({printable(group.name), fmt::format("{}", group.count), types, group.shape,
+               human_bytes(group.bytes)});
   }
   write_out("\n" + table.text());
 }
@@ -192,7 +202,8 @@ ordered_json cost_json(const ModelCost& cost) {
                       {"active_parameters", cost.active_parameters},
                       {"weight_bytes", cost.weight_bytes},
                       {"active_bytes", cost.active_bytes}};
-  out["kv_bytes_per_token"] = cost.kv_bytes_per_token ? ordered_json(*cost.kv_bytes_per_token) : ordered_json();
+  out["kv_bytes_per_token"] =
+      cost.kv_bytes_per_token ? ordered_json(*cost.kv_bytes_per_token) : ordered_json();
   out["context_length"] = cost.context_length ? ordered_json(*cost.context_length) : ordered_json();
   return out;
 }
@@ -200,7 +211,8 @@ ordered_json cost_json(const ModelCost& cost) {
 std::string to_json(const Inspection& inspection, bool full) {
   const gguf::File& file = inspection.file;
   ordered_json metadata = ordered_json::object();
-  for (const auto& [key, value] : file.metadata().entries()) metadata[key] = value_json(value, full ? 0 : short_array);
+  for (const auto& [key, value] : file.metadata().entries())
+    metadata[key] = value_json(value, full ? 0 : short_array);
   ordered_json types = ordered_json::object();
   for (const auto& [name, size] : inspection.types) {
     types[name] = {{"tensors", size.tensors}, {"parameters", size.elements}, {"bytes", size.bytes}};
@@ -255,11 +267,14 @@ Result<int> inspect(const Options& options) {
 Action define_inspect(CLI::App& app) {
   const auto options = std::make_shared<Options>();
   app.description(
-      "Shows what a GGUF file holds: identity, sizes, metadata, tensors, and whether Trine can run it and why not.\n"
-      "Reads the header only. Any GGUF will do; the exit status is 0 also for a model that cannot be run here.");
+      "Shows what a GGUF file holds: identity, sizes, metadata, tensors, and whether Trine can run it and "
+      "why not.\n"
+      "Reads the header only. Any GGUF will do; the exit status is 0 also for a model that cannot be run "
+      "here.");
   app.add_option("FILE", options->path, "GGUF file, or any part of a split one; none: the demo model");
-  app.add_flag("--full", options->full,
-               "whole arrays and strings, every tensor; default: long values cut, layers folded into one line");
+  app.add_flag(
+      "--full", options->full,
+      "whole arrays and strings, every tensor; default: long values cut, layers folded into one line");
   app.add_flag("--json", options->json, "print one JSON object; arrays are cut unless --full");
   app.footer(
       "Examples:\n"

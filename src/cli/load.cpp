@@ -4,9 +4,9 @@
 #include "cli/options.h"
 #include "cli/system.h"
 
+#include <fmt/ranges.h>
 #include <cstdlib>
 #include <filesystem>
-#include <fmt/ranges.h>
 #include <system_error>
 #ifdef TRINE_HAS_CPU
 #include "cpu/model.h"
@@ -33,7 +33,11 @@ std::vector<std::filesystem::path> demo_model_places() {
 }
 
 Error backend_not_built(const std::string& name) {
-  return {ErrorCode::feature_missing, fmt::format("this build has no {} backend", name), {}, {}, {},
+  return {ErrorCode::feature_missing,
+          fmt::format("this build has no {} backend", name),
+          {},
+          {},
+          {},
           "'trine devices' lists what this build has"};
 }
 
@@ -49,7 +53,8 @@ Result<void> check_backend(const ModelOptions& options) {
     if (isa.name == options.device) actual = fmt::format("'{}', which this processor lacks", options.device);
   }
   return fail({ErrorCode::backend_unavailable, "device not available", "--device",
-               fmt::format("one of {}", fmt::join(available, ", ")), actual, "'trine devices' lists what is here"});
+               fmt::format("one of {}", fmt::join(available, ", ")), actual,
+               "'trine devices' lists what is here"});
 }
 #else
 Result<void> check_backend(const ModelOptions& options) {
@@ -68,7 +73,8 @@ void add_model_options(CLI::App& app, ModelOptions& options) {
   add_choice(app, "--backend", options.backend, {"auto", "cpu", "cuda", "wgpu"},
              "what computes; auto says what it chose; default: auto");
   app.add_option("--device", options.device,
-                 "device of the backend; for cpu an instruction set: portable, avx2 or avx512vnni; default: the best one "
+                 "device of the backend; for cpu an instruction set: portable, avx2 or avx512vnni; default: "
+                 "the best one "
                  "here")
       ->type_name("NAME");
   add_choice(app, "--numerics", options.numerics, {"exact", "fast"},
@@ -85,8 +91,11 @@ Result<ModelPath> find_model(const std::string& path) {
     if (std::filesystem::is_regular_file(candidate, problem)) return ModelPath{candidate.string(), true};
     looked.push_back(place.string());
   }
-  return fail({ErrorCode::file_not_found, "no model given and the demo model was not found",
-               fmt::format("{}", fmt::join(looked, ", ")), demo_model, {},
+  return fail({ErrorCode::file_not_found,
+               "no model given and the demo model was not found",
+               fmt::format("{}", fmt::join(looked, ", ")),
+               demo_model,
+               {},
                "Name a model with -m FILE, or set TRINE_MODELS to the demo model's directory"});
 }
 
@@ -114,15 +123,21 @@ Result<void> start_backend(LoadedModel& model, const ModelOptions& options, std:
   return {};
 }
 #else
-Result<void> start_backend(LoadedModel&, const ModelOptions& options, std::int32_t) { return check_backend(options); }
+Result<void> start_backend(LoadedModel&, const ModelOptions& options, std::int32_t) {
+  return check_backend(options);
+}
 #endif
 
 Result<std::int32_t> choose_context(const model::Config& config, std::optional<std::int32_t> asked,
                                     std::int32_t preferred) {
   if (!asked) return std::min(config.context_length, preferred);
   if (*asked > config.context_length) {
-    return fail({ErrorCode::usage, "--ctx is larger than the model's context", "--ctx",
-                 fmt::format("at most {} tokens", config.context_length), fmt::format("{}", *asked), {}});
+    return fail({ErrorCode::usage,
+                 "--ctx is larger than the model's context",
+                 "--ctx",
+                 fmt::format("at most {} tokens", config.context_length),
+                 fmt::format("{}", *asked),
+                 {}});
   }
   return *asked;
 }
@@ -130,8 +145,9 @@ Result<std::int32_t> choose_context(const model::Config& config, std::optional<s
 void warn_if_larger_than_memory(const gguf::File& file) {
   const std::uint64_t memory = total_memory();
   if (memory == 0 || file.total_bytes() <= memory) return;
-  warn(fmt::format("the model's {} do not fit into {} of memory: weights will be read from disk again and again",
-                   human_bytes(file.total_bytes()), human_bytes(memory)));
+  warn(fmt::format(
+      "the model's {} do not fit into {} of memory: weights will be read from disk again and again",
+      human_bytes(file.total_bytes()), human_bytes(memory)));
 }
 
 std::string describe_device(const model::DeviceInfo& device) {

@@ -29,16 +29,17 @@ void add_model_path(CLI::App& app, std::string& path);
 // --model, --backend, --device, --numerics, --threads.
 void add_model_options(CLI::App& app, ModelOptions& options);
 
-// `path`, or the demo model when it is empty: in $TRINE_MODELS, then ../share/trine/models beside the executable, then
-// models/ in the executable's directory or any directory above it.
-// Errors: file_not_found, listing where it was looked for.
+// `path`, or the demo model when it is empty: in $TRINE_MODELS, then ../share/trine/models beside the
+// executable, then models/ in the executable's directory or any directory above it. Errors: file_not_found,
+// listing where it was looked for.
 struct ModelPath {
   std::string path;
   bool is_demo = false;
 };
 Result<ModelPath> find_model(const std::string& path);
 
-// A model ready to run. Members point into earlier ones, which is why they live behind pointers and in this order.
+// A model ready to run. Members point into earlier ones, which is why they live behind pointers and in this
+// order.
 struct LoadedModel {
   ModelPath source;
   std::unique_ptr<const gguf::File> file;
@@ -49,8 +50,8 @@ struct LoadedModel {
   const model::Config& config() const { return weights->config; }
 };
 
-// The file and its checked weights, not yet on a backend. Errors: feature_missing (a backend this build lacks),
-// backend_unavailable (a device this machine lacks, with those it has), those of gguf::File::open and
+// The file and its checked weights, not yet on a backend. Errors: feature_missing (a backend this build
+// lacks), backend_unavailable (a device this machine lacks, with those it has), those of gguf::File::open and
 // model::load_weights.
 Result<LoadedModel> open_model(const ModelOptions& options);
 

@@ -2,8 +2,8 @@
 
 #include "cli/console.h"
 
-#include <algorithm>
 #include <fmt/format.h>
+#include <algorithm>
 
 namespace trine::cli {
 namespace {

@@ -1,10 +1,10 @@
 #include "cli/options.h"
 
+#include <fmt/ranges.h>
 #include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
-#include <fmt/ranges.h>
 
 namespace trine::cli {
 namespace {
@@ -36,9 +36,13 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-std::optional<std::int64_t> parse_int(std::string_view text) { return parse_whole<std::int64_t>(text); }
+std::optional<std::int64_t> parse_int(std::string_view text) {
+  return parse_whole<std::int64_t>(text);
+}
 
-std::optional<std::uint64_t> parse_uint(std::string_view text) { return parse_whole<std::uint64_t>(text); }
+std::optional<std::uint64_t> parse_uint(std::string_view text) {
+  return parse_whole<std::uint64_t>(text);
+}
 
 std::optional<double> parse_float(std::string_view text) {
   const auto value = parse_whole<double>(text);
@@ -68,7 +72,8 @@ void refuse_value(const std::string& option, const std::string& value, const std
 
 namespace detail {
 
-std::int64_t checked_int(const std::string& option, const std::string& text, std::int64_t low, std::int64_t high) {
+std::int64_t checked_int(const std::string& option, const std::string& text, std::int64_t low,
+                         std::int64_t high) {
   const auto value = parse_int(text);
   if (!value || *value < low || *value > high) {
     refuse_value(option, text, fmt::format("a whole number from {} to {}", low, high));

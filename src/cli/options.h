@@ -2,10 +2,10 @@
 
 #include "base/error.h"
 
+#include <fmt/format.h>
 #include <CLI/CLI.hpp>
 #include <concepts>
 #include <cstdint>
-#include <fmt/format.h>
 #include <limits>
 #include <optional>
 #include <span>
@@ -27,10 +27,12 @@ std::string nearest(std::string_view word, std::span<const std::string> names);
 std::string plural(std::uint64_t count, std::string_view noun);
 
 // Throws what CLI11 throws for a bad value, so that main prints it like any usage error.
-[[noreturn]] void refuse_value(const std::string& option, const std::string& value, const std::string& expected);
+[[noreturn]] void refuse_value(const std::string& option, const std::string& value,
+                               const std::string& expected);
 
 namespace detail {
-std::int64_t checked_int(const std::string& option, const std::string& text, std::int64_t low, std::int64_t high);
+std::int64_t checked_int(const std::string& option, const std::string& text, std::int64_t low,
+                         std::int64_t high);
 double checked_float(const std::string& option, const std::string& text, double low, double high);
 std::vector<std::string> split_list(const std::string& text);
 }  // namespace detail
@@ -60,8 +62,8 @@ CLI::Option* add_number(CLI::App& app, const std::string& flags, Target& target,
 
 // An option that takes whole numbers separated by commas: `--prefill 128,512`.
 template <typename Number>
-CLI::Option* add_list(CLI::App& app, const std::string& flags, std::vector<Number>& target, Number low, Number high,
-                      const std::string& help) {
+CLI::Option* add_list(CLI::App& app, const std::string& flags, std::vector<Number>& target, Number low,
+                      Number high, const std::string& help) {
   const std::string name = flags.substr(flags.rfind(',') + 1);
   const auto set = [&target, name, low, high](const std::string& text) {
     target.clear();
@@ -70,7 +72,7 @@ CLI::Option* add_list(CLI::App& app, const std::string& flags, std::vector<Numbe
     }
   };
   return app.add_option_function<std::string>(flags, set, fmt::format("{}; each {} to {}", help, low, high))
-      ->type_name("N,N,…");
+      ->type_name("N,N...");
 }
 
 // An option that takes one of a few words.

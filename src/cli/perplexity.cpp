@@ -59,9 +59,9 @@ double negative_log_likelihood(std::span<const float> logits, std::int32_t targe
   return std::log(sum) + largest - static_cast<double>(logits[static_cast<std::size_t>(target)]);
 }
 
-// Scores windows of one text. The tokens of a window's second half are predicted from all that stands before them in
-// the window, so that every prediction sees at least half a window of context; the first half is context only. This
-// is how llama.cpp's perplexity tool counts, so figures can be compared.
+// Scores windows of one text. The tokens of a window's second half are predicted from all that stands before
+// them in the window, so that every prediction sees at least half a window of context; the first half is
+// context only. This is how llama.cpp's perplexity tool counts, so figures can be compared.
 class Scorer {
  public:
   Scorer(model::DeviceModel& model, int threads) : model_(model), pool_(threads) {
@@ -104,7 +104,8 @@ class Scorer {
       nlls_[r] = negative_log_likelihood(std::span(logits_).subspan(r * vocab, vocab), target);
     });
     for (const double nll : nlls_) {
-      if (!std::isfinite(nll)) return fail(ErrorCode::inference, "the model's logits hold a value that is no number");
+      if (!std::isfinite(nll))
+        return fail(ErrorCode::inference, "the model's logits hold a value that is no number");
       score_.add(nll);
     }
     return {};
@@ -123,7 +124,7 @@ struct Report {
   const Score& score;
   std::size_t text_tokens = 0;
   std::int32_t window = 0;
-  std::size_t windows = 0;       // finished
+  std::size_t windows = 0;  // finished
   bool interrupted = false;
 };
 
@@ -147,11 +148,12 @@ std::string to_json(const Report& report) {
 
 std::string to_text(const Report& report) {
   const Score& score = report.score;
-  return fmt::format("perplexity  {:.4f} ± {:.4f}\nper token   {:.4f} nats, {:.4f} bits\n"
-                     "scored      {} of {} in {} of {}{}\n",
-                     score.perplexity(), score.standard_error(), score.mean(), score.mean() / std::log(2.0),
-                     score.tokens, plural(report.text_tokens, "token"), plural(report.windows, "window"),
-                     report.window, report.interrupted ? ", interrupted" : "");
+  return fmt::format(
+      "perplexity  {:.4f} ± {:.4f}\nper token   {:.4f} nats, {:.4f} bits\n"
+      "scored      {} of {} in {} of {}{}\n",
+      score.perplexity(), score.standard_error(), score.mean(), score.mean() / std::log(2.0), score.tokens,
+      plural(report.text_tokens, "token"), plural(report.windows, "window"), report.window,
+      report.interrupted ? ", interrupted" : "");
 }
 
 // As the tokenizer makes them, with the token in front that the model wants there.
@@ -164,7 +166,8 @@ Result<std::vector<text::TokenId>> read_tokens(const std::string& path, const te
 
 // Runs all windows, or those before Ctrl-C. Progress is counted in bytes of text.
 Result<void> score_windows(Scorer& scorer, Report& report, std::size_t windows,
-                           std::span<const text::TokenId> tokens, const text::Tokenizer& tokenizer, bool quiet) {
+                           std::span<const text::TokenId> tokens, const text::Tokenizer& tokenizer,
+                           bool quiet) {
   const auto window = static_cast<std::size_t>(report.window);
   const std::atomic<bool>& stop_now = watch_interrupt();
   Progress progress("scoring", tokenizer.decode(tokens.first(windows * window), false).size());
@@ -184,8 +187,12 @@ Result<int> perplexity(const Options& options) {
   TRINE_TRY(const std::vector<text::TokenId> tokens, read_tokens(options.text, tokenizer));
   TRINE_TRY(std::int32_t window, choose_context(model.config(), options.window, default_window));
   if (tokens.size() < smallest_window) {
-    return fail({ErrorCode::validation_failed, "the text is too short to be scored", options.text,
-                 fmt::format("at least {} tokens", smallest_window), fmt::format("{}", tokens.size()), {}});
+    return fail({ErrorCode::validation_failed,
+                 "the text is too short to be scored",
+                 options.text,
+                 fmt::format("at least {} tokens", smallest_window),
+                 fmt::format("{}", tokens.size()),
+                 {}});
   }
   // A text shorter than a window is one window.
   window = static_cast<std::int32_t>(std::min<std::size_t>(tokens.size(), static_cast<std::size_t>(window)));
@@ -213,14 +220,18 @@ Result<int> perplexity(const Options& options) {
 Action define_perplexity(CLI::App& app) {
   const auto options = std::make_shared<Options>();
   app.description(
-      "Measures how well a model predicts a text: exp of the mean negative log likelihood of its tokens, lower is better.\n"
-      "The text is cut into windows; the tokens in the second half of each are scored, the first half is context.");
+      "Measures how well a model predicts a text: exp of the mean negative log likelihood of its tokens, "
+      "lower is better.\n"
+      "The text is cut into windows; the tokens in the second half of each are scored, the first half is "
+      "context.");
   app.add_option("FILE", options->text, "text file")->required();
   add_model_options(app, options->model);
   add_number(app, "--ctx", options->window, smallest_window, std::numeric_limits<std::int32_t>::max(),
-             "window, in tokens; at most the model's context; default: 512, or the model's context when that is less");
+             "window, in tokens; at most the model's context; default: 512, or the model's context when that "
+             "is less");
   app.add_flag("--json", options->json, "print one JSON object")->group("Output");
-  app.add_flag("-q,--quiet", options->quiet, "no progress and no notes; warnings and errors remain")->group("Output");
+  app.add_flag("-q,--quiet", options->quiet, "no progress and no notes; warnings and errors remain")
+      ->group("Output");
   app.footer(
       "Examples:\n"
       "  trine perplexity text.txt\n"

@@ -7,6 +7,7 @@
 #include "engine/generate.h"
 #include "text/chatml.h"
 
+#include <algorithm>
 #include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -40,10 +41,16 @@ struct Session {
 
 Result<void> check_options(const Options& options) {
   if (options.raw && options.system) {
-    return fail({ErrorCode::usage, "--system has no place in --raw text", {}, {}, {}, "Put it into the prompt itself"});
+    return fail({ErrorCode::usage,
+                 "--system has no place in --raw text",
+                 {},
+                 {},
+                 {},
+                 "Put it into the prompt itself"});
   }
   for (const std::string& stop : options.stop) {
-    if (stop.empty()) return fail({ErrorCode::usage, "--stop is empty", {}, "at least one character", {}, {}});
+    if (stop.empty())
+      return fail({ErrorCode::usage, "--stop is empty", {}, "at least one character", {}, {}});
   }
   return {};
 }
@@ -54,7 +61,11 @@ Result<std::vector<text::TokenId>> encode_prompt(const Options& options, const g
   const bool chat = !options.raw && metadata.find("tokenizer.chat_template") != nullptr;
   if (!chat) {
     if (options.system) {
-      return fail({ErrorCode::usage, "--system needs a chat template, and this model carries none", {}, {}, {},
+      return fail({ErrorCode::usage,
+                   "--system needs a chat template, and this model carries none",
+                   {},
+                   {},
+                   {},
                    "Put it into the prompt itself"});
     }
     std::vector<text::TokenId> tokens = tokenizer.encode(prompt.bytes, true);
@@ -77,8 +88,11 @@ Result<std::vector<text::TokenId>> encode_prompt(const Options& options, const g
 
 Result<void> require_fit(std::size_t prompt_tokens, std::int32_t context, std::int32_t model_context) {
   if (prompt_tokens <= static_cast<std::size_t>(context)) return {};
-  return fail({ErrorCode::usage, "the prompt does not fit into the context", {},
-               fmt::format("at most {} tokens (--ctx)", context), fmt::format("{} tokens", prompt_tokens),
+  return fail({ErrorCode::usage,
+               "the prompt does not fit into the context",
+               {},
+               fmt::format("at most {} tokens (--ctx)", context),
+               fmt::format("{} tokens", prompt_tokens),
                context < model_context ? fmt::format("Raise --ctx; this model takes up to {}", model_context)
                                        : "This is all the model takes; shorten the prompt"});
 }
@@ -89,47 +103,53 @@ double prompt_rate(const Session& session, const engine::GenerateResult& result)
 
 // Decode steps per second: every token after the first, the end token (which is not among `tokens`) included.
 double decode_rate(const engine::GenerateResult& result) {
-  const std::size_t chosen = result.tokens.size() + (result.finish == engine::FinishReason::end_of_generation ? 1 : 0);
-  return chosen > 1 && result.decode_seconds > 0 ? static_cast<double>(chosen - 1) / result.decode_seconds : 0;
+  const std::size_t chosen =
+      result.tokens.size() + (result.finish == engine::FinishReason::end_of_generation ? 1 : 0);
+  return chosen > 1 && result.decode_seconds > 0 ? static_cast<double>(chosen - 1) / result.decode_seconds
+                                                 : 0;
 }
 
 void print_statistics(const Session& session, const engine::GenerateResult& result) {
-  fmt::print(stderr, "prompt  {}, {:.1f} tok/s; first token after {:.3f} s\n", plural(session.prompt_tokens, "token"),
-             prompt_rate(session, result), result.first_token_seconds);
-  fmt::print(stderr, "output  {}, {:.1f} tok/s; ended by {}; seed {}\n", plural(result.tokens.size(), "token"),
-             decode_rate(result), engine::name_of(result.finish), session.seed);
-  fmt::print(stderr, "device  {} ({})\n", describe_device(session.model.device->describe()), session.model.choice);
+  fmt::print(stderr, "prompt  {}, {:.1f} tok/s; first token after {:.3f} s\n",
+             plural(session.prompt_tokens, "token"), prompt_rate(session, result),
+             result.first_token_seconds);
+  fmt::print(stderr, "output  {}, {:.1f} tok/s; ended by {}; seed {}\n",
+             plural(result.tokens.size(), "token"), decode_rate(result), engine::name_of(result.finish),
+             session.seed);
+  fmt::print(stderr, "device  {} ({})\n", describe_device(session.model.device->describe()),
+             session.model.choice);
 }
 
 std::string to_json(const Session& session, const engine::GenerateResult& result) {
   const model::DeviceInfo device = session.model.device->describe();
   const model::Config& config = session.model.config();
-  const nlohmann::ordered_json out = {
-      {"text", result.text},
-      {"tokens", result.tokens},
-      {"finish_reason", engine::name_of(result.finish)},
-      {"prompt_tokens", session.prompt_tokens},
-      {"timings",
-       {{"prefill_seconds", result.prefill_seconds},
-        {"first_token_seconds", result.first_token_seconds},
-        {"decode_seconds", result.decode_seconds},
-        {"prefill_tokens_per_second", prompt_rate(session, result)},
-        {"decode_tokens_per_second", decode_rate(result)}}},
-      {"device", device_json(device)},
-      {"backend_choice", session.model.choice},
-      {"model",
-       {{"path", session.model.source.path},
-        {"demo", session.model.source.is_demo},
-        {"name", config.name},
-        {"architecture", config.architecture}}},
-      {"context", session.context},
-      {"seed", session.seed}};
+  const nlohmann::ordered_json out = {{"text", result.text},
+                                      {"tokens", result.tokens},
+                                      {"finish_reason", engine::name_of(result.finish)},
+                                      {"prompt_tokens", session.prompt_tokens},
+                                      {"timings",
+                                       {{"prefill_seconds", result.prefill_seconds},
+                                        {"first_token_seconds", result.first_token_seconds},
+                                        {"decode_seconds", result.decode_seconds},
+                                        {"prefill_tokens_per_second", prompt_rate(session, result)},
+                                        {"decode_tokens_per_second", decode_rate(result)}}},
+                                      {"device", device_json(device)},
+                                      {"backend_choice", session.model.choice},
+                                      {"model",
+                                       {{"path", session.model.source.path},
+                                        {"demo", session.model.source.is_demo},
+                                        {"name", config.name},
+                                        {"architecture", config.architecture}}},
+                                      {"context", session.context},
+                                      {"seed", session.seed}};
   return out.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
-void introduce(const Options& options, const LoadedModel& model, std::size_t prompt_tokens, std::int32_t context) {
+void introduce(const Options& options, const LoadedModel& model, std::size_t prompt_tokens,
+               std::int32_t context) {
   if (options.quiet) return;
-  if (model.source.is_demo) note(fmt::format("no model given (-m): using the demo model, {}", model.source.path));
+  if (model.source.is_demo)
+    note(fmt::format("no model given (-m): using the demo model, {}", model.source.path));
   if (!options.verbose) return;
   const model::Config& config = model.config();
   note(fmt::format("{} ({}), {} layers, hidden size {}, {} of {} experts per token", model.source.path,
@@ -157,7 +177,11 @@ Result<int> run(const Options& options) {
   introduce(options, model, request.prompt.size(), context);
 
   std::atomic<bool>& stop_now = watch_interrupt();
-  request.max_tokens = options.max_tokens.value_or(-1);
+  // A backend may hold more positions than asked for, in whole KV pages. The last token needs no place of its
+  // own.
+  const std::int32_t room = context - static_cast<std::int32_t>(request.prompt.size()) + 1;
+  const std::int32_t wanted = options.max_tokens.value_or(std::numeric_limits<std::int32_t>::max());
+  request.max_tokens = std::min(wanted, room);
   request.stop = options.stop;
   request.cancel = &stop_now;
   if (!options.json) {
@@ -168,7 +192,10 @@ Result<int> run(const Options& options) {
     };
   }
   const Session session{model, request.prompt.size(), context, request.sampling.seed};
-  TRINE_TRY(const engine::GenerateResult result, engine::generate(*model.device, tokenizer, request));
+  TRINE_TRY(engine::GenerateResult result, engine::generate(*model.device, tokenizer, request));
+  if (result.finish == engine::FinishReason::length && room < wanted) {
+    result.finish = engine::FinishReason::context_full;
+  }
   write_out(options.json ? to_json(session, result) : "\n");
   flush_out();
   if (!options.quiet && !options.json) print_statistics(session, result);
@@ -180,25 +207,32 @@ Result<int> run(const Options& options) {
 Action define_run(CLI::App& app) {
   const auto options = std::make_shared<Options>();
   app.description(
-      "Generates text from a prompt. A model with a chat template gets the prompt as a chat request; --raw and models\n"
-      "without one get it as text to be continued. Text goes to stdout, statistics go to stderr. Ctrl-C ends the text\n"
+      "Generates text from a prompt. A model with a chat template gets the prompt as a chat request; --raw "
+      "and models\n"
+      "without one get it as text to be continued. Text goes to stdout, statistics go to stderr. Ctrl-C ends "
+      "the text\n"
       "cleanly (exit status 130); a second one ends the program at once.");
   add_text_source(app, options->prompt, "PROMPT", "prompt");
   add_model_options(app, options->model);
   add_number(app, "--ctx", options->context, 1, std::numeric_limits<std::int32_t>::max(),
-             "context for prompt and output, in tokens; at most the model's own; default: the model's own, at most 4096");
-  app.add_option("--system", options->system, "system message of a chat request; default: none")->type_name("TEXT");
-  app.add_flag("--raw", options->raw, "continue the text as it is, with no chat template; special tokens are read");
+             "context for prompt and output, in tokens; at most the model's own; default: the model's own, "
+             "at most 4096");
+  app.add_option("--system", options->system, "system message of a chat request; default: none")
+      ->type_name("TEXT");
+  app.add_flag("--raw", options->raw,
+               "continue the text as it is, with no chat template; special tokens are read");
   add_number(app, "-n,--max-tokens", options->max_tokens, 1, std::numeric_limits<std::int32_t>::max(),
              "most tokens to generate; default: until the model ends or the context is full");
-  app.add_option("--stop", options->stop, "end before this text, which is not shown; repeatable; default: none")
+  app.add_option("--stop", options->stop,
+                 "end before this text, which is not shown; repeatable; default: none")
       ->type_name("TEXT")
       ->allow_extra_args(false);
   add_sampling_options(app, options->sampling);
   app.add_flag("--json", options->json,
                "print one JSON object when done: text, tokens, finish_reason, timings, device, model, seed")
       ->group("Output");
-  app.add_flag("-q,--quiet", options->quiet, "print the text only; warnings and errors remain")->group("Output");
+  app.add_flag("-q,--quiet", options->quiet, "print the text only; warnings and errors remain")
+      ->group("Output");
   app.add_flag("-v,--verbose", options->verbose, "say more about the model on stderr")
       ->group("Output")
       ->excludes("--quiet");

@@ -35,7 +35,8 @@ void add_sampling_options(CLI::App& app, SamplingOptions& options) {
   const std::size_t before = app.get_options().size();
   add_number(app, "--temperature", params.temperature, 0.0f, 100.0f,
              "divides the logits: 0 takes the likeliest token, more is more varied; default: 0.7");
-  add_number(app, "--top-k", params.top_k, 0, max_int32, "keep only the N likeliest tokens; 0 and default: all");
+  add_number(app, "--top-k", params.top_k, 0, max_int32,
+             "keep only the N likeliest tokens; 0 and default: all");
   add_number(app, "--top-p", params.top_p, 0.0f, 1.0f,
              "keep the smallest set of tokens whose probabilities reach X; default: 1 (all)");
   add_number(app, "--min-p", params.min_p, 0.0f, 1.0f,

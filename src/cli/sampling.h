@@ -16,7 +16,8 @@ struct SamplingOptions {
   engine::SamplingParams seeded() const;
 };
 
-// --temperature, --top-k, --top-p, --min-p, --repeat-penalty, --presence-penalty, --frequency-penalty, --logit-bias,
+// --temperature, --top-k, --top-p, --min-p, --repeat-penalty, --presence-penalty, --frequency-penalty,
+// --logit-bias,
 // --seed. Ranges are checked here; what depends on the vocabulary is left to engine::validate.
 void add_sampling_options(CLI::App& app, SamplingOptions& options);
 

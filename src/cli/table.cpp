@@ -9,7 +9,8 @@ namespace {
 
 // Characters, not bytes: UTF-8 continuation bytes take no column.
 std::size_t width(const std::string& text) {
-  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+  return static_cast<std::size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
 }
 
 }  // namespace
@@ -48,7 +49,8 @@ std::string Table::text() const {
 std::string Table::markdown() const {
   std::string out;
   for (std::size_t r = 0; r < rows_.size(); ++r) {
-    for (std::size_t i = 0; i < rows_[r].size(); ++i) out.append("| ").append(cell(rows_[r][i], i)).append(" ");
+    for (std::size_t i = 0; i < rows_[r].size(); ++i)
+      out.append("| ").append(cell(rows_[r][i], i)).append(" ");
     out += "|\n";
     if (r > 0) continue;
     for (std::size_t i = 0; i < widths_.size(); ++i) {

@@ -47,7 +47,8 @@ Action define_tokenize(CLI::App& app) {
   app.add_flag("--no-special", options->no_special,
                "read <|im_start|> and the like as plain text; default: as special tokens");
   app.add_flag("--json", options->json,
-               "print {\"ids\": […], \"pieces\": […]}; pieces as the vocabulary spells them, one character per byte (a space "
+               "print {\"ids\": […], \"pieces\": […]}; pieces as the vocabulary spells them, one character "
+               "per byte (a space "
                "is Ġ, a newline Ċ)");
   app.footer(
       "Examples:\n"

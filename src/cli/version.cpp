@@ -29,8 +29,8 @@ Result<int> show_version(bool json) {
     write_out(out.dump(2) + "\n");
     return 0;
   }
-  write_out(fmt::format("trine {}\n  commit      {}\n  compiler    {}\n  build type  {}\n  backends    {}\n", TRINE_VERSION,
-                        TRINE_COMMIT, TRINE_COMPILER, TRINE_BUILD_TYPE,
+  write_out(fmt::format("trine {}\n  commit      {}\n  compiler    {}\n  build type  {}\n  backends    {}\n",
+                        TRINE_VERSION, TRINE_COMMIT, TRINE_COMPILER, TRINE_BUILD_TYPE,
                         backends.empty() ? "none" : fmt::format("{}", fmt::join(backends, ", "))));
   return 0;
 }

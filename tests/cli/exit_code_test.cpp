@@ -1,0 +1,196 @@
+// What a command exits with, for every kind of bad input. The numbers are docs/errors.md's.
+#include "cli/subprocess.h"
+
+#include <gtest/gtest.h>
+
+namespace trine::test {
+namespace {
+
+const std::string tiny = model_path("tiny/tiny-Q4_K.gguf");
+const std::string demo = model_path("demo-coder-Q4_K_M.gguf");
+
+// The command fails with `status`, prints nothing to stdout and names the problem.
+void expect_failure(const std::vector<std::string>& arguments, int status, const std::string& message) {
+  const Outcome outcome = run_trine(arguments);
+  EXPECT_EQ(outcome.status, status) << outcome.err;
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_TRUE(outcome.err.starts_with("trine: error: ")) << outcome.err;
+  EXPECT_NE(outcome.err.find(message), std::string::npos) << outcome.err;
+}
+
+TEST(ExitCode, NoCommandTeaches) {
+  const Outcome outcome = run_trine(std::vector<std::string>{});
+  EXPECT_EQ(outcome.status, 0);
+  EXPECT_NE(outcome.out.find("trine run \""), std::string::npos);
+}
+
+TEST(ExitCode, UnknownCommandSuggestsTheNearest) {
+  expect_failure({"inspct"}, 2, "Did you mean 'trine inspect'?");
+  expect_failure({"zzzzzzzz"}, 2, "'trine --help' lists the commands");
+  expect_failure({"--model", tiny}, 2, "before a command");
+}
+
+TEST(ExitCode, UnknownOptionSuggestsTheNearest) {
+  expect_failure({"run", "--temprature", "1", "hi"}, 2, "Did you mean --temperature?");
+  expect_failure({"inspect", tiny, "extra"}, 2, "unexpected argument 'extra'");
+  expect_failure({"run", "--model"}, 2, "--model");
+}
+
+TEST(ExitCode, NumbersOutOfRange) {
+  const std::vector<std::pair<std::string, std::string>> bad = {{"--temperature", "-0.1"},
+                                                                {"--temperature", "nan"},
+                                                                {"--temperature", "inf"},
+                                                                {"--top-p", "1.01"},
+                                                                {"--min-p", "-1"},
+                                                                {"--top-k", "-1"},
+                                                                {"--top-k", "1.5"},
+                                                                {"--max-tokens", "0"},
+                                                                {"--max-tokens", "010x"},
+                                                                {"--threads", "0"},
+                                                                {"--ctx", "0"},
+                                                                {"--ctx", "99999999999999999999"},
+                                                                {"--seed", "-1"},
+                                                                {"--repeat-penalty", "0"},
+                                                                {"--presence-penalty", "3"},
+                                                                {"--frequency-penalty", "-3"},
+                                                                {"--logit-bias", "5"},
+                                                                {"--logit-bias", "5=x"},
+                                                                {"--logit-bias", "-1=0"},
+                                                                {"--logit-bias", "5=101"}};
+  for (const auto& [option, value] : bad) {
+    SCOPED_TRACE(option + " " + value);
+    expect_failure({"run", option, value, "hi"}, 2, option);
+  }
+  expect_failure({"bench", "--prefill", "12,x"}, 2, "--prefill");
+  expect_failure({"bench", "--repetitions", "0"}, 2, "--repetitions");
+  expect_failure({"perplexity", "--ctx", "3", "text"}, 2, "--ctx");
+}
+
+TEST(ExitCode, Backends) {
+  expect_failure({"run", "--backend", "tpu", "hi"}, 2, "one of auto, cpu, cuda, wgpu");
+  expect_failure({"run", "--backend", "cuda", "hi"}, 9, "no cuda backend");
+  expect_failure({"run", "--backend", "wgpu", "hi"}, 9, "no wgpu backend");
+#ifdef TRINE_HAS_CPU
+  expect_failure({"run", "--device", "sse9", "hi"}, 14, "portable");
+  expect_failure({"run", "--backend", "cpu", "--device", "sse9", "hi"}, 14, "portable");
+#else
+  expect_failure({"run", "--backend", "cpu", "hi"}, 9, "no cpu backend");
+  expect_failure({"run", "hi"}, 9, "backend");
+#endif
+}
+
+TEST(ExitCode, FilesThatAreNoModel) {
+  for (const std::string command : {"inspect", "tokenize", "detokenize"}) {
+    SCOPED_TRACE(command);
+    const auto on = [&](const std::string& path) -> std::vector<std::string> {
+      if (command == "inspect") return {command, path};
+      return {command, "-m", path, "1"};
+    };
+    expect_failure(on("/nowhere/model.gguf"), 3, "file not found");
+    expect_failure(on(TRINE_SOURCE_DIR), 3, "directory");
+    const TemporaryFile empty("");
+    expect_failure(on(empty.path()), 4, empty.path());
+    const TemporaryFile text("# A readme, not a model\n");
+    expect_failure(on(text.path()), 4, text.path());
+    const std::string whole = file_bytes(tiny);
+    const TemporaryFile truncated(whole.substr(0, whole.size() / 2));
+    expect_failure(on(truncated.path()), 4, truncated.path());
+  }
+}
+
+TEST(ExitCode, DemoModelNotFound) {
+  Spawn spawn{{"tokenize", "hi"}, {}, {{"TRINE_MODELS", "/nowhere"}}, SIZE_MAX, SIZE_MAX};
+  const Outcome outcome = run_trine(spawn);
+  // It is found anyway when the binary stands below the source tree.
+  if (outcome.status == 0)
+    GTEST_SKIP() << "the binary is built inside the source tree, where models/ is found";
+  EXPECT_EQ(outcome.status, 3);
+  EXPECT_NE(outcome.err.find("/nowhere"), std::string::npos);
+}
+
+TEST(ExitCode, TextArguments) {
+  expect_failure({"run", "-m", tiny, ""}, 2, "the prompt is empty");
+  expect_failure({"run", "-m", tiny, "--file", "/nowhere/prompt.txt"}, 3, "file not found");
+  expect_failure({"run", "-m", tiny, "--file", "/nowhere/prompt.txt", "hi"}, 2, "given twice");
+  expect_failure({"run", "--raw", "--system", "x", "hi"}, 2, "--system");
+  expect_failure({"run", "--stop", "", "hi"}, 2, "--stop");
+  expect_failure({"run", "--quiet", "--verbose", "hi"}, 2, "--quiet");
+  expect_failure({"perplexity"}, 2, "FILE");
+}
+
+#ifdef TRINE_HAS_CPU
+TEST(ExitCode, ModelsThatCannotRun) {
+  const TemporaryFile other(patched(file_bytes(tiny), "qwen3moe", "llamamoe"));
+  expect_failure({"run", "-m", other.path(), "hi"}, 12, "llamamoe");
+  const TemporaryFile missing(patched(file_bytes(tiny), "blk.0.attn_q.weight", "blk.0.attn_z.weight"));
+  expect_failure({"run", "-m", missing.path(), "hi"}, 6, "blk.0.attn_q.weight");
+}
+
+TEST(ExitCode, Contexts) {
+  expect_failure({"run", "-m", demo, "--ctx", "2049", "hi"}, 2, "2048");
+  std::string text;
+  for (int i = 0; i < 100; ++i) text += "one two three ";
+  const Outcome outcome = run_trine({"run", "-m", demo, "--raw", "--ctx", "64"}, text);
+  EXPECT_EQ(outcome.status, 2);
+  EXPECT_NE(outcome.err.find("at most 64 tokens"), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.err.find("Raise --ctx"), std::string::npos) << outcome.err;
+}
+
+TEST(ExitCode, LogitBiasBeyondTheVocabulary) {
+  expect_failure({"run", "-m", demo, "--logit-bias", "8192=1", "hi"}, 2, "8191");
+}
+
+TEST(ExitCode, TemplateThatIsNoChatMl) {
+  // The demo's template with its marker misspelt is some other family's.
+  std::string bytes = file_bytes(demo);
+  const std::size_t key = bytes.find("tokenizer.chat_template");
+  ASSERT_NE(key, std::string::npos);
+  for (std::size_t at = bytes.find("<|im_start|>", key); at != std::string::npos && at < key + 4000;
+       at = bytes.find("<|im_start|>", at)) {
+    bytes.replace(at, 12, "[INST_start]");
+  }
+  const TemporaryFile other(bytes);
+  expect_failure({"run", "-m", other.path(), "hi"}, 12, "--raw");
+  EXPECT_EQ(run_trine({"run", "-m", other.path(), "--raw", "-n", "1", "hi"}).status, 0);
+}
+#endif
+
+TEST(ExitCode, FullDiskIsAnError) {
+  if (::access("/dev/full", W_OK) != 0) GTEST_SKIP() << "/dev/full is not there";
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    ::dup2(::open("/dev/full", O_WRONLY), STDOUT_FILENO);
+    ::dup2(::open("/dev/null", O_WRONLY), STDERR_FILENO);
+    detail::exec_trine({{"version"}, {}, {}, SIZE_MAX, SIZE_MAX});
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 7);
+}
+
+TEST(ExitCode, ClosedPipeEndsQuietly) {
+  const Outcome outcome = run_trine(Spawn{{"inspect", "--full", demo}, {}, {}, 1, SIZE_MAX});
+  EXPECT_EQ(outcome.status, 128 + SIGPIPE);
+  EXPECT_EQ(outcome.err, "");
+}
+
+TEST(ExitCode, NoColourInPipes) {
+  for (const std::string no_color : {"", "1"}) {
+    const Outcome outcome =
+        run_trine(Spawn{{"frobnicate"}, {}, {{"NO_COLOR", no_color}}, SIZE_MAX, SIZE_MAX});
+    EXPECT_EQ(outcome.status, 2);
+    EXPECT_EQ(outcome.err.find('\033'), std::string::npos);
+  }
+}
+
+TEST(ExitCode, ControlCharactersAreNotPassedToTheTerminal) {
+  const Outcome outcome = run_trine({"inspect", "/nowhere/\033[31mred\n.gguf"});
+  EXPECT_EQ(outcome.status, 3);
+  EXPECT_EQ(outcome.err.find('\033'), std::string::npos);
+  EXPECT_NE(outcome.err.find("\\x1b[31mred\\n"), std::string::npos) << outcome.err;
+}
+
+}  // namespace
+}  // namespace trine::test
