@@ -10,8 +10,9 @@ class App;
 
 namespace trine::cli {
 
-// What a command does once its flags are parsed and checked. The value is the exit status of a command that did not
-// fail: 0, or 130 when Ctrl-C ended it early. An error is printed by main and becomes its code's exit status.
+// What a command does once its flags are parsed and checked. The value is the exit status of a command that
+// did not fail: 0, or 130 when Ctrl-C ended it early. An error is printed by main and becomes its code's exit
+// status.
 using Action = std::function<Result<int>()>;
 
 // A command is one function that adds its flags to `app` (already named "trine NAME") and returns its action.

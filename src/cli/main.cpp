@@ -3,10 +3,11 @@
 #include "cli/help.h"
 #include "cli/options.h"
 
+#include <fmt/format.h>
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <csignal>
 #include <exception>
-#include <fmt/format.h>
 #include <new>
 #include <string>
 #include <string_view>
@@ -44,7 +45,8 @@ std::string overview() {
       "  cat prompt.txt | trine run --temperature 0       greedy, prompt from stdin\n\n"
       "Commands:\n";
   for (const Command& command : commands) text += fmt::format("  {:<12} {}\n", command.name, command.summary);
-  return text + "\n'trine COMMAND --help' shows a command's options. Without -m, commands use the demo model.\n";
+  return text +
+         "\n'trine COMMAND --help' shows a command's options. Without -m, commands use the demo model.\n";
 }
 
 const Command* find_command(std::string_view name) {
@@ -58,22 +60,36 @@ Error unknown_command(const std::string& name) {
   std::vector<std::string> names;
   for (const Command& command : commands) names.emplace_back(command.name);
   const std::string close = nearest(name, names);
-  return {ErrorCode::usage, fmt::format("unknown command '{}'", name), {}, {}, {},
-          close.empty() ? "'trine --help' lists the commands" : fmt::format("Did you mean 'trine {}'?", close)};
+  return {
+      ErrorCode::usage,
+      fmt::format("unknown command '{}'", name),
+      {},
+      {},
+      {},
+      close.empty() ? "'trine --help' lists the commands" : fmt::format("Did you mean 'trine {}'?", close)};
 }
 
 Error usage_error(const CLI::App& app, const CLI::ParseError& problem) {
-  Error error{ErrorCode::usage, problem.what(), {}, {}, {}, fmt::format("'{} --help' shows the options", app.get_name())};
+  Error error{ErrorCode::usage,
+              problem.what(),
+              {},
+              {},
+              {},
+              fmt::format("'{} --help' shows the options", app.get_name())};
   const auto* extras = dynamic_cast<const CLI::ExtrasError*>(&problem);
   if (extras == nullptr || app.remaining().empty()) return error;
 
-  const std::string unknown = app.remaining().front();
+  const std::vector<std::string> remaining = app.remaining();
+  const auto first =
+      std::find_if(remaining.begin(), remaining.end(), [](const auto& word) { return word != "--"; });
+  const std::string unknown = first == remaining.end() ? remaining.front() : *first;
   error.what = fmt::format("unexpected argument '{}'", unknown);
   std::vector<std::string> names;
   for (const CLI::Option* option : app.get_options()) {
     for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
   }
-  const std::string close = unknown.starts_with("-") ? nearest(unknown.substr(0, unknown.find('=')), names) : "";
+  const std::string close =
+      unknown.starts_with("-") ? nearest(unknown.substr(0, unknown.find('=')), names) : "";
   if (!close.empty()) error.hint = fmt::format("Did you mean {}? {}", close, error.hint);
   return error;
 }
@@ -112,7 +128,11 @@ Result<int> dispatch(std::vector<std::string> arguments) {
     name = "version";
   }
   if (name.starts_with("-")) {
-    return fail({ErrorCode::usage, fmt::format("unexpected option '{}' before a command", name), {}, {}, {},
+    return fail({ErrorCode::usage,
+                 fmt::format("unexpected option '{}' before a command", name),
+                 {},
+                 {},
+                 {},
                  "Options follow the command: 'trine run --help'"});
   }
   const Command* command = find_command(name);
@@ -126,7 +146,11 @@ int guarded_main(int argc, char** argv) {
     status = dispatch({argv + (argc > 0 ? 1 : 0), argv + argc});
     if (const auto written = finish_output(); !written && status) status = fail(written.error());
   } catch (const std::bad_alloc&) {
-    status = fail({ErrorCode::model_load, "out of memory", {}, {}, {},
+    status = fail({ErrorCode::model_load,
+                   "out of memory",
+                   {},
+                   {},
+                   {},
                    "Close other programs, lower --ctx, or use a smaller model"});
   } catch (const std::exception& problem) {
     status = fail(ErrorCode::other, fmt::format("internal error: {}", problem.what()));
