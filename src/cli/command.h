@@ -24,6 +24,7 @@ Action define_detokenize(CLI::App& app);
 Action define_bench(CLI::App& app);
 Action define_perplexity(CLI::App& app);
 Action define_synth(CLI::App& app);
+Action define_contract(CLI::App& app);
 Action define_devices(CLI::App& app);
 Action define_version(CLI::App& app);
 

@@ -87,8 +87,8 @@ std::vector<FalsifierRun> run_falsifiers(const Contract& contract, const CheckRe
     if (test.backends.empty()) backends.emplace_back();
     for (const std::string& backend : backends) {
       FalsifierRun run{contract.id, contract.version, test.id, test.check, test.command, backend, {}};
-      if (options.on_start) options.on_start(run);
       run.result = enforce_bounds(test.bounds, run_one(test, registry, options, backend));
+      if (options.on_result) options.on_result(run);
       runs.push_back(std::move(run));
     }
   }

@@ -27,8 +27,7 @@ struct FalsifyOptions {
   int threads = 0;
   // Runs "trine" with these arguments; absent: commands are not-run.
   std::function<CheckResult(const std::vector<std::string>& arguments)> run_command;
-  // Called before each run, for a progress line.
-  std::function<void(const FalsifierRun&)> on_start;
+  std::function<void(const FalsifierRun&)> on_result;  // called as each is done; may be empty
 };
 
 // Runs the contract's falsifiers in order of the file. With `backend` set, tests that name backends and not

@@ -218,6 +218,34 @@ std::vector<Finding> validate(std::span<const ParsedContract> contracts, const K
   return Validator(contracts, known).run();
 }
 
+Result<std::vector<Finding>> validate_path(const std::string& path, const KnownNames& known) {
+  namespace fs = std::filesystem;
+  TRINE_TRY(std::vector<ParsedContract> asked, read_contracts(path));
+  std::error_code problem;
+  if (fs::is_directory(path, problem)) return validate(asked, known);
+  // Its neighbours come first, so that an id used twice is found in the file that was asked about.
+  std::vector<ParsedContract> all;
+  const fs::path folder = fs::path(path).has_parent_path() ? fs::path(path).parent_path() : fs::path(".");
+  if (auto neighbours = read_contracts(folder.string())) {
+    for (ParsedContract& one : *neighbours)
+      if (!fs::equivalent(one.contract.file, path, problem)) all.push_back(std::move(one));
+  }
+  all.push_back(std::move(asked.front()));
+  std::vector<Finding> findings = validate(all, known);
+  std::erase_if(findings, [&](const Finding& finding) { return finding.file != path; });
+  return findings;
+}
+
+std::string project_of(const std::string& contracts_folder) {
+  namespace fs = std::filesystem;
+  std::error_code problem;
+  const fs::path folder = fs::weakly_canonical(contracts_folder, problem);
+  const fs::path parent = folder.parent_path();
+  const bool is_ours = fs::is_regular_file(parent / "CMakeLists.txt", problem) &&
+                       fs::is_regular_file(parent / "src" / "contract" / "checks.h", problem);
+  return is_ours ? parent.string() : std::string();
+}
+
 std::vector<std::string> trine_arguments(std::string_view command) {
   std::vector<std::string> words;
   for (std::size_t at = 0; at < command.size();) {

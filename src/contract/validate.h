@@ -36,6 +36,14 @@ struct KnownNames {
 //   dependency-cycle   contracts that depend on each other in a circle
 std::vector<Finding> validate(std::span<const ParsedContract> contracts, const KnownNames& known);
 
+// The findings about one file, or about every contract of a folder. A file's ids and dependencies are held
+// against the other contracts of its folder. Errors: those of read_contracts().
+Result<std::vector<Finding>> validate_path(const std::string& path, const KnownNames& known);
+
+// The project that a folder of contracts belongs to, for KnownNames::project: the folder's parent when it is
+// Trine's source tree, else empty.
+std::string project_of(const std::string& contracts_folder);
+
 // "trine devices --json" split at blanks: {"devices", "--json"}. Empty when the command is not trine's.
 std::vector<std::string> trine_arguments(std::string_view command);
 

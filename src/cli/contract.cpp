@@ -1,0 +1,318 @@
+#include "cli/command.h"
+#include "cli/console.h"
+#include "cli/contract_tools.h"
+#include "cli/load.h"
+#include "cli/options.h"
+#include "cli/table.h"
+#include "contract/diff.h"
+#include "contract/graph.h"
+#include "contract/validate.h"
+#include "trine_version.h"
+
+#include <fmt/ranges.h>
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <system_error>
+
+namespace trine::cli {
+namespace {
+
+using contract::Contract;
+using contract::FalsifierRun;
+using contract::Finding;
+using contract::Verdict;
+
+struct Options {
+  std::string action;
+  std::vector<std::string> arguments;
+  std::string folder;
+  std::string model;
+  std::string backend;
+  int threads = 0;
+  bool json = false;
+  std::vector<CLI::Option*> of_run;  // options that mean nothing to another action
+};
+
+contract::KnownNames known_names(const contract::CheckRegistry& registry, const std::string& folder) {
+  contract::KnownNames known;
+  known.is_check = [&registry](std::string_view name) { return registry.find(name) != nullptr; };
+  known.project = contract::project_of(folder);
+  return known;
+}
+
+void print_findings(const std::vector<Finding>& findings) {
+  for (const Finding& finding : findings) write_out(printable(contract::to_string(finding)) + "\n");
+}
+
+// Folders and files; without one, the contracts that came with the program.
+Result<int> validate(const Options& options) {
+  const contract::CheckRegistry registry = contract_checks();
+  std::string path;
+  if (options.arguments.empty()) {
+    TRINE_TRY(path, find_contracts(options.folder));
+  } else {
+    path = options.arguments[0];
+    if (!options.folder.empty())
+      return fail({ErrorCode::usage, "validate takes a path or --contracts, not both", {}, {}, {}, {}});
+  }
+  std::error_code problem;
+  const bool is_folder = std::filesystem::is_directory(path, problem);
+  const std::string folder = is_folder ? path : std::filesystem::path(path).parent_path().string();
+  TRINE_TRY(const auto findings, contract::validate_path(path, known_names(registry, folder)));
+  print_findings(findings);
+  const contract::FindingCount counts = contract::count(findings);
+  write_out(fmt::format("{} error(s), {} warning(s)\n", counts.errors, counts.warnings));
+  if (counts.errors > 0) return static_cast<int>(ErrorCode::validation_failed);
+  write_out("Contract is valid.\n");
+  return 0;
+}
+
+// The contracts to work with; an invalid one is refused, with what is wrong.
+Result<std::vector<Contract>> load(const Options& options) {
+  TRINE_TRY(const std::string folder, find_contracts(options.folder));
+  const contract::CheckRegistry registry = contract_checks();
+  TRINE_TRY(auto parsed, contract::read_contracts(folder));
+  const std::vector<Finding> findings = contract::validate(parsed, known_names(registry, folder));
+  for (const Finding& finding : findings)
+    if (finding.level == contract::Level::error)
+      return fail({ErrorCode::validation_failed,
+                   "a contract is not valid",
+                   folder,
+                   {},
+                   printable(contract::to_string(finding)),
+                   "'trine contract validate' lists everything"});
+  std::vector<Contract> contracts;
+  for (contract::ParsedContract& one : parsed) contracts.push_back(std::move(one.contract));
+  return contracts;
+}
+
+Result<Contract> pick(const std::vector<Contract>& contracts, const std::string& id) {
+  std::vector<std::string> ids;
+  for (const Contract& contract : contracts) {
+    if (contract.id == id) return contract;
+    ids.push_back(contract.id);
+  }
+  const std::string close = nearest(id, ids);
+  return fail({ErrorCode::usage,
+               fmt::format("there is no contract '{}'", printable(id)),
+               {},
+               {},
+               {},
+               close.empty() ? "'trine contract list' lists them" : fmt::format("Did you mean {}?", close)});
+}
+
+Result<int> list(const Options& options) {
+  TRINE_TRY(const auto contracts, load(options));
+  Table table({"contract", "version", ">tests", ">shipped", "title"});
+  for (const Contract& contract : contracts) {
+    const auto shipped = std::count_if(contract.stages.begin(), contract.stages.end(), [](const auto& stage) {
+      return stage.status == contract::StageStatus::shipped;
+    });
+    table.add({contract.id, contract.version, fmt::format("{}", contract.tests.size()),
+               fmt::format("{} of {}", shipped, contract.stages.size()), contract.title});
+  }
+  write_out(table.text());
+  return 0;
+}
+
+Result<int> show(const Options& options) {
+  TRINE_TRY(const auto contracts, load(options));
+  TRINE_TRY(const Contract contract, pick(contracts, options.arguments[0]));
+  write_out(describe(contract));
+  return 0;
+}
+
+// A contract by id, or as a file: an older version of one lies anywhere.
+Result<Contract> one_side(const Options& options, const std::string& name) {
+  std::error_code problem;
+  if (!std::filesystem::is_regular_file(name, problem)) {
+    TRINE_TRY(const auto contracts, load(options));
+    return pick(contracts, name);
+  }
+  TRINE_TRY(auto parsed, contract::read_contracts(name));
+  for (const Finding& finding : parsed[0].findings)
+    return fail({ErrorCode::validation_failed,
+                 "a contract is not valid",
+                 name,
+                 {},
+                 printable(contract::to_string(finding)),
+                 {}});
+  return std::move(parsed[0].contract);
+}
+
+Result<int> diff(const Options& options) {
+  TRINE_TRY(const Contract before, one_side(options, options.arguments[0]));
+  TRINE_TRY(const Contract after, one_side(options, options.arguments[1]));
+  const std::vector<std::string> changes = contract::diff(before, after);
+  for (const std::string& change : changes) write_out(printable(change) + "\n");
+  if (changes.empty()) write_out("no difference\n");
+  return 0;
+}
+
+Result<int> graph(const Options& options) {
+  TRINE_TRY(const auto contracts, load(options));
+  write_out(contract::dependency_graph(contracts));
+  return 0;
+}
+
+// Counts by verdict, and the exit status they mean.
+struct Summary {
+  std::map<Verdict, std::size_t> counts;
+  void add(const FalsifierRun& run) { ++counts[run.result.verdict]; }
+  std::size_t of(Verdict verdict) const {
+    const auto at = counts.find(verdict);
+    return at == counts.end() ? 0 : at->second;
+  }
+  bool holds() const { return of(Verdict::pass) > 0 && of(Verdict::fail) == 0 && of(Verdict::refused) == 0; }
+};
+
+// Asked for by name and not there: an error, whatever else passed.
+Result<void> check_backend_ran(const std::vector<FalsifierRun>& runs, const std::string& backend) {
+  if (backend.empty()) return {};
+  std::string reason = "no test names it";
+  for (const FalsifierRun& run : runs) {
+    if (run.backend != backend) continue;
+    if (run.result.verdict != Verdict::not_run) return {};
+    reason = run.result.reason;
+  }
+  const bool built = backend == "reference" || backend == "cpu";
+  return fail({built ? ErrorCode::validation_failed : ErrorCode::feature_missing,
+               fmt::format("nothing was judged on {}", backend),
+               {},
+               {},
+               reason,
+               {}});
+}
+
+Result<int> run(const Options& options) {
+  TRINE_TRY(auto contracts, load(options));
+  if (!options.arguments.empty()) {
+    TRINE_TRY(Contract one, pick(contracts, options.arguments[0]));
+    contracts.assign(1, std::move(one));
+  }
+  TRINE_TRY(const ModelPath model, find_model(options.model));
+  const contract::CheckRegistry registry = contract_checks();
+  contract::FalsifyOptions falsify;
+  falsify.model_path = model.path;
+  falsify.backend = options.backend;
+  falsify.threads = options.threads;
+  falsify.run_command = run_trine_command;
+  if (!options.json) {
+    falsify.on_result = [](const FalsifierRun& run) {
+      write_out(to_text(run));
+      flush_out();
+    };
+  }
+  std::vector<FalsifierRun> runs;
+  for (const Contract& contract : contracts) {
+    if (!options.json) write_out(fmt::format("{} {}\n", contract.id, contract.version));
+    const std::vector<FalsifierRun> some = contract::run_falsifiers(contract, registry, falsify);
+    runs.insert(runs.end(), some.begin(), some.end());
+  }
+
+  Summary summary;
+  for (const FalsifierRun& one : runs) summary.add(one);
+  if (options.json) {
+    nlohmann::ordered_json out = {{"trine", {{"version", TRINE_VERSION}, {"commit", TRINE_COMMIT}}},
+                                  {"model", model.path},
+                                  {"threads", options.threads},
+                                  {"runs", nlohmann::ordered_json::array()}};
+    for (const FalsifierRun& one : runs) out["runs"].push_back(to_json(one));
+    for (const Verdict verdict : {Verdict::pass, Verdict::fail, Verdict::refused, Verdict::not_run})
+      out["summary"][std::string(contract::name_of(verdict))] = summary.of(verdict);
+    write_out(out.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+  } else {
+    write_out(fmt::format("\n{} passed, {} failed, {} refused, {} not run\n", summary.of(Verdict::pass),
+                          summary.of(Verdict::fail), summary.of(Verdict::refused),
+                          summary.of(Verdict::not_run)));
+  }
+  TRINE_CHECK_OK(check_backend_ran(runs, options.backend));
+  return summary.holds() ? 0 : static_cast<int>(ErrorCode::validation_failed);
+}
+
+struct ContractAction {
+  std::string_view name;
+  std::size_t fewest;  // arguments
+  std::size_t most;
+  std::string_view usage;
+  Result<int> (*run)(const Options& options);
+};
+
+constexpr ContractAction actions[] = {
+    {"validate", 0, 1, "validate [FILE|DIR]", validate},
+    {"list", 0, 0, "list", list},
+    {"show", 1, 1, "show ID", show},
+    {"run", 0, 1, "run [ID]", run},
+    {"diff", 2, 2, "diff A B", diff},
+    {"graph", 0, 0, "graph", graph},
+};
+
+Result<int> dispatch(const Options& options) {
+  for (const ContractAction& action : actions) {
+    if (action.name != options.action) continue;
+    const std::size_t n = options.arguments.size();
+    if (n < action.fewest || n > action.most)
+      return fail({ErrorCode::usage,
+                   fmt::format("'trine contract {}' was given {} arguments", action.name, n),
+                   {},
+                   fmt::format("trine contract {}", action.usage),
+                   {},
+                   {}});
+    for (const CLI::Option* option : options.of_run)
+      if (option->count() > 0 && action.name != "run")
+        return fail({ErrorCode::usage,
+                     fmt::format("'trine contract {}' has no {}", action.name, option->get_name()),
+                     {},
+                     {},
+                     {},
+                     "It belongs to 'trine contract run'"});
+    return action.run(options);
+  }
+  return fail({ErrorCode::usage,
+               fmt::format("unknown action '{}'", printable(options.action)),
+               {},
+               "validate, list, show, run, diff or graph",
+               {},
+               "'trine contract --help' shows them"});
+}
+
+}  // namespace
+
+Action define_contract(CLI::App& app) {
+  const auto options = std::make_shared<Options>();
+  app.description(
+      "Reads, checks and runs the contracts: what every backend must do, and the tests that would show it "
+      "does not.\n"
+      "validate [FILE|DIR] lists what is wrong with the form; exit 0 when nothing is, 5 when something is, 2 "
+      "when there "
+      "is no contract. list and graph give an overview, show ID one contract, diff A B what changed between "
+      "two ids or "
+      "files. run [ID] runs the falsification tests; exit 0 only when some passed and none failed or was "
+      "refused, else "
+      "5. What did not run is shown as not-run and is no pass.");
+  app.add_option("ACTION", options->action, "validate, list, show, run, diff or graph")->required();
+  app.add_option("ARGUMENT", options->arguments, "file, folder or id, as the action takes it");
+  app.add_option("--contracts", options->folder,
+                 "folder of contracts; default: those that came with the program")
+      ->type_name("DIR");
+  options->of_run.push_back(app.add_option("-m,--model", options->model,
+                                           "run: GGUF file for tests that need one; default: the demo model")
+                                ->type_name("FILE"));
+  options->of_run.push_back(add_choice(app, "--backend", options->backend,
+                                       {"reference", "cpu", "cuda", "wgpu"},
+                                       "run: judge this one only; default: each that a test names"));
+  options->of_run.push_back(add_number(app, "--threads", options->threads, 1, 1024,
+                                       "run: threads; default: one per available core"));
+  options->of_run.push_back(
+      app.add_flag("--json", options->json, "run: print one JSON object")->group("Output"));
+  app.footer(
+      "Examples:\n"
+      "  trine contract validate contracts/\n"
+      "  trine contract run moe-router-v1\n"
+      "  trine contract run --backend cpu --threads 1 --json");
+  return [options] { return dispatch(*options); };
+}
+
+}  // namespace trine::cli

@@ -1,0 +1,33 @@
+#pragma once
+
+#include "base/error.h"
+#include "contract/checks.h"
+#include "contract/falsify.h"
+
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace trine::cli {
+
+// Every check of this program: the contract folder's own, and those that need the engine.
+contract::CheckRegistry contract_checks();
+void register_sampling_checks(contract::CheckRegistry& registry);
+
+// `folder`, or the contracts that came with the program: ../share/trine/contracts beside the executable, then
+// contracts/ in the executable's directory or any directory above it. Errors: file_not_found, listing where
+// it was looked for.
+Result<std::string> find_contracts(const std::string& folder);
+
+// Runs this program with other arguments, its output thrown away, and judges its exit code.
+contract::CheckResult run_trine_command(const std::vector<std::string>& arguments);
+
+// One falsifier's result: verdict, test, backend, then the reason or the figures, each on a line.
+std::string to_text(const contract::FalsifierRun& run);
+nlohmann::ordered_json to_json(const contract::FalsifierRun& run);
+
+// What `contract show` prints.
+std::string describe(const contract::Contract& contract);
+
+}  // namespace trine::cli
