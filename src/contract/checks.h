@@ -1,9 +1,11 @@
 #pragma once
 
+#include "backend/registry.h"
 #include "contract/result.h"
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -15,6 +17,10 @@ struct CheckContext {
   std::string model_path;  // a GGUF file
   std::string backend;     // "reference", "cpu", "cuda", "wgpu"; empty for checks that depend on none
   int threads = 0;         // 0: one per available core
+  // Loads a lab's model instead of the backend of that name: tests hand in a device with a planted fault.
+  std::function<Result<std::unique_ptr<model::DeviceModel>>(const model::Weights&,
+                                                            const backend::BackendOptions&)>
+      load = {};
 };
 
 struct Check {

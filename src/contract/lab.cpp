@@ -4,9 +4,6 @@
 #include "base/thread_pool.h"
 #include "gguf/writer.h"
 #include "reference/model.h"
-#ifdef TRINE_HAS_CPU
-#include "cpu/model.h"
-#endif
 
 #include <fmt/format.h>
 #include <cmath>
@@ -146,18 +143,12 @@ Result<void> run_reference(const CheckContext& context, const LabModel& model,
 Result<std::unique_ptr<model::DeviceModel>> open_backend(const CheckContext& context,
                                                          model::Numerics numerics,
                                                          const model::Weights& weights) {
-#ifdef TRINE_HAS_CPU
-  if (context.backend == "cpu") {
-    cpu::CpuOptions options;
-    options.threads = context.threads;
-    options.context = context_length;
-    options.numerics = numerics;
-    return cpu::CpuModel::load(weights, options);
-  }
-#endif
-  static_cast<void>(numerics);
-  static_cast<void>(weights);
-  return fail(ErrorCode::feature_missing, fmt::format("this build has no {} backend", context.backend));
+  backend::BackendOptions options;
+  options.threads = context.threads;
+  options.context = context_length;
+  options.numerics = numerics;
+  return context.load ? context.load(weights, options)
+                      : backend::load_model(context.backend, weights, options);
 }
 
 Result<void> run_backend(model::DeviceModel& device, const std::vector<std::int32_t>& tokens,

@@ -9,7 +9,7 @@ namespace trine::test {
 namespace {
 
 const std::vector<std::string> commands = {"run",        "inspect", "tokenize", "detokenize", "bench",
-                                           "perplexity", "synth",   "devices",  "version"};
+                                           "perplexity", "synth",   "contract", "devices",    "version"};
 
 std::set<std::string> flags_in(const std::string& text, const std::regex& pattern) {
   std::set<std::string> flags;

@@ -6,8 +6,13 @@
 #include "contract/lab.h"
 #include "contract_fixture.h"
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
+#include <memory>
+#include <set>
+#include <utility>
 
 namespace trine::test {
 namespace {
@@ -38,11 +43,6 @@ std::string test_name(std::string name) {
   return name;
 }
 
-// Of these, tests of a backend that is not there say so; the rest depend on none.
-bool depends_on_a_backend(const std::string& name) {
-  return !name.starts_with("tensors.") || name == "tensors.row-major";
-}
-
 class LabCheck : public testing::TestWithParam<std::string> {};
 INSTANTIATE_TEST_SUITE_P(Checks, LabCheck, testing::ValuesIn(lab_checks()),
                          [](const auto& info) { return test_name(info.param); });
@@ -57,8 +57,150 @@ TEST_P(LabCheck, PassesOnReferenceAndCpu) {
   }
 }
 
-TEST_P(LabCheck, IsNotRunWithoutTheBackend) {
-  if (!depends_on_a_backend(GetParam())) GTEST_SKIP() << "depends on no backend";
+// A backend that runs on the CPU and lies in one stage of its trace.
+class FaultyDevice final : public model::DeviceModel, private model::TraceSink {
+ public:
+  // Changes one delivery of the stage: its values, row by row of `width`.
+  using Fault = std::function<void(std::vector<float>& values, std::int64_t width)>;
+  FaultyDevice(std::unique_ptr<model::DeviceModel> device, model::Stage stage, Fault fault)
+      : device_(std::move(device)), stage_(stage), fault_(std::move(fault)) {}
+
+  const model::Config& config() const override { return device_->config(); }
+  model::DeviceInfo describe() const override { return device_->describe(); }
+  std::int32_t kv_page_size() const override { return device_->kv_page_size(); }
+  std::int32_t kv_pages() const override { return device_->kv_pages(); }
+  std::int32_t max_batch_rows() const override { return device_->max_batch_rows(); }
+  Result<void> forward(const model::Batch& batch, std::span<float> logits, model::TraceSink* trace) override {
+    out_ = trace;
+    return device_->forward(batch, logits, this);
+  }
+
+ private:
+  bool wants(model::Stage stage, int layer) override { return out_->wants(stage, layer); }
+  void take(model::Stage stage, int layer, std::int64_t first_row, std::int64_t rows, std::int64_t width,
+            std::span<const float> values) override {
+    std::vector<float> changed(values.begin(), values.end());
+    if (stage == stage_) fault_(changed, width);
+    out_->take(stage, layer, first_row, rows, width, changed);
+  }
+
+  std::unique_ptr<model::DeviceModel> device_;
+  model::Stage stage_;
+  Fault fault_;
+  model::TraceSink* out_ = nullptr;
+};
+
+struct Planted {
+  const char* check;
+  const char* fault;
+  model::Stage stage;
+  FaultyDevice::Fault change;
+};
+
+void scale(std::vector<float>& values, std::int64_t) {
+  for (float& x : values) x *= 1.001f;
+}
+void spoil_one(std::vector<float>& values, std::int64_t) {
+  values.back() = std::numeric_limits<float>::quiet_NaN();
+}
+void shift(std::vector<float>& values, std::int64_t) {
+  for (float& x : values) x -= 0.01f;
+}
+void negate(std::vector<float>& values, std::int64_t) {
+  for (float& x : values) x = -x;
+}
+// The last two of each row change places: the tie rule reversed, ranks out of order.
+void swap_last(std::vector<float>& values, std::int64_t width) {
+  for (std::size_t end = static_cast<std::size_t>(width); end <= values.size();
+       end += static_cast<std::size_t>(width))
+    std::swap(values[end - 1], values[end - 2]);
+}
+void turn(std::vector<float>& values, std::int64_t) {
+  std::rotate(values.begin(), values.begin() + 1, values.end());
+}
+void turn_rows(std::vector<float>& values, std::int64_t width) {
+  for (auto row = values.begin(); row != values.end(); row += width)
+    std::rotate(row, row + width / 2, row + width);
+}
+void out_of_range(std::vector<float>& values, std::int64_t) {
+  values.front() = 8;
+}
+void repeat_id(std::vector<float>& values, std::int64_t width) {
+  if (width > 1) values[1] = values[0];
+}
+// By one unit in the last place and only in every second run, as atomic additions do.
+void flicker(std::vector<float>& values, std::int64_t) {
+  static int runs = 0;
+  if (++runs % 2 == 0) values[0] = std::nextafter(values[0], 1e30f);
+}
+void depend_on_rows(std::vector<float>& values, std::int64_t width) {
+  if (static_cast<std::int64_t>(values.size()) > width)
+    for (float& x : values) x *= 1.00001f;
+}
+
+const Planted planted[] = {
+    {"router.weights", "scaled", model::Stage::expert_weights, scale},
+    {"router.weights", "nan", model::Stage::expert_weights, spoil_one},
+    {"router.count", "repeated_id", model::Stage::expert_ids, repeat_id},
+    {"router.ties", "tie_reversed", model::Stage::expert_ids, swap_last},
+    {"router.large", "nan", model::Stage::expert_weights, spoil_one},
+    {"router.zero", "scaled", model::Stage::expert_weights, scale},
+    {"dispatch.dense", "scaled", model::Stage::moe_out, scale},
+    {"dispatch.weighted-sum", "weights_swapped", model::Stage::expert_weights, swap_last},
+    {"dispatch.weighted-sum", "nan", model::Stage::moe_out, spoil_one},
+    {"dispatch.rank-order", "one_bit", model::Stage::moe_out, flicker},
+    {"dispatch.range", "id_of_no_expert", model::Stage::expert_ids, out_of_range},
+    {"dispatch.batch-independence", "depends_on_rows", model::Stage::moe_out, depend_on_rows},
+    {"dispatch.laziness", "nan", model::Stage::moe_out, spoil_one},
+    {"dispatch.expert-act", "ranks_turned", model::Stage::expert_act, turn_rows},
+    {"swiglu.formula", "scaled", model::Stage::expert_act, scale},
+    {"swiglu.zero", "shifted", model::Stage::expert_act, shift},
+    {"swiglu.large-positive", "turned", model::Stage::expert_act, turn},
+    {"swiglu.large-negative", "shifted", model::Stage::expert_act, shift},
+    {"swiglu.lower-bound", "shifted", model::Stage::expert_act, shift},
+    {"swiglu.sign", "negated", model::Stage::expert_act, negate},
+    {"swiglu.linear-in-up", "shifted", model::Stage::expert_act, shift},
+    {"swiglu.identity", "scaled", model::Stage::expert_act, scale},
+    {"tensors.row-major", "turned", model::Stage::router_logits, turn},
+};
+
+class PlantedFault : public testing::TestWithParam<Planted> {};
+INSTANTIATE_TEST_SUITE_P(Faults, PlantedFault, testing::ValuesIn(planted), [](const auto& info) {
+  return test_name(std::string(info.param.check) + "_" + info.param.fault);
+});
+
+TEST_P(PlantedFault, IsCaught) {
+  const Planted& fault = GetParam();
+  CheckContext context{demo, "cpu", 1};
+  context.load = [&](const model::Weights& weights,
+                     const backend::BackendOptions& options) -> Result<std::unique_ptr<model::DeviceModel>> {
+    TRINE_TRY(auto device, backend::load_model("cpu", weights, options));
+    return std::make_unique<FaultyDevice>(std::move(device), fault.stage, fault.change);
+  };
+  const CheckRegistry registry = contract::builtin_checks();
+  const CheckResult result = registry.find(fault.check)->run(context);
+  EXPECT_EQ(result.verdict, Verdict::fail) << fault.fault;
+  EXPECT_FALSE(result.reason.empty());
+}
+
+// Every check that judges a backend has a fault that it catches.
+TEST(Checks, EachHasAPlantedFault) {
+  std::set<std::string> caught;
+  for (const Planted& fault : planted) caught.insert(fault.check);
+  for (const std::string& name : lab_checks())
+    EXPECT_TRUE(caught.count(name) == 1 || (name.starts_with("tensors.") && name != "tensors.row-major"))
+        << name;
+}
+
+class BackendCheck : public testing::TestWithParam<std::string> {};
+INSTANTIATE_TEST_SUITE_P(Checks, BackendCheck, testing::ValuesIn([] {
+                           std::set<std::string> names;
+                           for (const Planted& fault : planted) names.insert(fault.check);
+                           return names;
+                         }()),
+                         [](const auto& info) { return test_name(info.param); });
+
+TEST_P(BackendCheck, IsNotRunWithoutTheBackend) {
   const CheckRegistry registry = contract::builtin_checks();
   const CheckResult result = registry.find(GetParam())->run(CheckContext{demo, "cuda", 1});
   EXPECT_EQ(result.verdict, Verdict::not_run);

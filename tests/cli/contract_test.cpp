@@ -1,0 +1,188 @@
+// trine contract: outputs and exit codes.
+#include "cli/subprocess.h"
+
+#include <gtest/gtest.h>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+namespace trine::test {
+namespace {
+
+const std::string contracts = TRINE_SOURCE_DIR "/contracts";
+
+Outcome run_contract(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), "contract");
+  return run_trine(std::move(arguments));
+}
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+// A folder of its own, gone afterwards.
+class Folder {
+ public:
+  Folder() {
+    if (::mkdtemp(path_.data()) == nullptr) throw std::runtime_error("no temporary folder");
+  }
+  ~Folder() { std::filesystem::remove_all(path_); }
+  std::string write(const std::string& name, const std::string& text) const {
+    std::ofstream(path_ + "/" + name) << text;
+    return path_ + "/" + name;
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_ = "/tmp/trine-contract-XXXXXX";
+};
+
+std::string replaced(std::string text, const std::string& from, const std::string& to) {
+  const std::size_t at = text.find(from);
+  if (at == std::string::npos) throw std::runtime_error("not there: " + from);
+  return text.replace(at, from.size(), to);
+}
+
+TEST(ContractCommand, ValidateSaysWhatIsWrongAndWhere) {
+  const Outcome good = run_contract({"validate", contracts});
+  EXPECT_EQ(good.status, 0) << good.out << good.err;
+  EXPECT_EQ(good.out, "0 error(s), 0 warning(s)\nContract is valid.\n");
+  EXPECT_EQ(run_contract({"validate", contracts + "/backend-parity-v1.yaml"}).status, 0);
+
+  const Folder folder;
+  const std::string text =
+      replaced(file_bytes(contracts + "/moe-router-v1.yaml"), "check: router.ties", "check: router.tie");
+  const std::string file = folder.write("moe-router-v1.yaml", text);
+  const Outcome bad = run_contract({"validate", file});
+  EXPECT_EQ(bad.status, 5);
+  EXPECT_TRUE(contains(bad.out, "[ERROR] unknown-check: " + file + ":")) << bad.out;
+  EXPECT_TRUE(contains(bad.out, "\n1 error(s), 0 warning(s)\n")) << bad.out;
+  EXPECT_FALSE(contains(bad.out, "Contract is valid."));
+}
+
+TEST(ContractCommand, ValidateExitsWithTwoWithoutAContract) {
+  const Folder folder;
+  EXPECT_EQ(run_contract({"validate", folder.path()}).status, 2);
+  EXPECT_EQ(run_contract({"validate", folder.path() + "/absent.yaml"}).status, 2);
+  EXPECT_EQ(run_contract({"list", "--contracts", folder.path()}).status, 2);
+}
+
+TEST(ContractCommand, ListShowAndGraph) {
+  const Outcome list = run_contract({"list", "--contracts", contracts});
+  EXPECT_EQ(list.status, 0) << list.err;
+  EXPECT_TRUE(contains(list.out, "qwen3-moe-forward-gpu-v1"));
+  const Outcome show = run_contract({"show", "moe-router-v1", "--contracts", contracts});
+  EXPECT_EQ(show.status, 0) << show.err;
+  EXPECT_TRUE(contains(show.out, "FALSIFY-MOE-ROUTER-003") && contains(show.out, "weight error <= 1e-06"))
+      << show.out;
+  const Outcome graph = run_contract({"graph", "--contracts", contracts});
+  EXPECT_TRUE(graph.out.starts_with("flowchart TD\n"));
+  EXPECT_TRUE(contains(graph.out, "  moe-expert-dispatch-v1 --> moe-router-v1\n"));
+  const Outcome unknown = run_contract({"show", "moe-ruoter-v1", "--contracts", contracts});
+  EXPECT_EQ(unknown.status, 2);
+  EXPECT_TRUE(contains(unknown.err, "Did you mean moe-router-v1?")) << unknown.err;
+}
+
+TEST(ContractCommand, RunReportsEachBackend) {
+  const Outcome run =
+      run_contract({"run", "moe-router-v1", "--contracts", contracts, "--json", "--threads", "2"});
+  EXPECT_EQ(run.status, 0) << run.err;
+  const auto json = nlohmann::json::parse(run.out);
+  EXPECT_EQ(json["summary"]["fail"], 0);
+  std::size_t passed = 0;
+  for (const auto& one : json["runs"]) {
+    const bool here = one["backend"] == "reference" || one["backend"] == "cpu";
+    if (here) {
+      EXPECT_EQ(one["verdict"], "pass") << one.dump();
+      EXPECT_FALSE(one["figures"].empty());
+      ++passed;
+    } else if (one["verdict"] != "pass") {
+      EXPECT_FALSE(one["reason"].get<std::string>().empty()) << one.dump();
+    }
+  }
+  EXPECT_EQ(passed, 10u);
+}
+
+TEST(ContractCommand, RunExercisesTheSampler) {
+  const Outcome run = run_contract({"run", "sampling-v1", "--contracts", contracts});
+  EXPECT_EQ(run.status, 0) << run.out << run.err;
+  EXPECT_TRUE(contains(run.out, "\n4 passed, 0 failed, 0 refused, 0 not run\n")) << run.out;
+}
+
+TEST(ContractCommand, RunExecutesCommands) {
+  const Outcome run = run_contract({"run", "tensor-names-v1", "--contracts", contracts});
+  EXPECT_EQ(run.status, 0) << run.out << run.err;
+  const Folder folder;
+  folder.write("tensor-names-v1.yaml",
+               replaced(file_bytes(contracts + "/tensor-names-v1.yaml"), "command: trine inspect",
+                        "command: trine inspect /no/such.gguf"));
+  const Outcome failing = run_contract({"run", "tensor-names-v1", "--contracts", folder.path()});
+  EXPECT_EQ(failing.status, 5) << failing.out << failing.err;
+  EXPECT_TRUE(contains(failing.out, "ended with exit code 3")) << failing.out;
+}
+
+TEST(ContractCommand, WhatDidNotRunIsNoPass) {
+  const Outcome server = run_contract({"run", "streaming-sse-v1", "--contracts", contracts});
+  EXPECT_EQ(server.status, 5) << server.out;
+  EXPECT_TRUE(contains(server.out, "\n0 passed, 0 failed, 0 refused, 3 not run\n")) << server.out;
+}
+
+// A backend that this build lacks is named, and asking for it by name is an error.
+TEST(ContractCommand, AnAbsentBackendIsNeverAPass) {
+  const Outcome run =
+      run_contract({"run", "swiglu-kernel-v1", "--contracts", contracts, "--backend", "wgpu"});
+  if (run.status == 0) GTEST_SKIP() << "this build has the wgpu backend";
+  EXPECT_TRUE(run.status == 9 || run.status == 14) << run.status << run.err;
+  EXPECT_TRUE(contains(run.out, "\n0 passed, 0 failed, 0 refused, 8 not run\n")) << run.out;
+}
+
+// A bound the contract tightened past what the check holds is refused, not passed.
+TEST(ContractCommand, TheContractsBoundsDecide) {
+  const Folder folder;
+  const std::string text = file_bytes(contracts + "/moe-router-v1.yaml");
+  folder.write("moe-router-v1.yaml", replaced(text, "\"<= 1e-7\"", "\"<= 1e-3\""));
+  const Outcome loosened =
+      run_contract({"run", "moe-router-v1", "--contracts", folder.path(), "--backend", "reference"});
+  EXPECT_EQ(loosened.status, 5) << loosened.out;
+  EXPECT_TRUE(contains(loosened.out, "the check held 'distance from 1/k' to <= 1e-07")) << loosened.out;
+}
+
+TEST(ContractCommand, AnInvalidContractIsNotRun) {
+  const Folder folder;
+  folder.write("moe-router-v1.yaml",
+               replaced(file_bytes(contracts + "/moe-router-v1.yaml"), "if_fails:", "if_failed:"));
+  const Outcome run = run_contract({"run", "--contracts", folder.path()});
+  EXPECT_EQ(run.status, 5);
+  EXPECT_TRUE(contains(run.err, "a contract is not valid")) << run.err;
+  EXPECT_TRUE(run.out.empty()) << run.out;
+}
+
+TEST(ContractCommand, DiffTellsWhatAnAmendmentChanges) {
+  const Folder folder;
+  const std::string before = contracts + "/moe-router-v1.yaml";
+  const std::string after =
+      folder.write("moe-router-v1.yaml", replaced(file_bytes(before), "\"<= 1e-7\"", "\"<= 1e-8\""));
+  const Outcome diff = run_contract({"diff", before, after});
+  EXPECT_EQ(diff.status, 0) << diff.err;
+  EXPECT_EQ(diff.out,
+            "test FALSIFY-MOE-ROUTER-005: bound on 'distance from 1/k' <= tightened from 1e-07 to 1e-08\n");
+  EXPECT_EQ(run_contract({"diff", before, before}).out, "no difference\n");
+}
+
+TEST(ContractCommand, MisuseIsAUsageError) {
+  for (const std::vector<std::string>& arguments : {std::vector<std::string>{},
+                                                    {"verify"},
+                                                    {"show"},
+                                                    {"diff", "a"},
+                                                    {"list", "extra"},
+                                                    {"list", "--json"},
+                                                    {"graph", "--backend", "cpu"},
+                                                    {"run", "--backend", "metal"},
+                                                    {"run", "no-such-v1", "--contracts", contracts},
+                                                    {"validate", contracts, "--contracts", contracts}}) {
+    const Outcome outcome = run_contract(arguments);
+    EXPECT_EQ(outcome.status, 2) << (arguments.empty() ? "" : arguments[0]) << outcome.out << outcome.err;
+  }
+}
+
+}  // namespace
+}  // namespace trine::test
