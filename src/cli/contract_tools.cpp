@@ -108,7 +108,9 @@ std::string to_text(const contract::FalsifierRun& run) {
   const contract::CheckResult& result = run.result;
   std::string text =
       fmt::format("  {:<8} {:<36} {:<10}", contract::name_of(result.verdict), run.test, run.backend);
-  text += result.reason + "\n";
+  text += result.reason;
+  text.erase(text.find_last_not_of(' ') + 1);
+  text += "\n";
   for (const Figure& figure : result.figures) text += fmt::format("           {}\n", figure_text(figure));
   if (const auto& first = result.first_divergence)
     text += fmt::format(
