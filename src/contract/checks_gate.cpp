@@ -4,7 +4,8 @@ namespace trine::contract {
 
 void register_gate_checks(CheckRegistry& registry) {
   const std::pair<const char*, const char*> checks[] = {
-      {"gate.reference-vs-transformers", "leg R: the reference against golden logits of Hugging Face transformers"},
+      {"gate.reference-vs-transformers",
+       "leg R: the reference against golden logits of Hugging Face transformers"},
       {"gate.exact-parity", "leg X: exact numerics against the reference, every stage of every layer"},
       {"gate.fast-parity", "leg F: fast numerics against the reference, logits"},
       {"gate.decode-vs-prefill", "leg D: token by token against all at once, same backend"},
@@ -17,7 +18,8 @@ void register_gate_checks(CheckRegistry& registry) {
       {"trace.production-unchanged", "a traced run gives the bytes of an untraced one"},
       {"trace.stage-names", "stages come by their names and in their order"},
   };
-  for (const auto& [name, description] : checks) registry.add_absent(name, description, "no gate in this build");
+  for (const auto& [name, description] : checks)
+    registry.add_absent(name, description, "no gate in this build");
 }
 
 }  // namespace trine::contract
