@@ -207,9 +207,9 @@ Action define_bench(CLI::App& app) {
   options->plan.prefill = {128, 512};
   options->plan.decode = 64;
   options->plan.depths = {0, 1024};
-  app.description(
-      "Measures prefill and decode speed, and sets decode against the limit of this machine's measured "
-      "memory bandwidth.");
+  describe(app,
+           "Measures prefill and decode speed, and sets decode against the limit of this machine's measured "
+           "memory bandwidth.");
   add_model_options(app, options->model);
   add_list(app, "--prefill", options->plan.prefill, 0, most_tokens,
            "prompt lengths, in tokens; 0: none; default: 128,512");
@@ -221,14 +221,12 @@ Action define_bench(CLI::App& app) {
              "repetitions that count; default: 5");
   add_number(app, "--warmup", options->plan.warmup, 0, 1000,
              "repetitions before them that do not; default: 1");
-  app.add_flag("--json", options->json, "print one JSON object")->group("Output");
-  app.add_flag("--markdown", options->markdown, "print a Markdown table")
-      ->group("Output")
-      ->excludes("--json");
-  app.footer(
-      "Examples:\n"
-      "  trine bench\n"
-      "  trine bench -m model.gguf --prefill 512 --decode 128 --depth 0,4096 --markdown");
+  add_flag(app, "--json", options->json, "print one JSON object").group("Output");
+  add_flag(app, "--markdown", options->markdown, "print a Markdown table").group("Output").excludes("--json");
+  set_footer(app,
+             "Examples:\n"
+             "  trine bench\n"
+             "  trine bench -m model.gguf --prefill 512 --decode 128 --depth 0,4096 --markdown");
   return [options] { return bench(*options); };
 }
 

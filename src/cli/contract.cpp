@@ -15,6 +15,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <system_error>
 
 namespace trine::cli {
@@ -33,7 +34,7 @@ struct Options {
   std::string backend;
   int threads = 0;
   bool json = false;
-  std::vector<CLI::Option*> of_run;  // options that mean nothing to another action
+  std::vector<OptionRef> of_run;  // options that mean nothing to another action
 };
 
 contract::KnownNames known_names(const contract::CheckRegistry& registry, const std::string& folder) {
@@ -260,10 +261,10 @@ Result<int> dispatch(const Options& options) {
                    fmt::format("trine contract {}", action.usage),
                    {},
                    {}});
-    for (const CLI::Option* option : options.of_run)
-      if (option->count() > 0 && action.name != "run")
+    for (const OptionRef& option : options.of_run)
+      if (option.given() && action.name != "run")
         return fail({ErrorCode::usage,
-                     fmt::format("'trine contract {}' has no {}", action.name, option->get_name()),
+                     fmt::format("'trine contract {}' has no {}", action.name, option.name()),
                      {},
                      {},
                      {},
@@ -282,7 +283,8 @@ Result<int> dispatch(const Options& options) {
 
 Action define_contract(CLI::App& app) {
   const auto options = std::make_shared<Options>();
-  app.description(
+  describe(
+      app,
       "Reads, checks and runs the contracts: what every backend must do, and the tests that would show it "
       "does not.\n"
       "validate [FILE|DIR] lists what is wrong with the form; exit 0 when nothing is, 5 when something is, 2 "
@@ -292,26 +294,26 @@ Action define_contract(CLI::App& app) {
       "files. run [ID] runs the falsification tests; exit 0 only when some passed and none failed or was "
       "refused, else "
       "5. What did not run is shown as not-run and is no pass.");
-  app.add_option("ACTION", options->action, "validate, list, show, run, diff or graph")->required();
-  app.add_option("ARGUMENT", options->arguments, "file, folder or id, as the action takes it");
-  app.add_option("--contracts", options->folder,
-                 "folder of contracts; default: those that came with the program")
-      ->type_name("DIR");
-  options->of_run.push_back(app.add_option("-m,--model", options->model,
-                                           "run: GGUF file for tests that need one; default: the demo model")
-                                ->type_name("FILE"));
+  add_text(app, "ACTION", options->action, "validate, list, show, run, diff or graph").required();
+  add_text(app, "ARGUMENT", options->arguments, "file, folder or id, as the action takes it");
+  add_text(app, "--contracts", options->folder,
+           "folder of contracts; default: those that came with the program")
+      .type_name("DIR");
+  options->of_run.push_back(add_text(app, "-m,--model", options->model,
+                                     "run: GGUF file for tests that need one; default: the demo model")
+                                .type_name("FILE"));
   options->of_run.push_back(add_choice(app, "--backend", options->backend,
                                        {"reference", "cpu", "cuda", "wgpu"},
                                        "run: judge this one only; default: each that a test names"));
   options->of_run.push_back(add_number(app, "--threads", options->threads, 1, 1024,
                                        "run: threads; default: one per available core"));
   options->of_run.push_back(
-      app.add_flag("--json", options->json, "run: print one JSON object")->group("Output"));
-  app.footer(
-      "Examples:\n"
-      "  trine contract validate contracts/\n"
-      "  trine contract run moe-router-v1\n"
-      "  trine contract run --backend cpu --threads 1 --json");
+      add_flag(app, "--json", options->json, "run: print one JSON object").group("Output"));
+  set_footer(app,
+             "Examples:\n"
+             "  trine contract validate contracts/\n"
+             "  trine contract run moe-router-v1\n"
+             "  trine contract run --backend cpu --threads 1 --json");
   return [options] { return dispatch(*options); };
 }
 

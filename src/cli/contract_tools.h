@@ -4,7 +4,7 @@
 #include "contract/checks.h"
 #include "contract/falsify.h"
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <span>
 #include <string>
 #include <vector>

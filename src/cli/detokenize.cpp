@@ -60,17 +60,17 @@ Result<int> detokenize(const Options& options) {
 
 Action define_detokenize(CLI::App& app) {
   const auto options = std::make_shared<Options>();
-  app.description(
-      "Turns token ids into the bytes they stand for, and adds nothing: no newline either.\n"
-      "Needs only the file's tokenizer: a vocabulary-only GGUF works.");
-  app.add_option("IDS", options->ids, "ids separated by white space or commas; none: read from stdin");
+  describe(app,
+           "Turns token ids into the bytes they stand for, and adds nothing: no newline either.\n"
+           "Needs only the file's tokenizer: a vocabulary-only GGUF works.");
+  add_text(app, "IDS", options->ids, "ids separated by white space or commas; none: read from stdin");
   add_model_path(app, options->model);
-  app.add_flag("--skip-special", options->skip_special,
-               "leave special tokens out; default: print their spelling");
-  app.footer(
-      "Examples:\n"
-      "  trine detokenize 322 5354 4965\n"
-      "  trine tokenize \"x = 1\" | trine detokenize");
+  add_flag(app, "--skip-special", options->skip_special,
+           "leave special tokens out; default: print their spelling");
+  set_footer(app,
+             "Examples:\n"
+             "  trine detokenize 322 5354 4965\n"
+             "  trine tokenize \"x = 1\" | trine detokenize");
   return [options] { return detokenize(*options); };
 }
 

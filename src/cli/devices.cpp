@@ -73,12 +73,12 @@ Result<int> show_devices(bool json) {
 
 Action define_devices(CLI::App& app) {
   const auto json = std::make_shared<bool>(false);
-  app.description("Shows the backends of this build and what this machine offers them.");
-  app.add_flag("--json", *json, "print one JSON object");
-  app.footer(
-      "Examples:\n"
-      "  trine devices\n"
-      "  trine run --device portable \"Hello\"    run on one of the instruction sets listed");
+  describe(app, "Shows the backends of this build and what this machine offers them.");
+  add_flag(app, "--json", *json, "print one JSON object");
+  set_footer(app,
+             "Examples:\n"
+             "  trine devices\n"
+             "  trine run --device portable \"Hello\"    run on one of the instruction sets listed");
   return [json] { return show_devices(*json); };
 }
 

@@ -266,20 +266,20 @@ Result<int> inspect(const Options& options) {
 
 Action define_inspect(CLI::App& app) {
   const auto options = std::make_shared<Options>();
-  app.description(
+  describe(
+      app,
       "Shows what a GGUF file holds: identity, sizes, metadata, tensors, and whether Trine can run it and "
       "why not.\n"
       "Reads the header only. Any GGUF will do; the exit status is 0 also for a model that cannot be run "
       "here.");
-  app.add_option("FILE", options->path, "GGUF file, or any part of a split one; none: the demo model");
-  app.add_flag(
-      "--full", options->full,
-      "whole arrays and strings, every tensor; default: long values cut, layers folded into one line");
-  app.add_flag("--json", options->json, "print one JSON object; arrays are cut unless --full");
-  app.footer(
-      "Examples:\n"
-      "  trine inspect model.gguf\n"
-      "  trine inspect model.gguf --json | jq .cost");
+  add_text(app, "FILE", options->path, "GGUF file, or any part of a split one; none: the demo model");
+  add_flag(app, "--full", options->full,
+           "whole arrays and strings, every tensor; default: long values cut, layers folded into one line");
+  add_flag(app, "--json", options->json, "print one JSON object; arrays are cut unless --full");
+  set_footer(app,
+             "Examples:\n"
+             "  trine inspect model.gguf\n"
+             "  trine inspect model.gguf --json | jq .cost");
   return [options] { return inspect(*options); };
 }
 

@@ -7,6 +7,7 @@
 #include <fmt/ranges.h>
 #include <cstdlib>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <system_error>
 #ifdef TRINE_HAS_CPU
 #include "cpu/model.h"
@@ -65,18 +66,18 @@ Result<void> check_backend(const ModelOptions& options) {
 }  // namespace
 
 void add_model_path(CLI::App& app, std::string& path) {
-  app.add_option("-m,--model", path, "GGUF file; default: the demo model")->type_name("FILE");
+  add_text(app, "-m,--model", path, "GGUF file; default: the demo model").type_name("FILE");
 }
 
 void add_model_options(CLI::App& app, ModelOptions& options) {
   add_model_path(app, options.path);
   add_choice(app, "--backend", options.backend, {"auto", "cpu", "cuda", "wgpu"},
              "what computes; auto says what it chose; default: auto");
-  app.add_option("--device", options.device,
-                 "device of the backend; for cpu an instruction set: portable, avx2 or avx512vnni; default: "
-                 "the best one "
-                 "here")
-      ->type_name("NAME");
+  add_text(app, "--device", options.device,
+           "device of the backend; for cpu an instruction set: portable, avx2 or avx512vnni; default: "
+           "the best one "
+           "here")
+      .type_name("NAME");
   add_choice(app, "--numerics", options.numerics, {"exact", "fast"},
              "fast: activations as 8-bit blocks; exact: as 32-bit floats, slower; default: fast");
   add_number(app, "--threads", options.threads, 1, 1024, "threads; default: one per available core");

@@ -6,12 +6,15 @@
 #include "model/weights.h"
 #include "text/tokenizer.h"
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <memory>
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
+
+namespace CLI {
+class App;
+}
 
 namespace trine::cli {
 

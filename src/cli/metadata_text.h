@@ -3,7 +3,7 @@
 #include "gguf/metadata.h"
 
 #include <cstddef>
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 namespace trine::cli {

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <cstdlib>
 
+#include <CLI/CLI.hpp>
+
 namespace trine::cli {
 namespace {
 
@@ -102,8 +104,8 @@ std::vector<std::string> split_list(const std::string& text) {
 
 }  // namespace detail
 
-CLI::Option* add_choice(CLI::App& app, const std::string& flags, std::string& target,
-                        const std::vector<std::string>& choices, const std::string& help) {
+OptionRef add_choice(CLI::App& app, const std::string& flags, std::string& target,
+                     const std::vector<std::string>& choices, const std::string& help) {
   const std::string name = flags.substr(flags.rfind(',') + 1);
   const auto set = [&target, name, choices](const std::string& text) {
     if (std::find(choices.begin(), choices.end(), text) == choices.end()) {
@@ -111,8 +113,73 @@ CLI::Option* add_choice(CLI::App& app, const std::string& flags, std::string& ta
     }
     target = text;
   };
-  return app.add_option_function<std::string>(flags, set, help)
-      ->type_name(fmt::format("{}", fmt::join(choices, "|")));
+  return add_parsed(app, flags, set, help).type_name(fmt::format("{}", fmt::join(choices, "|")));
+}
+
+OptionRef OptionRef::type_name(const std::string& name) {
+  option_->type_name(name);
+  return *this;
+}
+OptionRef OptionRef::group(const std::string& name) {
+  option_->group(name);
+  return *this;
+}
+OptionRef OptionRef::required() {
+  option_->required();
+  return *this;
+}
+OptionRef OptionRef::excludes(const std::string& other) {
+  option_->excludes(other);
+  return *this;
+}
+OptionRef OptionRef::one_value_each() {
+  option_->allow_extra_args(false);
+  return *this;
+}
+bool OptionRef::given() const {
+  return option_->count() > 0;
+}
+std::string OptionRef::name() const {
+  return option_->get_name();
+}
+
+void describe(CLI::App& app, const std::string& description) {
+  app.description(description);
+}
+void set_footer(CLI::App& app, const std::string& footer) {
+  app.footer(footer);
+}
+
+OptionRef add_flag(CLI::App& app, const std::string& flags, bool& target, const std::string& help) {
+  return OptionRef(app.add_flag(flags, target, help));
+}
+OptionRef add_text(CLI::App& app, const std::string& flags, std::string& target, const std::string& help) {
+  return OptionRef(app.add_option(flags, target, help));
+}
+OptionRef add_text(CLI::App& app, const std::string& flags, std::optional<std::string>& target,
+                   const std::string& help) {
+  return OptionRef(app.add_option(flags, target, help));
+}
+OptionRef add_text(CLI::App& app, const std::string& flags, std::vector<std::string>& target,
+                   const std::string& help) {
+  return OptionRef(app.add_option(flags, target, help));
+}
+OptionRef add_parsed(CLI::App& app, const std::string& flags, std::function<void(const std::string&)> set,
+                     const std::string& help) {
+  return OptionRef(app.add_option_function<std::string>(flags, set, help));
+}
+OptionRef add_parsed_each(CLI::App& app, const std::string& flags,
+                          std::function<void(const std::vector<std::string>&)> set, const std::string& help) {
+  return OptionRef(app.add_option_function<std::vector<std::string>>(flags, set, help));
+}
+
+std::size_t option_count(const CLI::App& app) {
+  return app.get_options().size();
+}
+
+void group_since(CLI::App& app, std::size_t first, const std::string& group) {
+  const std::vector<CLI::Option*> all = app.get_options();
+  for (std::size_t i = first; i < all.size(); ++i) all[i]->group(group);
 }
 
 }  // namespace trine::cli

@@ -3,9 +3,9 @@
 #include "base/error.h"
 
 #include <fmt/format.h>
-#include <CLI/CLI.hpp>
 #include <concepts>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <optional>
 #include <span>
@@ -13,7 +13,49 @@
 #include <string_view>
 #include <vector>
 
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
+
 namespace trine::cli {
+
+// The command line's library, CLI11, is templates all through: only options.cpp, help.cpp and main.cpp
+// include it, and commands add their options by the functions below.
+
+// An option just added, to say more about it.
+class OptionRef {
+ public:
+  explicit OptionRef(CLI::Option* option) : option_(option) {}
+  OptionRef type_name(const std::string& name);
+  OptionRef group(const std::string& name);
+  OptionRef required();
+  OptionRef excludes(const std::string& other);
+  // Repeatable, each time with one value.
+  OptionRef one_value_each();
+  bool given() const;  // after parsing
+  std::string name() const;
+
+ private:
+  CLI::Option* option_;
+};
+
+void describe(CLI::App& app, const std::string& description);
+void set_footer(CLI::App& app, const std::string& footer);
+OptionRef add_flag(CLI::App& app, const std::string& flags, bool& target, const std::string& help);
+OptionRef add_text(CLI::App& app, const std::string& flags, std::string& target, const std::string& help);
+OptionRef add_text(CLI::App& app, const std::string& flags, std::optional<std::string>& target,
+                   const std::string& help);
+OptionRef add_text(CLI::App& app, const std::string& flags, std::vector<std::string>& target,
+                   const std::string& help);
+// An option whose text goes to `set`, which may call refuse_value().
+OptionRef add_parsed(CLI::App& app, const std::string& flags, std::function<void(const std::string&)> set,
+                     const std::string& help);
+OptionRef add_parsed_each(CLI::App& app, const std::string& flags,
+                          std::function<void(const std::vector<std::string>&)> set, const std::string& help);
+std::size_t option_count(const CLI::App& app);
+// Puts every option from the `first`-th on into a group of the help.
+void group_since(CLI::App& app, std::size_t first, const std::string& group);
 
 // Text to number: decimal, the whole text, NaN and infinity refused. Empty when it is none.
 std::optional<std::int64_t> parse_int(std::string_view text);
@@ -40,8 +82,8 @@ std::vector<std::string> split_list(const std::string& text);
 // An option that takes one number within [low, high]; anything else is a usage error that names the range.
 // `Target` is the number's type or an optional of it. `help` states unit and default; the range is appended.
 template <typename Target, typename Number>
-CLI::Option* add_number(CLI::App& app, const std::string& flags, Target& target, Number low, Number high,
-                        const std::string& help) {
+OptionRef add_number(CLI::App& app, const std::string& flags, Target& target, Number low, Number high,
+                     const std::string& help) {
   const std::string name = flags.substr(flags.rfind(',') + 1);
   const auto set = [&target, name, low, high](const std::string& text) {
     if constexpr (std::integral<Number>) {
@@ -56,14 +98,13 @@ CLI::Option* add_number(CLI::App& app, const std::string& flags, Target& target,
   } else {
     range = fmt::format("{} to {}", low, high);
   }
-  return app.add_option_function<std::string>(flags, set, help + "; " + range)
-      ->type_name(std::integral<Number> ? "N" : "X");
+  return add_parsed(app, flags, set, help + "; " + range).type_name(std::integral<Number> ? "N" : "X");
 }
 
 // An option that takes whole numbers separated by commas: `--prefill 128,512`.
 template <typename Number>
-CLI::Option* add_list(CLI::App& app, const std::string& flags, std::vector<Number>& target, Number low,
-                      Number high, const std::string& help) {
+OptionRef add_list(CLI::App& app, const std::string& flags, std::vector<Number>& target, Number low,
+                   Number high, const std::string& help) {
   const std::string name = flags.substr(flags.rfind(',') + 1);
   const auto set = [&target, name, low, high](const std::string& text) {
     target.clear();
@@ -71,12 +112,11 @@ CLI::Option* add_list(CLI::App& app, const std::string& flags, std::vector<Numbe
       target.push_back(static_cast<Number>(detail::checked_int(name, part, low, high)));
     }
   };
-  return app.add_option_function<std::string>(flags, set, fmt::format("{}; each {} to {}", help, low, high))
-      ->type_name("N,N...");
+  return add_parsed(app, flags, set, fmt::format("{}; each {} to {}", help, low, high)).type_name("N,N...");
 }
 
 // An option that takes one of a few words.
-CLI::Option* add_choice(CLI::App& app, const std::string& flags, std::string& target,
-                        const std::vector<std::string>& choices, const std::string& help);
+OptionRef add_choice(CLI::App& app, const std::string& flags, std::string& target,
+                     const std::vector<std::string>& choices, const std::string& help);
 
 }  // namespace trine::cli

@@ -219,23 +219,24 @@ Result<int> perplexity(const Options& options) {
 
 Action define_perplexity(CLI::App& app) {
   const auto options = std::make_shared<Options>();
-  app.description(
+  describe(
+      app,
       "Measures how well a model predicts a text: exp of the mean negative log likelihood of its tokens, "
       "lower is better.\n"
       "The text is cut into windows; the tokens in the second half of each are scored, the first half is "
       "context.");
-  app.add_option("FILE", options->text, "text file")->required();
+  add_text(app, "FILE", options->text, "text file").required();
   add_model_options(app, options->model);
   add_number(app, "--ctx", options->window, smallest_window, std::numeric_limits<std::int32_t>::max(),
              "window, in tokens; at most the model's context; default: 512, or the model's context when that "
              "is less");
-  app.add_flag("--json", options->json, "print one JSON object")->group("Output");
-  app.add_flag("-q,--quiet", options->quiet, "no progress and no notes; warnings and errors remain")
-      ->group("Output");
-  app.footer(
-      "Examples:\n"
-      "  trine perplexity text.txt\n"
-      "  trine perplexity -m model.gguf --ctx 2048 --numerics exact --json text.txt");
+  add_flag(app, "--json", options->json, "print one JSON object").group("Output");
+  add_flag(app, "-q,--quiet", options->quiet, "no progress and no notes; warnings and errors remain")
+      .group("Output");
+  set_footer(app,
+             "Examples:\n"
+             "  trine perplexity text.txt\n"
+             "  trine perplexity -m model.gguf --ctx 2048 --numerics exact --json text.txt");
   return [options] { return perplexity(*options); };
 }
 

@@ -1,4 +1,5 @@
 #include "cli/prompt.h"
+#include "cli/options.h"
 
 #include "base/file.h"
 #include "cli/console.h"
@@ -9,8 +10,8 @@
 namespace trine::cli {
 
 void add_text_source(CLI::App& app, TextSource& source, const std::string& name, const std::string& what) {
-  app.add_option(name, source.argument, what + "; '-' or none: read from stdin");
-  app.add_option("-f,--file", source.file, what + ", from a file")->type_name("FILE");
+  add_text(app, name, source.argument, what + "; '-' or none: read from stdin");
+  add_text(app, "-f,--file", source.file, what + ", from a file").type_name("FILE");
 }
 
 Result<SourceText> read_text(const TextSource& source, const std::string& what) {

@@ -2,9 +2,12 @@
 
 #include "base/error.h"
 
-#include <CLI/CLI.hpp>
 #include <optional>
 #include <string>
+
+namespace CLI {
+class App;
+}
 
 namespace trine::cli {
 

@@ -206,7 +206,8 @@ Result<int> run(const Options& options) {
 
 Action define_run(CLI::App& app) {
   const auto options = std::make_shared<Options>();
-  app.description(
+  describe(
+      app,
       "Generates text from a prompt. A model with a chat template gets the prompt as a chat request; --raw "
       "and models\n"
       "without one get it as text to be continued. Text goes to stdout, statistics go to stderr. Ctrl-C ends "
@@ -217,31 +218,31 @@ Action define_run(CLI::App& app) {
   add_number(app, "--ctx", options->context, 1, std::numeric_limits<std::int32_t>::max(),
              "context for prompt and output, in tokens; at most the model's own; default: the model's own, "
              "at most 4096");
-  app.add_option("--system", options->system, "system message of a chat request; default: none")
-      ->type_name("TEXT");
-  app.add_flag("--raw", options->raw,
-               "continue the text as it is, with no chat template; special tokens are read");
+  add_text(app, "--system", options->system, "system message of a chat request; default: none")
+      .type_name("TEXT");
+  add_flag(app, "--raw", options->raw,
+           "continue the text as it is, with no chat template; special tokens are read");
   add_number(app, "-n,--max-tokens", options->max_tokens, 1, std::numeric_limits<std::int32_t>::max(),
              "most tokens to generate; default: until the model ends or the context is full");
-  app.add_option("--stop", options->stop,
-                 "end before this text, which is not shown; repeatable; default: none")
-      ->type_name("TEXT")
-      ->allow_extra_args(false);
+  add_text(app, "--stop", options->stop,
+           "end before this text, which is not shown; repeatable; default: none")
+      .type_name("TEXT")
+      .one_value_each();
   add_sampling_options(app, options->sampling);
-  app.add_flag("--json", options->json,
-               "print one JSON object when done: text, tokens, finish_reason, timings, device, model, seed")
-      ->group("Output");
-  app.add_flag("-q,--quiet", options->quiet, "print the text only; warnings and errors remain")
-      ->group("Output");
-  app.add_flag("-v,--verbose", options->verbose, "say more about the model on stderr")
-      ->group("Output")
-      ->excludes("--quiet");
-  app.footer(
-      "Examples:\n"
-      "  trine run \"Write a Python function that reverses a string\"\n"
-      "  trine run -m model.gguf --system \"Answer in one line.\" \"What is a mutex?\"\n"
-      "  trine run --raw --temperature 0 -n 48 $'def fibonacci(n):\\n'\n"
-      "  cat question.txt | trine run --quiet > answer.txt");
+  add_flag(app, "--json", options->json,
+           "print one JSON object when done: text, tokens, finish_reason, timings, device, model, seed")
+      .group("Output");
+  add_flag(app, "-q,--quiet", options->quiet, "print the text only; warnings and errors remain")
+      .group("Output");
+  add_flag(app, "-v,--verbose", options->verbose, "say more about the model on stderr")
+      .group("Output")
+      .excludes("--quiet");
+  set_footer(app,
+             "Examples:\n"
+             "  trine run \"Write a Python function that reverses a string\"\n"
+             "  trine run -m model.gguf --system \"Answer in one line.\" \"What is a mutex?\"\n"
+             "  trine run --raw --temperature 0 -n 48 $'def fibonacci(n):\\n'\n"
+             "  cat question.txt | trine run --quiet > answer.txt");
   return [options] { return run(*options); };
 }
 

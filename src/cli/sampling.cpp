@@ -32,7 +32,7 @@ engine::SamplingParams SamplingOptions::seeded() const {
 
 void add_sampling_options(CLI::App& app, SamplingOptions& options) {
   engine::SamplingParams& params = options.params;
-  const std::size_t before = app.get_options().size();
+  const std::size_t before = option_count(app);
   add_number(app, "--temperature", params.temperature, 0.0f, 100.0f,
              "divides the logits: 0 takes the likeliest token, more is more varied; default: 0.7");
   add_number(app, "--top-k", params.top_k, 0, max_int32,
@@ -47,24 +47,23 @@ void add_sampling_options(CLI::App& app, SamplingOptions& options) {
              "subtracted once from the logit of every token generated so far; default: 0");
   add_number(app, "--frequency-penalty", params.frequency_penalty, -2.0f, 2.0f,
              "subtracted once per occurrence of a generated token; default: 0");
-  app.add_option_function<std::vector<std::string>>(
-         "--logit-bias",
-         [&params](const std::vector<std::string>& texts) {
-           for (const std::string& text : texts) params.logit_bias.push_back(parse_bias(text));
-         },
-         "added to the logit of token ID; repeatable; default: none; VALUE -100 to 100")
-      ->type_name("ID=VALUE")
-      ->allow_extra_args(false);
-  app.add_option_function<std::string>(
-         "--seed",
-         [&options](const std::string& text) {
-           options.seed = parse_uint(text);
-           if (!options.seed) refuse_value("--seed", text, "a whole number from 0 to 18446744073709551615");
-         },
-         "the same seed repeats the same text; default: random, and reported; 0 to 18446744073709551615")
-      ->type_name("N");
-  const std::vector<CLI::Option*> all = app.get_options();
-  for (std::size_t i = before; i < all.size(); ++i) all[i]->group("Sampling");
+  add_parsed_each(
+      app, "--logit-bias",
+      [&params](const std::vector<std::string>& texts) {
+        for (const std::string& text : texts) params.logit_bias.push_back(parse_bias(text));
+      },
+      "added to the logit of token ID; repeatable; default: none; VALUE -100 to 100")
+      .type_name("ID=VALUE")
+      .one_value_each();
+  add_parsed(
+      app, "--seed",
+      [&options](const std::string& text) {
+        options.seed = parse_uint(text);
+        if (!options.seed) refuse_value("--seed", text, "a whole number from 0 to 18446744073709551615");
+      },
+      "the same seed repeats the same text; default: random, and reported; 0 to 18446744073709551615")
+      .type_name("N");
+  group_since(app, before, "Sampling");
 }
 
 }  // namespace trine::cli

@@ -2,9 +2,12 @@
 
 #include "engine/sampler.h"
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <optional>
+
+namespace CLI {
+class App;
+}
 
 namespace trine::cli {
 

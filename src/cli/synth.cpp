@@ -81,39 +81,39 @@ Result<int> synth(const Options& options) {
 
 Action define_synth(CLI::App& app) {
   const auto options = std::make_shared<Options>();
-  app.description(
+  describe(
+      app,
       "Writes a GGUF model of random weights with the shape and the tensor types of a real one (Q4_K_M), for "
       "tests and\n"
       "measurements without a download. It runs as fast as the real model and says nonsense. The same "
       "preset, seed and\n"
       "vocabulary give the same bytes on every machine. The file appears under its name only when it is "
       "whole.");
-  app.add_option("OUT", options->path, "file to write, such as model.gguf")->required();
+  add_text(app, "OUT", options->path, "file to write, such as model.gguf").required();
   std::vector<std::string> names;
   for (const SynthPreset& preset : synth_presets()) names.emplace_back(preset.name);
-  add_choice(app, "--preset", options->preset, names, "whose shape; 17.3 GiB, 132 GiB and 8 MiB")->required();
-  app.add_option(
-         "--vocab", options->vocab,
-         "take the tokenizer from this GGUF, padded to the preset's size; default: one of single bytes")
-      ->type_name("FILE");
-  app.add_option_function<std::string>(
-         "--seed",
-         [seed = &options->seed](const std::string& text) {
-           const auto value = parse_uint(text);
-           if (!value) refuse_value("--seed", text, "a whole number from 0 to 18446744073709551615");
-           *seed = *value;
-         },
-         "which random weights; default: 0; 0 to 18446744073709551615")
-      ->type_name("N");
+  add_choice(app, "--preset", options->preset, names, "whose shape; 17.3 GiB, 132 GiB and 8 MiB").required();
+  add_text(app, "--vocab", options->vocab,
+           "take the tokenizer from this GGUF, padded to the preset's size; default: one of single bytes")
+      .type_name("FILE");
+  add_parsed(
+      app, "--seed",
+      [seed = &options->seed](const std::string& text) {
+        const auto value = parse_uint(text);
+        if (!value) refuse_value("--seed", text, "a whole number from 0 to 18446744073709551615");
+        *seed = *value;
+      },
+      "which random weights; default: 0; 0 to 18446744073709551615")
+      .type_name("N");
   add_number(app, "--layers", options->layers, 1, 1000,
              "fewer or more layers than the preset; default: the preset's");
   add_number(app, "--threads", options->threads, 1, 1024, "threads; default: one per core");
-  app.add_flag("--force", options->force, "replace OUT when it exists");
-  app.footer(
-      "Examples:\n"
-      "  trine synth big.gguf --preset qwen3-coder-30b-a3b\n"
-      "  trine synth big.gguf --preset qwen3-coder-30b-a3b --vocab model.gguf --layers 8\n"
-      "  trine synth mini.gguf --preset mini && trine run -m mini.gguf -n 16 hello");
+  add_flag(app, "--force", options->force, "replace OUT when it exists");
+  set_footer(app,
+             "Examples:\n"
+             "  trine synth big.gguf --preset qwen3-coder-30b-a3b\n"
+             "  trine synth big.gguf --preset qwen3-coder-30b-a3b --vocab model.gguf --layers 8\n"
+             "  trine synth mini.gguf --preset mini && trine run -m mini.gguf -n 16 hello");
   return [options] { return synth(*options); };
 }
 

@@ -1,6 +1,7 @@
 #include "cli/command.h"
 #include "cli/console.h"
 #include "cli/load.h"
+#include "cli/options.h"
 #include "cli/prompt.h"
 
 #include <fmt/ranges.h>
@@ -39,22 +40,23 @@ Result<int> tokenize(const Options& options) {
 
 Action define_tokenize(CLI::App& app) {
   const auto options = std::make_shared<Options>();
-  app.description(
+  describe(
+      app,
       "Turns text into token ids. Bytes are taken as they are, valid UTF-8 or not, and no token is added.\n"
       "Needs only the file's tokenizer: a vocabulary-only GGUF works.");
   add_text_source(app, options->text, "TEXT", "text");
   add_model_path(app, options->model);
-  app.add_flag("--no-special", options->no_special,
-               "read <|im_start|> and the like as plain text; default: as special tokens");
-  app.add_flag("--json", options->json,
-               "print {\"ids\": […], \"pieces\": […]}; pieces as the vocabulary spells them, one character "
-               "per byte (a space "
-               "is Ġ, a newline Ċ)");
-  app.footer(
-      "Examples:\n"
-      "  trine tokenize \"def main():\"\n"
-      "  trine tokenize --file prompt.txt --json\n"
-      "  printf 'a\\0b' | trine tokenize | trine detokenize");
+  add_flag(app, "--no-special", options->no_special,
+           "read <|im_start|> and the like as plain text; default: as special tokens");
+  add_flag(app, "--json", options->json,
+           "print {\"ids\": […], \"pieces\": […]}; pieces as the vocabulary spells them, one character "
+           "per byte (a space "
+           "is Ġ, a newline Ċ)");
+  set_footer(app,
+             "Examples:\n"
+             "  trine tokenize \"def main():\"\n"
+             "  trine tokenize --file prompt.txt --json\n"
+             "  printf 'a\\0b' | trine tokenize | trine detokenize");
   return [options] { return tokenize(*options); };
 }
 

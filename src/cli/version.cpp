@@ -39,8 +39,8 @@ Result<int> show_version(bool json) {
 
 Action define_version(CLI::App& app) {
   const auto json = std::make_shared<bool>(false);
-  app.description("Shows the version, the commit it was built from, the compiler and the backends built in.");
-  app.add_flag("--json", *json, "print one JSON object");
+  describe(app, "Shows the version, the commit it was built from, the compiler and the backends built in.");
+  add_flag(app, "--json", *json, "print one JSON object");
   return [json] { return show_version(*json); };
 }
 
