@@ -4,6 +4,7 @@
 #include "contract/legs.h"
 #include "contract/prompts.h"
 #include "contract/result.h"
+#include "contract/runs.h"
 #include "model/device_model.h"
 #include "model/weights.h"
 
@@ -18,22 +19,10 @@ namespace trine::contract {
 // The gate: one judge for every backend. It runs the reference over the prompts, then the backend in each
 // numerics mode, and judges legs X, F, D and T; leg R judges the reference itself (goldens.h).
 
-// Loads the backend's model. Called more than once; never two models at a time.
-using OpenBackend =
-    std::function<Result<std::unique_ptr<model::DeviceModel>>(model::Numerics numerics, int threads)>;
-
 struct ReferenceSide {
   const model::Weights& weights;
   std::string model_sha256;
   const PromptSet& prompts;
-};
-
-struct BackendSide {
-  std::string backend;  // the name it was asked for by
-  bool is_gpu = false;  // so a device that is none is refused
-  std::string model_sha256;
-  const PromptSet& prompts;
-  OpenBackend open;
 };
 
 // Work done, of all there is, in bytes of intermediate results, and what is at work.
@@ -95,20 +84,5 @@ std::string summarise(const GateResult& result);
 // The model with its first `layers` layers only, for both sides; the whole for 0 or at least as many.
 model::Weights cut_layers(const model::Weights& weights, std::int32_t layers);
 bool says_random(const model::Config& config);
-
-// ---- Parts that the checks use on their own ----
-
-// Runs the prompts on a backend three times for D and T. Errors: those of the backend.
-Result<RepeatRun> run_repeat(const BackendSide& backend, model::Numerics numerics, int threads,
-                             const std::function<void(std::int64_t rows)>& progress);
-// Prefill and teacher-forced decode of one prompt from an empty cache; logits of the judged positions are
-// appended. `shift` rotates the KV pages, so that prompts do not all use the same.
-Result<void> run_prompt(model::DeviceModel& device, const Prompt& prompt, std::int32_t shift,
-                        std::vector<float>& logits, model::TraceSink* trace);
-// All tokens at once; logits of the judged positions.
-Result<void> run_prefill(model::DeviceModel& device, const Prompt& prompt, std::int32_t shift,
-                         std::vector<float>& logits, model::TraceSink* trace);
-// Why this device must not be judged under this name, or nothing.
-std::string refuse_device(const BackendSide& backend, const model::DeviceInfo& device);
 
 }  // namespace trine::contract

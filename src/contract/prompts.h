@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "gguf/metadata.h"
+#include "model/config.h"
 
 #include <cstdint>
 #include <span>
@@ -31,20 +32,22 @@ struct PromptSet {
   std::int64_t rows() const;
   // Of the canonical form: the token ids in decimal, separated by commas, one prompt a line.
   std::string sha256() const;
-  // What is wrong with these prompts for a vocabulary of this size, or nothing. Errors: validation_failed.
-  Result<void> check(std::int64_t vocab_size) const;
+  std::int64_t longest() const;
+  // Whether this model can run them. Errors: validation_failed (no prompt, one that is too short or too long,
+  // an id outside the vocabulary, by name).
+  Result<void> check(const model::Config& config) const;
 };
 
-// The built-in texts (code, prose, several scripts, digits, chat), cut to 40 tokens, one of 72 that crosses
+// The built-in texts (code, prose, several scripts, digits, chat), cut to 24 tokens, one of 72 that crosses
 // from one KV page to the next, and the fixed ids 785, 9217, 308, … where the vocabulary has them. Tokenised
-// with the model's own tokenizer; a file without one gets ids drawn from a counter. Errors: model_load when
-// the tokenizer's keys are broken.
-Result<PromptSet> builtin_prompts(const gguf::Metadata& metadata, std::int64_t vocab_size);
+// with the model's own tokenizer; a file without one gets ids drawn from a counter. Errors: those of
+// Tokenizer::from_gguf and of PromptSet::check.
+Result<PromptSet> builtin_prompts(const gguf::Metadata& metadata, const model::Config& config);
 
 // A JSON array whose items are texts or arrays of ids. Errors: file_not_found, io, validation_failed (which
 // item, and why).
 Result<PromptSet> read_prompts(const std::string& path, const gguf::Metadata& metadata,
-                               std::int64_t vocab_size);
+                               const model::Config& config);
 
 // Four prompts of at most 12 tokens, spread over the set: what --quick runs.
 PromptSet quick_subset(const PromptSet& all);

@@ -4,6 +4,7 @@
 #include "contract/gate.h"
 #include "contract/result.h"
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>

@@ -21,9 +21,10 @@ namespace trine::contract {
 //   2. The reference's margin between the two experts must be below four times the layer's median router
 //      error over all rows that follow no swap. A row cannot raise that by its own error.
 //   3. Rows with a swap must be rare: at most a tenth of all.
-// Only a row's first swap is judged: after it, its router sees other inputs. An excused swap at layer l
-// excuses its own row from expert_ids of that layer on, and later rows of the same prompt from the attention
-// of the next layer on, which reads the swapped row's keys and values; nothing else.
+// An excused swap at layer l excuses its own row from expert_ids of that layer on, and later rows of the same
+// prompt from the attention of the next layer on, which reads the swapped row's keys and values; nothing
+// else. So only the first swap of a row is judged, and only where no earlier row's swap has reached it:
+// behind a swap routers see other inputs, and no margin says anything.
 inline constexpr double swap_allowance = 4;
 inline constexpr double most_swapped_rows = 0.1;
 

@@ -1,0 +1,134 @@
+#include "contract/goldens.h"
+
+#include "base/file.h"
+#include "contract/judge.h"
+
+#include <fmt/format.h>
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <system_error>
+
+namespace trine::contract {
+namespace {
+
+Error bad_golden(const std::string& where, std::string what, std::string expected, std::string actual) {
+  return {ErrorCode::validation_failed, std::move(what), where, std::move(expected), std::move(actual), {}};
+}
+
+// A list of numbers under `key`; absent keys and other kinds are nothing.
+template <typename T>
+std::optional<std::vector<T>> numbers(const nlohmann::json& object, const char* key) {
+  const auto found = object.find(key);
+  if (found == object.end() || !found->is_array()) return std::nullopt;
+  std::vector<T> values;
+  for (const nlohmann::json& value : *found) {
+    const bool right = std::is_floating_point_v<T> ? value.is_number() : value.is_number_integer();
+    if (!right) return std::nullopt;
+    values.push_back(value.get<T>());
+  }
+  return values;
+}
+
+Result<GoldenCase> read_case(const nlohmann::json& json, const std::string& where,
+                             const model::Config& config) {
+  if (!json.is_object())
+    return fail(bad_golden(where, "a golden case is no object", "an object", json.type_name()));
+  auto tokens = numbers<std::int32_t>(json, "tokens");
+  auto logits = numbers<float>(json, "logits_last");
+  if (!tokens || tokens->empty() || !logits)
+    return fail(bad_golden(where, "a golden case lacks its numbers", "tokens and logits_last", "not both"));
+  const auto vocab = static_cast<std::size_t>(config.vocab_size);
+  if (logits->size() != vocab)
+    return fail(bad_golden(where, "golden logits are of another vocabulary", fmt::format("{} logits", vocab),
+                           fmt::format("{}", logits->size())));
+  GoldenCase golden{*std::move(tokens), *std::move(logits), {}};
+  if (json.contains("argmax_all")) {
+    auto argmaxes = numbers<std::int32_t>(json, "argmax_all");
+    if (!argmaxes || argmaxes->size() != golden.tokens.size())
+      return fail(bad_golden(where, "argmax_all does not fit the tokens",
+                             fmt::format("{} ids", golden.tokens.size()), "others"));
+    golden.argmax_all = *std::move(argmaxes);
+  }
+  return golden;
+}
+
+}  // namespace
+
+Result<Goldens> read_goldens(const std::string& model_path, const model::Config& config) {
+  namespace fs = std::filesystem;
+  const std::string stem = fs::path(model_path).replace_extension().string();
+  std::error_code problem;
+  std::string path = stem + ".golden.json";
+  if (!fs::is_regular_file(path, problem)) path = stem + ".json";
+  if (!fs::is_regular_file(path, problem))
+    return fail({ErrorCode::file_not_found,
+                 "there are no golden logits beside the model",
+                 stem,
+                 fs::path(stem).filename().string() + ".golden.json",
+                 {},
+                 {}});
+  TRINE_TRY(const std::string text, read_file(path));
+  const nlohmann::json document = nlohmann::json::parse(text, nullptr, false);
+  if (!document.is_object() || !document.contains("cases") || !document["cases"].is_array() ||
+      document["cases"].empty() || !document.contains("reference") || !document["reference"].is_string())
+    return fail(
+        bad_golden(path, "this is no file of golden logits", "'reference' and a list 'cases'", "others"));
+  Goldens goldens{document["reference"].get<std::string>(), {}};
+  std::string lower = goldens.source;
+  std::transform(lower.begin(), lower.end(), lower.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  if (lower.find("trine") != std::string::npos)
+    return fail(bad_golden(path, "these golden logits are Trine's own, so they can judge nothing",
+                           "another program's", goldens.source));
+  for (std::size_t i = 0; i < document["cases"].size(); ++i) {
+    TRINE_TRY(GoldenCase golden,
+              read_case(document["cases"][i], fmt::format("{}, case {}", path, i), config));
+    goldens.cases.push_back(std::move(golden));
+  }
+  return goldens;
+}
+
+LegResult judge_goldens(const Goldens& goldens, const model::Config& config, double cosine,
+                        const RunCase& run) {
+  Judge judge;
+  std::optional<Divergence> divergence;
+  const auto vocab = static_cast<std::size_t>(config.vocab_size);
+  LegResult out = leg_without('R', model::Numerics::exact, Verdict::not_run, {});
+  for (std::size_t i = 0; i < goldens.cases.size(); ++i) {
+    const GoldenCase& golden = goldens.cases[i];
+    const auto logits = run(golden.tokens);
+    if (!logits) {
+      out.result = failed_with(logits.error());
+      return out;
+    }
+    if (logits->size() != golden.tokens.size() * vocab) {
+      out.result = refused(fmt::format("case {} has {} tokens and came back with logits of {}", i,
+                                       golden.tokens.size(), logits->size() / vocab));
+      return out;
+    }
+    const auto row = [&](std::size_t r) { return std::span(*logits).subspan(r * vocab, vocab); };
+    const Similarity similarity = compare(row(golden.tokens.size() - 1), golden.logits_last);
+    judge.sample("logits cosine", similarity.cosine);
+    const std::int32_t last = argmax(row(golden.tokens.size() - 1));
+    judge.sample("argmax that differ", last >= 0 && last == argmax(golden.logits_last) ? 0 : 1);
+    for (std::size_t r = 0; r < golden.argmax_all.size(); ++r)
+      judge.sample("argmax that differ", argmax(row(r)) == golden.argmax_all[r] ? 0 : 1);
+    if (!(similarity.cosine >= cosine) && !divergence)
+      divergence = Divergence{model::Stage::logits,
+                              -1,
+                              fmt::format("golden case {}", i),
+                              static_cast<std::int64_t>(golden.tokens.size()) - 1,
+                              similarity.cosine,
+                              similarity.relative_l2};
+  }
+  judge.hold("logits cosine", ">=", cosine);
+  judge.hold("argmax that differ", "==", 0);
+  out.result = judge.result();
+  out.result.first_divergence = std::move(divergence);
+  return out;
+}
+
+}  // namespace trine::contract

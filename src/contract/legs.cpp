@@ -1,0 +1,452 @@
+#include "contract/legs.h"
+
+#include "contract/judge.h"
+
+#include <fmt/format.h>
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+namespace trine::contract {
+namespace {
+
+using model::Numerics;
+using model::Stage;
+
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+
+std::size_t at(std::int64_t index) {
+  return static_cast<std::size_t>(index);
+}
+
+// ---- Rows and positions ----
+
+// Calls visit(prompt, its first row over all prompts) in order.
+template <typename Visit>
+void for_each_prompt(const PromptSet& prompts, Visit visit) {
+  std::int64_t first = 0;
+  for (const Prompt& prompt : prompts.prompts) {
+    visit(prompt, first);
+    first += prompt.size();
+  }
+}
+
+struct JudgedPosition {
+  const Prompt* prompt;
+  std::int64_t row;         // in its prompt
+  std::int64_t global_row;  // over all prompts
+};
+
+std::vector<JudgedPosition> judged(const PromptSet& prompts) {
+  std::vector<JudgedPosition> positions;
+  for_each_prompt(prompts, [&](const Prompt& prompt, std::int64_t first) {
+    for (std::int64_t row = prompt.prefill() - 1; row < prompt.size(); ++row)
+      positions.push_back({&prompt, row, first + row});
+  });
+  return positions;
+}
+
+std::span<const float> logits_at(const JudgedLogits& logits, std::size_t position, std::int64_t vocab) {
+  return std::span(logits).subspan(position * at(vocab), at(vocab));
+}
+
+// Whether both sides have logits for every judged position; says what is unequal.
+std::string unequal_logits(const LegContext& context, const JudgedLogits& a, const JudgedLogits& b) {
+  const auto vocab = at(context.config.vocab_size);
+  const std::size_t expected = context.prompts.prompts.size() * at(judged_positions);
+  for (const JudgedLogits* logits : {&a, &b})
+    if (logits->size() != expected * vocab)
+      return fmt::format("logits of {} positions were delivered, and {} are judged", logits->size() / vocab,
+                         expected);
+  return {};
+}
+
+// ---- Logits of two runs ----
+
+struct PositionFigures {
+  JudgedPosition place{};
+  Similarity similarity;
+  double kl = 0;
+  double difference = 0;  // largest |Δ|
+  double margin = 0;      // between the expected two largest
+  bool same_top = false;
+  bool excused = false;
+};
+
+double top_margin(std::span<const float> logits) {
+  double first = -std::numeric_limits<double>::infinity(), second = first;
+  for (const double x : logits) {
+    if (x > first) {
+      second = first;
+      first = x;
+    } else if (x > second) {
+      second = x;
+    }
+  }
+  return first - second;
+}
+
+std::vector<PositionFigures> measure_logits(const LegContext& context, const JudgedLogits& actual,
+                                            const JudgedLogits& expected, const SwapReport& swaps) {
+  const std::size_t none = Slots(context.config).size();
+  std::vector<PositionFigures> figures;
+  for (const JudgedPosition& place : judged(context.prompts)) {
+    const auto a = logits_at(actual, figures.size(), context.config.vocab_size);
+    const auto e = logits_at(expected, figures.size(), context.config.vocab_size);
+    PositionFigures one;
+    one.place = place;
+    one.similarity = compare(a, e);
+    one.kl = kl_divergence(a, e);
+    one.difference = largest_difference(a, e);
+    one.margin = top_margin(e);
+    one.same_top = argmax(a) >= 0 && argmax(a) == argmax(e);
+    one.excused = swaps.excused_from[at(place.global_row)] < none;
+    figures.push_back(one);
+  }
+  return figures;
+}
+
+// Keeps a NaN: once worse, nothing is better.
+bool is_worse(double candidate, double worst, bool lower_is_worse) {
+  if (std::isnan(worst)) return false;
+  return std::isnan(candidate) || (lower_is_worse ? candidate < worst : candidate > worst);
+}
+
+std::vector<PromptFigures> by_prompt(const LegContext& context, const std::vector<PositionFigures>& figures) {
+  std::vector<PromptFigures> all;
+  for (const Prompt& prompt : context.prompts.prompts) {
+    PromptFigures one;
+    one.prompt = prompt.name;
+    one.tokens = prompt.size();
+    for (const PositionFigures& position : figures) {
+      if (position.place.prompt != &prompt) continue;
+      const double cosine = position.similarity.cosine;
+      if (position.excused) {
+        ++one.excused;
+        if (is_worse(cosine, one.worst_excused_cosine, true)) one.worst_excused_cosine = cosine;
+        continue;
+      }
+      ++one.positions;
+      if (is_worse(position.kl, one.worst_kl, false)) one.worst_kl = position.kl;
+      if (!is_worse(cosine, one.worst_cosine, true)) continue;
+      one.worst_cosine = cosine;
+      one.worst_row = position.place.row;
+    }
+    all.push_back(std::move(one));
+  }
+  return all;
+}
+
+// Cosine and KL of the positions that are judged, and how those did that are not.
+void sample_logits(Judge& judge, const std::vector<PositionFigures>& figures, double bound, bool with_kl) {
+  std::size_t excused_below = 0;
+  for (const PositionFigures& position : figures) {
+    if (position.excused) {
+      judge.sample("logits cosine at excused positions", position.similarity.cosine);
+      if (!(position.similarity.cosine >= bound)) ++excused_below;
+      continue;
+    }
+    judge.sample("logits cosine", position.similarity.cosine);
+    if (with_kl) judge.sample("logits KL", position.kl);
+  }
+  judge.sample("share of excused positions below the bound",
+               static_cast<double>(excused_below) / static_cast<double>(figures.size()));
+}
+
+void sample_swaps(Judge& judge, const SwapReport& swaps) {
+  judge.expect(swaps.invalid.empty(), swaps.invalid);
+  judge.sample("swaps that no near-tie excuses", static_cast<double>(swaps.not_excused));
+  judge.sample("share of rows with a swap", swaps.swapped_share());
+}
+
+void hold_swaps(Judge& judge) {
+  judge.hold("swaps that no near-tie excuses", "==", 0);
+  judge.hold("share of rows with a swap", "<=", most_swapped_rows);
+  judge.hold("share of excused positions below the bound", "<=", Bounds::most_excused_positions);
+}
+
+// Top-1 must agree where the expected margin exceeds what the run's typical error can turn over. The typical
+// error is a median over all positions, so that a position's own error does not excuse it.
+void sample_top(Judge& judge, const std::vector<PositionFigures>& figures) {
+  std::vector<double> differences;
+  for (const PositionFigures& position : figures)
+    if (!position.excused && !std::isnan(position.difference)) differences.push_back(position.difference);
+  if (differences.empty()) return;
+  std::sort(differences.begin(), differences.end());
+  const double typical = differences[differences.size() / 2];
+  double different = 0;
+  for (const PositionFigures& position : figures) {
+    const bool must_agree = !position.excused && !(position.margin <= swap_allowance * typical);
+    if (must_agree && !position.same_top) ++different;
+  }
+  judge.sample("top-1 that differ", different);
+  judge.hold("top-1 that differ", "==", 0);
+}
+
+// ---- Stages ----
+
+std::vector<StageCell> cells_of(const LegContext& context, const StageScores& scores,
+                                const SwapReport& swaps) {
+  std::vector<StageCell> cells;
+  for (std::size_t slot = 0; slot < scores.slots.size(); ++slot) {
+    StageCell cell;
+    cell.stage = scores.slots.at(slot).stage;
+    cell.layer = scores.slots.at(slot).layer;
+    for_each_prompt(context.prompts, [&](const Prompt& prompt, std::int64_t first) {
+      for (std::int64_t row = 0; row < prompt.size(); ++row) {
+        if (swaps.excused_from[at(first + row)] <= slot) {
+          ++cell.excused;
+          continue;
+        }
+        ++cell.rows;
+        const Similarity& score = scores.at(slot, first + row);
+        if (is_worse(score.cosine, cell.worst_cosine, true)) cell.worst_cosine = score.cosine;
+        if (!is_worse(score.relative_l2, cell.worst_relative_l2, false)) continue;
+        cell.worst_relative_l2 = score.relative_l2;
+        cell.prompt = prompt.name;
+        cell.row = row;
+      }
+    });
+    cells.push_back(std::move(cell));
+  }
+  return cells;
+}
+
+std::optional<Divergence> first_divergence(const LegContext& context, const StageScores& scores,
+                                           const SwapReport& swaps, double cosine, double relative_l2) {
+  std::optional<Divergence> found;
+  for (std::size_t slot = 0; slot < scores.slots.size() && !found; ++slot) {
+    for_each_prompt(context.prompts, [&](const Prompt& prompt, std::int64_t first) {
+      for (std::int64_t row = 0; row < prompt.size() && !found; ++row) {
+        if (swaps.excused_from[at(first + row)] <= slot) continue;
+        const Similarity& score = scores.at(slot, first + row);
+        if (score.cosine >= cosine && score.relative_l2 <= relative_l2) continue;
+        const Slot place = scores.slots.at(slot);
+        found = Divergence{place.stage, place.layer, prompt.name, row, score.cosine, score.relative_l2};
+      }
+    });
+  }
+  return found;
+}
+
+std::optional<Divergence> logits_divergence(const std::vector<PositionFigures>& figures, double cosine) {
+  for (const PositionFigures& position : figures) {
+    if (position.excused || position.similarity.cosine >= cosine) continue;
+    return Divergence{Stage::logits,
+                      -1,
+                      position.place.prompt->name,
+                      position.place.row,
+                      position.similarity.cosine,
+                      position.similarity.relative_l2};
+  }
+  return std::nullopt;
+}
+
+std::string text_of(const Divergence& divergence) {
+  const std::string layer = divergence.layer < 0 ? "" : fmt::format("layer {}, ", divergence.layer);
+  return fmt::format("first outside: {}{} (prompt '{}', row {}: cosine {:.7g}, relative L2 {:.3g})", layer,
+                     model::name_of(divergence.stage), divergence.prompt, divergence.row, divergence.cosine,
+                     divergence.relative_l2);
+}
+
+// What must hold before two sides can be compared at all.
+std::string incomparable(const LegContext& context, const ParityRun& run) {
+  if (!run.scores.unequal.empty()) return run.scores.unequal;
+  if (std::string missing = run.scores.missing(); !missing.empty()) return missing;
+  return unequal_logits(context, run.actual_logits, run.expected_logits);
+}
+
+struct Parity {
+  SwapReport swaps;
+  std::vector<PositionFigures> logits;
+  Judge judge;
+};
+
+Parity measure_parity(const LegContext& context, const ParityRun& run, double bound) {
+  Parity parity;
+  parity.swaps = judge_swaps(run.expected, run.actual, context.prompts, context.config);
+  parity.logits = measure_logits(context, run.actual_logits, run.expected_logits, parity.swaps);
+  for (std::size_t slot = 0; slot < run.scores.slots.size(); ++slot)
+    for (std::int64_t row = 0; row < run.scores.rows; ++row) {
+      if (parity.swaps.excused_from[at(row)] <= slot) continue;
+      const Similarity& score = run.scores.at(slot, row);
+      parity.judge.sample("stage cosine", score.cosine);
+      parity.judge.sample("stage relative L2", score.relative_l2);
+      if (run.scores.slots.at(slot).stage == Stage::moe_out)
+        parity.judge.sample("moe_out cosine", score.cosine);
+    }
+  sample_logits(parity.judge, parity.logits, bound, true);
+  sample_swaps(parity.judge, parity.swaps);
+  return parity;
+}
+
+LegResult finish(char leg, Numerics numerics, const LegContext& context, CheckResult result, SwapReport swaps,
+                 const std::vector<PositionFigures>& logits) {
+  LegResult out;
+  out.leg = leg;
+  out.numerics = numerics;
+  out.result = std::move(result);
+  out.result.swaps = std::move(swaps.swaps);
+  out.choices = swaps.choices;
+  out.choices_different = swaps.different;
+  out.prompts = by_prompt(context, logits);
+  return out;
+}
+
+// Names where it starts, in the result and in its reason.
+void name_divergence(CheckResult& result, std::optional<Divergence> divergence) {
+  if (result.verdict != Verdict::fail || !divergence) return;
+  result.reason += "; " + text_of(*divergence);
+  result.first_divergence = std::move(divergence);
+}
+
+}  // namespace
+
+std::string_view title_of(char leg) {
+  switch (leg) {
+    case 'R':
+      return "the reference against Hugging Face transformers";
+    case 'X':
+      return "exact numerics against the reference";
+    case 'F':
+      return "fast numerics against the reference";
+    case 'D':
+      return "decode against prefill";
+    case 'T':
+      return "the same run twice";
+    default:
+      return "";
+  }
+}
+
+std::string_view name_of(Numerics numerics) {
+  return numerics == Numerics::exact ? "exact" : "fast";
+}
+
+StageScores::StageScores(const model::Config& config, std::int64_t n_rows) : slots(config), rows(n_rows) {
+  scores.assign(slots.size() * static_cast<std::size_t>(rows), Similarity{nan, nan});
+  delivered.assign(scores.size(), 0);
+}
+
+const Similarity& StageScores::at(std::size_t slot, std::int64_t row) const {
+  return scores[slot * static_cast<std::size_t>(rows) + static_cast<std::size_t>(row)];
+}
+
+std::string StageScores::missing() const {
+  for (std::size_t i = 0; i < delivered.size(); ++i) {
+    if (delivered[i] == 1) continue;
+    const auto n = static_cast<std::size_t>(rows);
+    const Slot slot = slots.at(i / n);
+    return fmt::format("the sides have unequal numbers of rows: {} of layer {} came {} times for row {}",
+                       model::name_of(slot.stage), slot.layer, delivered[i], i % n);
+  }
+  return {};
+}
+
+LegResult leg_without(char leg, Numerics numerics, Verdict verdict, std::string reason) {
+  LegResult out;
+  out.leg = leg;
+  out.numerics = numerics;
+  out.result.verdict = verdict;
+  out.result.reason = std::move(reason);
+  return out;
+}
+
+LegResult judge_exact(const LegContext& context, const ParityRun& run) {
+  if (std::string reason = incomparable(context, run); !reason.empty())
+    return leg_without('X', run.numerics, Verdict::refused, std::move(reason));
+  Parity parity = measure_parity(context, run, Bounds::exact_cosine);
+  Judge& judge = parity.judge;
+  judge.hold("stage cosine", ">=", Bounds::exact_cosine);
+  judge.hold("stage relative L2", "<=", Bounds::exact_relative_l2);
+  judge.hold("moe_out cosine", ">=", Bounds::exact_cosine);
+  judge.hold("logits cosine", ">=", Bounds::exact_cosine);
+  judge.hold("logits KL", "<=", Bounds::exact_kl);
+  hold_swaps(judge);
+  CheckResult result = judge.result();
+  auto divergence =
+      first_divergence(context, run.scores, parity.swaps, Bounds::exact_cosine, Bounds::exact_relative_l2);
+  if (!divergence) divergence = logits_divergence(parity.logits, Bounds::exact_cosine);
+  name_divergence(result, std::move(divergence));
+  std::vector<StageCell> cells = cells_of(context, run.scores, parity.swaps);
+  LegResult out =
+      finish('X', run.numerics, context, std::move(result), std::move(parity.swaps), parity.logits);
+  out.cells = std::move(cells);
+  return out;
+}
+
+LegResult judge_fast(const LegContext& context, const ParityRun& run) {
+  if (std::string reason = incomparable(context, run); !reason.empty())
+    return leg_without('F', run.numerics, Verdict::refused, std::move(reason));
+  Parity parity = measure_parity(context, run, Bounds::fast_cosine);
+  Judge& judge = parity.judge;
+  if (!context.random_weights) {
+    judge.hold("logits cosine", ">=", Bounds::fast_cosine);
+    judge.hold("logits KL", "<=", Bounds::fast_kl);
+    hold_swaps(judge);
+    sample_top(judge, parity.logits);
+  }
+  CheckResult result = judge.result();
+  auto divergence = first_divergence(context, run.scores, parity.swaps, Bounds::fast_cosine,
+                                     std::numeric_limits<double>::infinity());
+  if (!divergence) divergence = logits_divergence(parity.logits, Bounds::fast_cosine);
+  name_divergence(result, std::move(divergence));
+  if (context.random_weights && result.verdict == Verdict::pass) {
+    result.verdict = Verdict::not_run;
+    result.reason =
+        "the weights are random, so routers are near ties everywhere: figures are shown and not judged";
+  }
+  std::vector<StageCell> cells = cells_of(context, run.scores, parity.swaps);
+  LegResult out =
+      finish('F', run.numerics, context, std::move(result), std::move(parity.swaps), parity.logits);
+  out.cells = std::move(cells);
+  return out;
+}
+
+LegResult judge_decode(const LegContext& context, const RepeatRun& run) {
+  if (std::string reason = unequal_logits(context, run.prefill, run.second); !reason.empty())
+    return leg_without('D', run.numerics, Verdict::refused, std::move(reason));
+  SwapReport swaps = judge_swaps(run.second_routers, run.prefill_routers, context.prompts, context.config);
+  const std::vector<PositionFigures> logits = measure_logits(context, run.prefill, run.second, swaps);
+  Judge judge;
+  sample_logits(judge, logits, Bounds::decode_cosine, false);
+  sample_swaps(judge, swaps);
+  judge.hold("logits cosine", ">=", Bounds::decode_cosine);
+  hold_swaps(judge);
+  CheckResult result = judge.result();
+  name_divergence(result, logits_divergence(logits, Bounds::decode_cosine));
+  return finish('D', run.numerics, context, std::move(result), std::move(swaps), logits);
+}
+
+LegResult judge_repeat(const LegContext& context, const RepeatRun& run) {
+  if (std::string reason = unequal_logits(context, run.first, run.second); !reason.empty())
+    return leg_without('T', run.numerics, Verdict::refused, std::move(reason));
+  Judge judge;
+  const std::vector<JudgedPosition> positions = judged(context.prompts);
+  std::optional<Divergence> divergence;
+  for (std::size_t i = 0; i < positions.size(); ++i) {
+    const auto a = logits_at(run.second, i, context.config.vocab_size);
+    const auto e = logits_at(run.first, i, context.config.vocab_size);
+    std::size_t different = 0;
+    for (std::size_t j = 0; j < a.size(); ++j)
+      if (std::memcmp(&a[j], &e[j], sizeof(float)) != 0) different += sizeof(float);
+    const Similarity similarity = compare(a, e);
+    // Two runs that both give NaN agree to the byte and have no answer.
+    judge.expect(!std::isnan(similarity.cosine), "logits hold a value that is no number");
+    judge.sample("tokens that differ", argmax(a) == argmax(e) && argmax(a) >= 0 ? 0 : 1);
+    judge.sample("logits bytes that differ", static_cast<double>(different));
+    if (different > 0 && !divergence)
+      divergence = Divergence{
+          Stage::logits,         -1, positions[i].prompt->name, positions[i].row, similarity.cosine,
+          similarity.relative_l2};
+  }
+  judge.hold("tokens that differ", "==", 0);
+  judge.hold("logits bytes that differ", "==", 0);
+  LegResult out = leg_without('T', run.numerics, Verdict::not_run, {});
+  out.result = judge.result();
+  name_divergence(out.result, std::move(divergence));
+  return out;
+}
+
+}  // namespace trine::contract
