@@ -1,0 +1,6 @@
+# trine_keep_compile_short(TARGET HEADERS...): for code that is compiled more often than it is hot. The JSON and test
+# libraries are templates all through: they are parsed once per target, and optimised little.
+function(trine_keep_compile_short target)
+  target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1> $<$<CONFIG:Asan>:-O0>)
+  target_precompile_headers(${target} PRIVATE ${ARGN})
+endfunction()
