@@ -25,6 +25,7 @@ Action define_bench(CLI::App& app);
 Action define_perplexity(CLI::App& app);
 Action define_synth(CLI::App& app);
 Action define_contract(CLI::App& app);
+Action define_verify(CLI::App& app);
 Action define_devices(CLI::App& app);
 Action define_version(CLI::App& app);
 

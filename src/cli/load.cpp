@@ -1,5 +1,6 @@
 #include "cli/load.h"
 
+#include "backend/registry.h"
 #include "cli/console.h"
 #include "cli/options.h"
 #include "cli/system.h"
@@ -9,9 +10,6 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <system_error>
-#ifdef TRINE_HAS_CPU
-#include "cpu/model.h"
-#endif
 
 namespace trine::cli {
 namespace {
@@ -33,35 +31,11 @@ std::vector<std::filesystem::path> demo_model_places() {
   }
 }
 
-Error backend_not_built(const std::string& name) {
-  return {ErrorCode::feature_missing,
-          fmt::format("this build has no {} backend", name),
-          {},
-          {},
-          {},
-          "'trine devices' lists what this build has"};
-}
-
-#ifdef TRINE_HAS_CPU
+// Before a model is read, so that a slip in a flag costs nothing.
 Result<void> check_backend(const ModelOptions& options) {
-  if (options.backend == "cuda" || options.backend == "wgpu") return fail(backend_not_built(options.backend));
-  if (options.device.empty()) return {};
-  std::vector<std::string> available;
-  std::string actual = fmt::format("'{}', which is no instruction set of this backend", options.device);
-  for (const cpu::IsaSupport& isa : cpu::list_isas()) {
-    if (isa.available && isa.name == options.device) return {};
-    if (isa.available) available.push_back(isa.name);
-    if (isa.name == options.device) actual = fmt::format("'{}', which this processor lacks", options.device);
-  }
-  return fail({ErrorCode::backend_unavailable, "device not available", "--device",
-               fmt::format("one of {}", fmt::join(available, ", ")), actual,
-               "'trine devices' lists what is here"});
+  TRINE_TRY(const backend::Choice choice, backend::choose_backend(options.backend));
+  return choice.entry->check_device(options.device);
 }
-#else
-Result<void> check_backend(const ModelOptions& options) {
-  return fail(backend_not_built(options.backend == "auto" ? "compute" : options.backend));
-}
-#endif
 
 }  // namespace
 
@@ -111,23 +85,17 @@ Result<LoadedModel> open_model(const ModelOptions& options) {
   return model;
 }
 
-#ifdef TRINE_HAS_CPU
 Result<void> start_backend(LoadedModel& model, const ModelOptions& options, std::int32_t context) {
-  TRINE_CHECK_OK(check_backend(options));
-  cpu::CpuOptions cpu;
-  cpu.threads = options.threads;
-  cpu.context = context;
-  cpu.numerics = options.numerics == "exact" ? model::Numerics::exact : model::Numerics::fast;
-  cpu.isa = options.device;
-  TRINE_TRY(model.device, cpu::CpuModel::load(*model.weights, cpu));
-  model.choice = options.backend == "auto" ? "auto chose cpu, the only backend of this build" : "as asked";
+  TRINE_TRY(const backend::Choice choice, backend::choose_backend(options.backend));
+  backend::BackendOptions wanted;
+  wanted.threads = options.threads;
+  wanted.context = context;
+  wanted.numerics = options.numerics == "exact" ? model::Numerics::exact : model::Numerics::fast;
+  wanted.device = options.device;
+  TRINE_TRY(model.device, choice.entry->load(*model.weights, wanted));
+  model.choice = choice.reason;
   return {};
 }
-#else
-Result<void> start_backend(LoadedModel&, const ModelOptions& options, std::int32_t) {
-  return check_backend(options);
-}
-#endif
 
 Result<std::int32_t> choose_context(const model::Config& config, std::optional<std::int32_t> asked,
                                     std::int32_t preferred) {

@@ -16,6 +16,10 @@ using model::Stage;
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
+// Leg F bounds logits, not stages. When it fails, a stage this far off is where it starts; with 8-bit
+// activations an honest stage stays above 0.998.
+constexpr double gross_cosine = 0.99;
+
 std::size_t at(std::int64_t index) {
   return static_cast<std::size_t>(index);
 }
@@ -230,9 +234,11 @@ std::optional<Divergence> first_divergence(const LegContext& context, const Stag
   return found;
 }
 
-std::optional<Divergence> logits_divergence(const std::vector<PositionFigures>& figures, double cosine) {
+// The first judged position whose logits leave these bounds.
+std::optional<Divergence> logits_divergence(const std::vector<PositionFigures>& figures, double cosine,
+                                            double kl) {
   for (const PositionFigures& position : figures) {
-    if (position.excused || position.similarity.cosine >= cosine) continue;
+    if (position.excused || (position.similarity.cosine >= cosine && position.kl <= kl)) continue;
     return Divergence{Stage::logits,
                       -1,
                       position.place.prompt->name,
@@ -367,7 +373,7 @@ LegResult judge_exact(const LegContext& context, const ParityRun& run) {
   CheckResult result = judge.result();
   auto divergence =
       first_divergence(context, run.scores, parity.swaps, Bounds::exact_cosine, Bounds::exact_relative_l2);
-  if (!divergence) divergence = logits_divergence(parity.logits, Bounds::exact_cosine);
+  if (!divergence) divergence = logits_divergence(parity.logits, Bounds::exact_cosine, Bounds::exact_kl);
   name_divergence(result, std::move(divergence));
   std::vector<StageCell> cells = cells_of(context, run.scores, parity.swaps);
   LegResult out =
@@ -388,9 +394,9 @@ LegResult judge_fast(const LegContext& context, const ParityRun& run) {
     sample_top(judge, parity.logits);
   }
   CheckResult result = judge.result();
-  auto divergence = first_divergence(context, run.scores, parity.swaps, Bounds::fast_cosine,
+  auto divergence = first_divergence(context, run.scores, parity.swaps, gross_cosine,
                                      std::numeric_limits<double>::infinity());
-  if (!divergence) divergence = logits_divergence(parity.logits, Bounds::fast_cosine);
+  if (!divergence) divergence = logits_divergence(parity.logits, Bounds::fast_cosine, Bounds::fast_kl);
   name_divergence(result, std::move(divergence));
   if (context.random_weights && result.verdict == Verdict::pass) {
     result.verdict = Verdict::not_run;
@@ -415,7 +421,8 @@ LegResult judge_decode(const LegContext& context, const RepeatRun& run) {
   judge.hold("logits cosine", ">=", Bounds::decode_cosine);
   hold_swaps(judge);
   CheckResult result = judge.result();
-  name_divergence(result, logits_divergence(logits, Bounds::decode_cosine));
+  name_divergence(result,
+                  logits_divergence(logits, Bounds::decode_cosine, std::numeric_limits<double>::infinity()));
   return finish('D', run.numerics, context, std::move(result), std::move(swaps), logits);
 }
 

@@ -1,0 +1,280 @@
+#include "backend/registry.h"
+#include "base/thread_pool.h"
+#include "cli/command.h"
+#include "cli/console.h"
+#include "cli/load.h"
+#include "cli/options.h"
+#include "cli/progress.h"
+#include "contract/gate.h"
+#include "contract/goldens.h"
+#include "contract/receipt.h"
+#include "contract/sha256.h"
+#include "reference/model.h"
+
+#include <fmt/chrono.h>
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <utility>
+
+namespace trine::cli {
+namespace {
+
+using contract::GateResult;
+using contract::LegResult;
+using contract::Verdict;
+using model::Numerics;
+
+struct Options {
+  ModelOptions model;
+  std::string numerics = "both";
+  std::string prompts;
+  std::string receipt;
+  std::int32_t layers = 0;  // 0: all
+  bool quick = false;
+  bool json = false;
+  bool quiet = false;
+};
+
+std::vector<Numerics> modes(const Options& options) {
+  if (options.numerics == "exact") return {Numerics::exact};
+  if (options.numerics == "fast") return {Numerics::fast};
+  return {Numerics::exact, Numerics::fast};
+}
+
+// What is judged: the file, the layers that are run, and the prompts.
+struct Subject {
+  LoadedModel model;
+  model::Weights weights;  // cut to the layers
+  contract::PromptSet prompts;
+  contract::PromptSet all_prompts;  // before --quick
+  backend::Choice choice;
+  std::string sha256;
+};
+
+Result<std::string> hash_model(const gguf::File& file, bool quiet) {
+  Progress progress("hashing", file.total_bytes());
+  if (quiet) progress.finish();
+  return contract::sha256_of_model(file, [&](std::uint64_t bytes) { progress.add(bytes); });
+}
+
+Result<std::unique_ptr<Subject>> open_subject(const Options& options) {
+  auto subject = std::make_unique<Subject>();
+  TRINE_TRY(subject->choice, backend::choose_backend(options.model.backend));
+  TRINE_TRY(subject->model, open_model(options.model));
+  const gguf::File& file = *subject->model.file;
+  const model::Config& config = subject->model.config();
+  if (options.layers > config.n_layers) {
+    return fail({ErrorCode::usage,
+                 "the model has fewer layers",
+                 "--layers",
+                 fmt::format("at most {}", config.n_layers),
+                 fmt::format("{}", options.layers),
+                 {}});
+  }
+  subject->weights = contract::cut_layers(*subject->model.weights, options.layers);
+  if (options.prompts.empty()) {
+    TRINE_TRY(subject->all_prompts, contract::builtin_prompts(file.metadata(), config));
+  } else {
+    TRINE_TRY(subject->all_prompts, contract::read_prompts(options.prompts, file.metadata(), config));
+  }
+  subject->prompts = options.quick ? contract::quick_subset(subject->all_prompts) : subject->all_prompts;
+  TRINE_TRY(subject->sha256, hash_model(file, options.quiet));
+  return subject;
+}
+
+// ---- Running ----
+
+LegResult judge_reference(const Subject& subject, int threads) {
+  const model::Config& config = subject.weights.config;
+  const auto without = [](Verdict verdict, std::string reason) {
+    return contract::leg_without('R', Numerics::exact, verdict, std::move(reason));
+  };
+  if (config.n_layers < subject.model.config().n_layers) {
+    return without(Verdict::not_run, "golden logits are of all layers, and only the first were run");
+  }
+  const auto goldens = contract::read_goldens(subject.model.source.path, config);
+  if (!goldens) {
+    const bool absent = goldens.error().code == ErrorCode::file_not_found;
+    return without(absent ? Verdict::not_run : Verdict::fail, to_string(goldens.error()));
+  }
+  ThreadPool pool(threads);
+  const reference::Model reference(subject.weights);
+  return contract::judge_goldens(*goldens, config, contract::Bounds::golden_cosine,
+                                 [&](std::span<const std::int32_t> tokens) {
+                                   reference::Sequence sequence;
+                                   return reference.forward(sequence, tokens, true, pool, nullptr);
+                                 });
+}
+
+GateResult judge_backend(const Subject& subject, const Options& options) {
+  contract::GateOptions gate;
+  gate.numerics = modes(options);
+  gate.threads = options.model.threads;
+  std::unique_ptr<Progress> progress;
+  std::uint64_t shown = 0;
+  gate.progress = [&](std::uint64_t done, std::uint64_t total, const std::string& what) {
+    if (options.quiet) return;
+    if (!progress) progress = std::make_unique<Progress>("comparing", total);
+    progress->relabel("comparing: " + what);
+    progress->add(done - std::exchange(shown, done));
+  };
+  const auto open = [&](Numerics numerics, int threads) {
+    backend::BackendOptions wanted;
+    wanted.threads = threads;
+    wanted.numerics = numerics;
+    wanted.device = options.model.device;
+    wanted.context = contract::context_for(subject.prompts);
+    return subject.choice.entry->load(subject.weights, wanted);
+  };
+  return contract::run_gate({subject.weights, subject.sha256, subject.prompts},
+                            {std::string(subject.choice.entry->name), subject.choice.entry->is_gpu,
+                             subject.sha256, subject.prompts, open},
+                            gate);
+}
+
+// What a complete run would have done and this one did not, for the receipt.
+std::vector<std::string> left_out(const Subject& subject, const Options& options) {
+  std::vector<std::string> left;
+  if (options.quick) {
+    left.push_back(fmt::format("--quick: {} of {} prompts, each cut to {} tokens",
+                               subject.prompts.prompts.size(), subject.all_prompts.prompts.size(),
+                               contract::shortest_prompt));
+  } else if (subject.prompts.prompts.size() < contract::full_prompt_count) {
+    left.push_back(fmt::format("{}, and a complete run has {}",
+                               plural(subject.prompts.prompts.size(), "prompt"),
+                               contract::full_prompt_count));
+  }
+  const std::int32_t run = subject.weights.config.n_layers, all = subject.model.config().n_layers;
+  if (run < all) left.push_back(fmt::format("--layers: {} of {} layers", run, all));
+  if (options.numerics == "exact") left.emplace_back("fast numerics (leg F)");
+  if (options.numerics == "fast") left.emplace_back("exact numerics (leg X)");
+  return left;
+}
+
+GateResult judge(const Subject& subject, const Options& options) {
+  GateResult result = judge_backend(subject, options);
+  result.legs.insert(result.legs.begin(), judge_reference(subject, options.model.threads));
+  result.model.path = std::filesystem::path(subject.model.source.path).filename().string();
+  result.model.name = subject.model.config().name;
+  result.model.bytes = subject.model.file->total_bytes();
+  result.model.layers_in_file = subject.model.config().n_layers;
+  result.prompts.source = options.prompts.empty() ? "built-in" : options.prompts;
+  result.left_out = left_out(subject, options);
+  contract::conclude(result);
+  return result;
+}
+
+// ---- Showing ----
+
+std::string figure_text(const contract::Figure& figure) {
+  const bool lower_is_worse = figure.bound.starts_with(">=");
+  return fmt::format("{} {:.9g} ({})", figure.name, lower_is_worse ? figure.min : figure.max, figure.bound);
+}
+
+std::string leg_text(const LegResult& leg) {
+  std::string text = fmt::format("{}  {:<6} {:<48} {}\n", leg.leg, contract::name_of(leg.numerics),
+                                 contract::title_of(leg.leg), contract::name_of(leg.result.verdict));
+  if (leg.result.verdict != Verdict::pass) text += fmt::format("     {}\n", leg.result.reason);
+  // The two that say most; the receipt has all.
+  std::string figures;
+  std::size_t shown = 0;
+  for (const contract::Figure& figure : leg.result.figures) {
+    if (figure.bound.empty() || figure.n == 0 || ++shown > 2) continue;
+    figures += (figures.empty() ? "" : "; ") + figure_text(figure);
+  }
+  if (!figures.empty()) text += fmt::format("     {}\n", figures);
+  return text;
+}
+
+std::string to_text(const Subject& subject, const GateResult& result) {
+  std::string text;
+  for (const model::DeviceInfo& device : result.devices) {
+    text += fmt::format("device   {} ({})\n", describe_device(device), subject.choice.reason);
+  }
+  text += fmt::format("model    {}, sha256 {}\n", result.model.path, result.model.sha256);
+  text += fmt::format("prompts  {} {}, {} tokens, the last {} of each decoded one by one\n\n",
+                      result.prompts.count, result.prompts.source, result.prompts.tokens,
+                      contract::decode_positions);
+  for (const LegResult& leg : result.legs) text += leg_text(leg);
+  text += "\n" + contract::summarise(result) + "\n";
+  for (const std::string& left : result.left_out) text += fmt::format("Left out: {}\n", left);
+  return text;
+}
+
+std::string now() {
+  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::chrono::system_clock::now()));
+}
+
+Result<void> write_file(const std::string& path, const std::string& text) {
+  std::FILE* file = std::fopen(path.c_str(), "wb");
+  bool written = file != nullptr && std::fwrite(text.data(), 1, text.size(), file) == text.size();
+  if (file != nullptr) written = std::fclose(file) == 0 && written;
+  if (!written) return fail({ErrorCode::io, "cannot write the file", path, {}, {}, {}});
+  return {};
+}
+
+Result<int> verify(const Options& options) {
+  TRINE_TRY(const std::unique_ptr<Subject> subject, open_subject(options));
+  if (subject->model.source.is_demo && !options.quiet) {
+    note(fmt::format("no model given: verifying the demo model, {}", subject->model.source.path));
+  }
+  warn_if_larger_than_memory(*subject->model.file);
+  const GateResult result = judge(*subject, options);
+  if (!options.json) write_out(to_text(*subject, result));
+  if (options.json || !options.receipt.empty()) {
+    TRINE_TRY(const contract::ToolIdentity tool, contract::this_tool());
+    TRINE_TRY(const contract::Receipt receipt, contract::make_receipt(result, tool, now()));
+    TRINE_TRY(const std::string json, contract::to_json(receipt));
+    if (options.json) write_out(json);
+    if (!options.receipt.empty()) TRINE_CHECK_OK(write_file(options.receipt, json));
+  }
+  return result.verdict == Verdict::pass ? 0 : static_cast<int>(ErrorCode::validation_failed);
+}
+
+}  // namespace
+
+Action define_verify(CLI::App& app) {
+  const auto options = std::make_shared<Options>();
+  describe(
+      app,
+      "Proves on this machine that a backend gives the reference's answer: every stage of every layer, "
+      "logits, "
+      "decode against prefill, and the same run twice.\n"
+      "Exit 0 when it does, 5 when it does not or could not be judged. docs/contract.md tells what each leg "
+      "holds.");
+  add_text(app, "MODEL", options->model.path, "GGUF file; default: the demo model");
+  add_text(app, "-m,--model", options->model.path, "the same, as other commands take it")
+      .type_name("FILE")
+      .excludes("MODEL");
+  add_choice(app, "--backend", options->model.backend, {"auto", "cpu", "cuda", "wgpu"},
+             "what is judged; auto says what it chose; default: auto");
+  add_text(app, "--device", options->model.device,
+           "device of the backend; for cpu an instruction set: portable, avx2 or avx512vnni; default: the "
+           "best one "
+           "here")
+      .type_name("NAME");
+  add_choice(app, "--numerics", options->numerics, {"exact", "fast", "both"},
+             "modes to judge; default: both");
+  add_number(app, "--threads", options->model.threads, 1, 1024, "threads; default: one per available core");
+  add_text(app, "--prompts", options->prompts,
+           "JSON array of texts or of arrays of token ids; default: prompts that come with the program")
+      .type_name("FILE");
+  add_number(app, "--layers", options->layers, 1, 100000, "run the first N layers only, on both sides");
+  add_flag(app, "--quick", options->quick, "four short prompts; the receipt says what was left out");
+  add_flag(app, "--json", options->json, "print the receipt instead of the summary").group("Output");
+  add_text(app, "--receipt", options->receipt, "write the receipt to a file")
+      .type_name("FILE")
+      .group("Output");
+  add_flag(app, "-q,--quiet", options->quiet, "no progress and no notes; warnings and errors remain")
+      .group("Output");
+  set_footer(app,
+             "Examples:\n"
+             "  trine verify                                    the demo model on the best backend here\n"
+             "  trine verify model.gguf --backend cpu --receipt cpu.json\n"
+             "  trine verify big.gguf --quick --layers 8        bounds the work, and says so");
+  return [options] { return verify(*options); };
+}
+
+}  // namespace trine::cli
