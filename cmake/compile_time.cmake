@@ -4,3 +4,10 @@ function(trine_keep_compile_short target)
   target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1> $<$<CONFIG:Asan>:-O0>)
   target_precompile_headers(${target} PRIVATE ${ARGN})
 endfunction()
+
+# trine_fuzzed(TARGET): a library that a fuzz target drives: it reports its coverage to the fuzzer.
+function(trine_fuzzed target)
+  if(TRINE_FUZZ)
+    target_compile_options(${target} PRIVATE -fsanitize=fuzzer-no-link)
+  endif()
+endfunction()

@@ -34,7 +34,8 @@ Error open_error(const std::string& path, int code) {
 }  // namespace
 
 Result<MappedFile> MappedFile::open(const std::string& path) {
-  const Descriptor descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  // Without waiting: opening a pipe that nobody writes would block.
+  const Descriptor descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (descriptor.fd < 0) return fail(open_error(path, errno));
   struct stat status {};
   if (::fstat(descriptor.fd, &status) != 0) return fail(open_error(path, errno));
@@ -51,7 +52,12 @@ Result<MappedFile> MappedFile::open(const std::string& path) {
   if (file.size_ == 0) return file;  // mmap refuses an empty mapping
   void* address = ::mmap(nullptr, file.size_, PROT_READ, MAP_SHARED, descriptor.fd, 0);
   if (address == MAP_FAILED) {
-    return fail({ErrorCode::io, "cannot map file into memory", path, {}, std::strerror(errno), {}});
+    return fail({errno == ENOMEM ? ErrorCode::model_load : ErrorCode::io,
+                 "cannot map file into memory",
+                 path,
+                 {},
+                 std::strerror(errno),
+                 {}});
   }
   file.data_ = static_cast<const std::byte*>(address);
   return file;
@@ -78,6 +84,10 @@ Result<std::string> read_all(int descriptor, std::string_view name, std::uint64_
     if (n == 0) return text;
     if (n < 0) {
       if (errno == EINTR) continue;
+      if (errno == EISDIR) {
+        return fail(
+            {ErrorCode::file_not_found, "cannot read file", std::string(name), "a file", "a directory", {}});
+      }
       return fail({ErrorCode::io, "cannot read", std::string(name), {}, std::strerror(errno), {}});
     }
     text.append(buffer, static_cast<std::size_t>(n));

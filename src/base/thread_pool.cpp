@@ -49,6 +49,13 @@ struct ThreadPool::State {
   std::int64_t grain = 1;
   const FunctionRef<void(std::int64_t, std::int64_t, int)>* body = nullptr;
 
+  void join() {
+    stop.store(true, std::memory_order_relaxed);
+    phase.fetch_add(1, std::memory_order_release);
+    phase.notify_all();
+    for (std::thread& worker : workers) worker.join();
+  }
+
   void drain(int thread) {
     while (true) {
       const std::int64_t begin = next.fetch_add(grain, std::memory_order_relaxed);
@@ -68,14 +75,16 @@ int available_cores() {
 ThreadPool::ThreadPool(int threads) : state_(std::make_unique<State>()) {
   if (threads <= 0) threads = available_cores();
   state_->workers.reserve(static_cast<std::size_t>(threads - 1));
-  for (int i = 1; i < threads; ++i) state_->workers.emplace_back([this, i] { work(i); });
+  try {
+    for (int i = 1; i < threads; ++i) state_->workers.emplace_back([this, i] { work(i); });
+  } catch (...) {  // std::system_error: the system gives no more threads
+    state_->join();
+    throw;
+  }
 }
 
 ThreadPool::~ThreadPool() {
-  state_->stop.store(true, std::memory_order_relaxed);
-  state_->phase.fetch_add(1, std::memory_order_release);
-  state_->phase.notify_all();
-  for (std::thread& worker : state_->workers) worker.join();
+  state_->join();
 }
 
 int ThreadPool::size() const {

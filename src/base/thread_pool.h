@@ -31,6 +31,7 @@ class ThreadPool {
  public:
   // `threads` counts the caller, which works too; 1 starts none. 0 means one per available core (affinity
   // respected).
+  // Throws std::system_error when the system gives no more threads.
   explicit ThreadPool(int threads = 0);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;

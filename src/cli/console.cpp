@@ -27,8 +27,8 @@ bool colour_on_stderr() {
 
 void line(std::string_view label, std::string_view colour, std::string_view text) {
   const bool coloured = !label.empty() && colour_on_stderr();
-  fmt::print(stderr, "trine: {}{}{}{}\n", coloured ? colour : "", label, coloured ? "\033[0m" : "",
-             printable(text));
+  write_err(fmt::format("trine: {}{}{}{}\n", coloured ? colour : "", label, coloured ? "\033[0m" : "",
+                        printable(text)));
 }
 
 // Bytes of the UTF-8 character that `text` begins with; 0 when it begins with none (Unicode 15, table 3-7).
@@ -109,7 +109,7 @@ void warn(std::string_view text) {
 void print_error(const Error& error) {
   line("error: ", "\033[1;31m", error.what);
   const auto detail = [](std::string_view name, const std::string& text) {
-    if (!text.empty()) fmt::print(stderr, "  {:<10}{}\n", name, printable(text));
+    if (!text.empty()) write_err(fmt::format("  {:<10}{}\n", name, printable(text)));
   };
   detail("where:", error.where);
   detail("expected:", error.expected);

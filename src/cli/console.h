@@ -3,6 +3,7 @@
 #include "base/error.h"
 
 #include <atomic>
+#include <cstdio>
 #include <string>
 #include <string_view>
 
@@ -16,6 +17,12 @@ void flush_out();
 bool output_failed();
 // Errors: io when anything written to stdout did not arrive (disk full).
 Result<void> finish_output();
+
+// Text to stderr. What cannot be written is lost: nothing is left to say so with, and the exit code must keep
+// its meaning.
+inline void write_err(std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), stderr);
+}
 
 // One line on stderr: "trine: text", "trine: warning: text".
 void note(std::string_view text);

@@ -3,6 +3,7 @@
 #include "cli/help.h"
 #include "cli/options.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -11,6 +12,7 @@
 #include <new>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 namespace trine::cli {
@@ -41,7 +43,7 @@ std::string overview() {
       "Trine runs Qwen3-MoE models from GGUF files.\n\n"
       "Usage: trine COMMAND [options]\n\n"
       "Try:\n"
-      "  trine run \"Write a Python function that reverses a string\"\n"
+      "  trine run \"Write a Python function that computes the factorial of n.\"\n"
       "  trine run -m model.gguf \"Explain quicksort\"      your own model\n"
       "  trine inspect model.gguf                         what is in it, and does it run here?\n"
       "  cat prompt.txt | trine run --temperature 0       greedy, prompt from stdin\n\n"
@@ -154,6 +156,13 @@ int guarded_main(int argc, char** argv) {
                    {},
                    {},
                    "Close other programs, lower --ctx, or use a smaller model"});
+  } catch (const std::system_error& problem) {
+    status = fail({ErrorCode::other,
+                   "the system refused a resource",
+                   {},
+                   {},
+                   problem.what(),
+                   "Ask for fewer threads (--threads)"});
   } catch (const std::exception& problem) {
     status = fail(ErrorCode::other, fmt::format("internal error: {}", problem.what()));
   }
@@ -166,6 +175,13 @@ int guarded_main(int argc, char** argv) {
 }  // namespace trine::cli
 
 int main(int argc, char** argv) {
+  // A standard stream that the parent closed would give its number to the next file opened, and a note on
+  // stderr would then overwrite a model. Read-only, so that writing to it still fails.
+  for (int fd = 0; fd <= 2; ++fd) {
+    if (::fcntl(fd, F_GETFD) < 0 && ::open("/dev/null", O_RDONLY) < 0) return 1;
+  }
+  // A file-size limit comes back as a failed write with its own message.
+  std::signal(SIGXFSZ, SIG_IGN);
   // Also when a parent left it ignored: `trine … | head` ends quietly with the pipe.
   std::signal(SIGPIPE, SIG_DFL);
   return trine::cli::guarded_main(argc, argv);

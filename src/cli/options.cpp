@@ -153,8 +153,17 @@ void set_footer(CLI::App& app, const std::string& footer) {
 OptionRef add_flag(CLI::App& app, const std::string& flags, bool& target, const std::string& help) {
   return OptionRef(app.add_flag(flags, target, help));
 }
+// An empty value is most often an unset variable in a script: running on something else instead would hide
+// it.
 OptionRef add_text(CLI::App& app, const std::string& flags, std::string& target, const std::string& help) {
-  return OptionRef(app.add_option(flags, target, help));
+  const std::string name = flags.substr(flags.rfind(',') + 1);
+  return add_parsed(
+      app, flags,
+      [&target, name](const std::string& text) {
+        if (text.empty()) refuse_value(name, text, "a value that is not empty");
+        target = text;
+      },
+      help);
 }
 OptionRef add_text(CLI::App& app, const std::string& flags, std::optional<std::string>& target,
                    const std::string& help) {

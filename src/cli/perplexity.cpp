@@ -210,7 +210,7 @@ Result<int> perplexity(const Options& options) {
   if (report.windows == 0) return exit_interrupted;
   write_out(options.json ? to_json(report) : to_text(report));
   if (!options.quiet && !options.json) {
-    fmt::print(stderr, "device      {} ({})\n", describe_device(model.device->describe()), model.choice);
+    write_err(fmt::format("device      {} ({})\n", describe_device(model.device->describe()), model.choice));
   }
   return report.interrupted ? exit_interrupted : 0;
 }

@@ -1,5 +1,7 @@
 #include "cli/progress.h"
 
+#include "cli/console.h"
+
 #include "cli/system.h"
 
 #include <fmt/format.h>
@@ -69,10 +71,10 @@ void Progress::add(std::uint64_t bytes) {
   const double elapsed = std::chrono::duration<double>(now - begin_).count();
   const std::string line = progress_line(label_, done_, total_, elapsed, style_);
   if (style_ == Style::bar) {
-    fmt::print(stderr, "\r{}\033[K", line);
+    write_err(fmt::format("\r{}\033[K", line));
     drawn_ = true;
   } else {
-    fmt::print(stderr, "trine: {}\n", line);
+    write_err(fmt::format("trine: {}\n", line));
   }
   std::fflush(stderr);
 }
@@ -84,7 +86,7 @@ void Progress::relabel(std::string label) {
 
 void Progress::finish() {
   const std::lock_guard lock(mutex_);
-  if (drawn_ && !finished_) fmt::print(stderr, "\r\033[K");
+  if (drawn_ && !finished_) write_err(fmt::format("\r\033[K"));
   finished_ = true;
 }
 

@@ -110,14 +110,14 @@ double decode_rate(const engine::GenerateResult& result) {
 }
 
 void print_statistics(const Session& session, const engine::GenerateResult& result) {
-  fmt::print(stderr, "prompt  {}, {:.1f} tok/s; first token after {:.3f} s\n",
-             plural(session.prompt_tokens, "token"), prompt_rate(session, result),
-             result.first_token_seconds);
-  fmt::print(stderr, "output  {}, {:.1f} tok/s; ended by {}; seed {}\n",
-             plural(result.tokens.size(), "token"), decode_rate(result), engine::name_of(result.finish),
-             session.seed);
-  fmt::print(stderr, "device  {} ({})\n", describe_device(session.model.device->describe()),
-             session.model.choice);
+  write_err(fmt::format("prompt  {}, {:.1f} tok/s; first token after {:.3f} s\n",
+                        plural(session.prompt_tokens, "token"), prompt_rate(session, result),
+                        result.first_token_seconds));
+  write_err(fmt::format("output  {}, {:.1f} tok/s; ended by {}; seed {}\n",
+                        plural(result.tokens.size(), "token"), decode_rate(result),
+                        engine::name_of(result.finish), session.seed));
+  write_err(fmt::format("device  {} ({})\n", describe_device(session.model.device->describe()),
+                        session.model.choice));
 }
 
 std::string to_json(const Session& session, const engine::GenerateResult& result) {
@@ -239,7 +239,7 @@ Action define_run(CLI::App& app) {
       .excludes("--quiet");
   set_footer(app,
              "Examples:\n"
-             "  trine run \"Write a Python function that reverses a string\"\n"
+             "  trine run \"Write a Python function that computes the factorial of n.\"\n"
              "  trine run -m model.gguf --system \"Answer in one line.\" \"What is a mutex?\"\n"
              "  trine run --raw --temperature 0 -n 48 $'def fibonacci(n):\\n'\n"
              "  cat question.txt | trine run --quiet > answer.txt");

@@ -7,8 +7,8 @@
 namespace trine::model {
 
 // The named intermediate results that every backend can produce, in the order a forward pass makes them.
-// Shapes are per token row: H hidden_size, Q n_heads·head_dim, K n_kv_heads·head_dim, E experts, k experts_per_token,
-// F expert_ffn_size, V vocabulary.
+// Shapes are per token row: H hidden_size, Q n_heads·head_dim, K n_kv_heads·head_dim, E experts, k
+// experts_per_token, F expert_ffn_size, V vocabulary.
 enum class Stage : std::uint8_t {
   embed,           // [H]
   attn_norm,       // [H]      rmsnorm(x)·w
@@ -40,8 +40,9 @@ class TraceSink {
   virtual ~TraceSink() = default;
   // Asked before a stage is materialised, so that fused kernels keep their speed when it is not wanted.
   virtual bool wants(Stage stage, int layer) = 0;
-  // `values` holds rows × width floats, row-major, valid only during the call. `first_row` is the index of the first
-  // of these rows in the batch (backends may deliver a batch in slices, or only the rows that exist: logits).
+  // `values` holds rows × width floats, row-major, valid only during the call. `first_row` is the index of
+  // the first of these rows in the batch (backends may deliver a batch in slices, or only the rows that
+  // exist: logits).
   virtual void take(Stage stage, int layer, std::int64_t first_row, std::int64_t rows, std::int64_t width,
                     std::span<const float> values) = 0;
 };

@@ -6,6 +6,8 @@
 #include "quant/legacy.h"
 #include "quant/mxfp4.h"
 
+#include "random_values.h"
+
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -223,13 +225,6 @@ struct Tokens {
   }
 };
 
-std::vector<float> random_values(std::int64_t n, std::mt19937& random) {
-  std::normal_distribution<float> normal;
-  std::vector<float> values(n);
-  for (float& value : values) value = normal(random);
-  return values;
-}
-
 // A dot product in fp64 and how far the kernel's fp32 may stray from it.
 struct Expected {
   double value = 0.0;
@@ -430,131 +425,6 @@ INSTANTIATE_TEST_SUITE_P(Isas, FloatRowsTest,
 INSTANTIATE_TEST_SUITE_P(Isas, PoisonedWeightsTest,
                          each_isa_with_types([](TensorType type) { return type != TensorType::MXFP4; }),
                          name_of);
-
-class VectorsTest : public testing::TestWithParam<const char*> {
- protected:
-  void SetUp() override {
-    kernels_ = find_kernels(GetParam());
-    if (kernels_ == nullptr) GTEST_SKIP() << "this processor lacks " << GetParam();
-  }
-  const Kernels* kernels_ = nullptr;
-  std::mt19937 random_{2};
-};
-
-TEST_P(VectorsTest, QuantizesRowsToTheSameBits) {
-  constexpr float infinity = std::numeric_limits<float>::infinity();
-  constexpr float largest = std::numeric_limits<float>::max();
-  std::vector<float> x = random_values(32 * 64, random_);
-  for (int i = 0; i < 32; ++i) {
-    x[i] = 0.0f;
-    x[32 + i] = i % 2 == 0 ? largest : -largest;
-    x[64 + i] =
-        (i % 2 == 0 ? 0x1p-149f : -0x1p-149f) * static_cast<float>(6 * i);  // d is rounded: |x/d| > 127
-    x[96 + i] = -0x1p-149f;                                                 // d rounds to zero
-    x[128 + i] = static_cast<float>(i - 16) + 0.5f;                         // ties, with d = 1 …
-    x[160 + i] = 1e-40f * static_cast<float>(i - 20);
-    x[192 + i] = -3.0f;
-  }
-  x[128] = 127.0f;
-  x[224 + 17] = std::numeric_limits<float>::quiet_NaN();
-  x[256 + 3] = infinity;
-  x[288 + 31] = -infinity;
-  const auto n = static_cast<std::int64_t>(x.size());
-  std::vector<std::int8_t> q(n, 99);
-  std::vector<float> d(n / 32), sums(n / 16);
-  kernels_->quantize_row(x.data(), n, q.data(), d.data(), sums.data());
-  for (std::int64_t block = 0; block < n / 32; ++block) {
-    SCOPED_TRACE(block);
-    if (block >= 7 && block <= 9) {
-      EXPECT_TRUE(std::isnan(d[block]) && std::isnan(sums[2 * block]) && std::isnan(sums[2 * block + 1]));
-      for (int i = 0; i < 32; ++i) EXPECT_EQ(q[32 * block + i], 0);
-      continue;
-    }
-    float magnitude = 0.0f;
-    for (int i = 0; i < 32; ++i) magnitude = std::max(magnitude, std::abs(x[32 * block + i]));
-    EXPECT_EQ(d[block], magnitude / 127.0f);
-    for (int half = 0; half < 2; ++half) {
-      int sum = 0;
-      for (int i = 16 * half; i < 16 * half + 16; ++i) {
-        const float ratio = d[block] == 0.0f ? 0.0f : x[32 * block + i] / d[block];
-        EXPECT_EQ(q[32 * block + i], std::clamp(std::nearbyint(ratio), -127.0f, 127.0f)) << "value " << i;
-        sum += q[32 * block + i];
-      }
-      EXPECT_EQ(sums[2 * block + half], d[block] * static_cast<float>(sum));
-    }
-  }
-}
-
-TEST_P(VectorsTest, DotProductsAndSumsAgreeWithFp64) {
-  for (std::int64_t n = 0; n <= 130; ++n) {
-    SCOPED_TRACE(n);
-    const std::vector<float> a = random_values(n, random_);
-    std::vector<float> b = random_values(n, random_);
-    std::vector<std::uint16_t> halves(n);
-    for (std::int64_t i = 0; i < n; ++i) {
-      halves[i] = quant::bits_of(quant::to_half(b[i]));
-      b[i] = quant::to_float(quant::to_half(b[i]));
-    }
-    double dot = 0.0, magnitude = 0.0;
-    for (std::int64_t i = 0; i < n; ++i) {
-      dot += double{a[i]} * b[i];
-      magnitude += std::abs(double{a[i]} * b[i]);
-    }
-    // No order of n products and additions errs by more.
-    const double tolerance = (n + 2) * unit_roundoff * magnitude;
-    EXPECT_TRUE(std::abs(kernels_->dot_f32(a.data(), b.data(), n) - dot) <= tolerance);
-    EXPECT_TRUE(std::abs(kernels_->dot_f16(a.data(), halves.data(), n) - dot) <= tolerance);
-
-    std::vector<float> y32(n + 1, 0.75f), y16(n + 1, 0.75f);
-    kernels_->axpy_f32(-1.5f, b.data(), y32.data(), n);
-    kernels_->axpy_f16(-1.5f, halves.data(), y16.data(), n);
-    for (std::int64_t i = 0; i < n; ++i) {
-      const double expected = 0.75 - 1.5 * b[i];
-      EXPECT_TRUE(std::abs(y32[i] - expected) <= 2 * unit_roundoff * (0.75 + std::abs(1.5 * b[i])));
-      EXPECT_EQ(y16[i], y32[i]);
-    }
-    EXPECT_EQ(y32[n], 0.75f);
-    EXPECT_EQ(y16[n], 0.75f);
-  }
-}
-
-TEST_P(VectorsTest, HalvesAreRoundedToNearestEven) {
-  std::vector<float> x = random_values(100, random_);
-  for (const float value :
-       {0.0f, -0.0f, 65504.0f, 65519.0f, 65520.0f, 1e9f, 0x1p-24f, 0x1p-25f, 0x1.8p-25f, 0x1.ffcp-15f,
-        1.0f + 0x1p-11f, 1.0f + 0x1.8p-10f, -std::numeric_limits<float>::infinity()})
-    for (int i = 0; i < 17; ++i) x.push_back(value);
-  std::vector<std::uint16_t> halves(x.size());
-  kernels_->to_f16(x.data(), halves.data(), static_cast<std::int64_t>(x.size()));
-  for (std::size_t i = 0; i < x.size(); ++i)
-    EXPECT_EQ(halves[i], quant::bits_of(quant::to_half(x[i]))) << x[i];
-
-  const std::vector<float> nans(20, std::numeric_limits<float>::quiet_NaN());
-  kernels_->to_f16(nans.data(), halves.data(), 20);
-  for (int i = 0; i < 20; ++i) EXPECT_TRUE((halves[i] & 0x7FFF) > 0x7C00);
-}
-
-INSTANTIATE_TEST_SUITE_P(Isas, VectorsTest, testing::ValuesIn(isas),
-                         [](const auto& info) { return std::string(info.param); });
-
-TEST(FindKernels, KnowsOnlyItsNames) {
-  EXPECT_EQ(find_kernels("sse9"), nullptr);
-  EXPECT_EQ(find_kernels("portable"), &portable_kernels());
-  ASSERT_NE(find_kernels(""), nullptr);
-  // The best is the last of those that the processor has.
-  const Kernels* best = nullptr;
-  for (const char* isa : isas)
-    if (find_kernels(isa) != nullptr) best = find_kernels(isa);
-  EXPECT_EQ(find_kernels(""), best);
-}
-
-TEST(ReadsQ8, BlockTypesOnly) {
-  for (const quant::Codec& codec : quant::all_codecs()) {
-    const bool is_float =
-        codec.type == TensorType::F32 || codec.type == TensorType::F16 || codec.type == TensorType::BF16;
-    EXPECT_EQ(reads_q8(codec.type), !is_float) << gguf::info(codec.type).name;
-  }
-}
 
 }  // namespace
 }  // namespace trine::cpu

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <cstdint>
+#include <random>
+#include <vector>
+
+namespace trine::cpu {
+
+inline std::vector<float> random_values(std::int64_t n, std::mt19937& random) {
+  std::normal_distribution<float> normal;
+  std::vector<float> values(n);
+  for (float& value : values) value = normal(random);
+  return values;
+}
+
+}  // namespace trine::cpu
