@@ -371,7 +371,8 @@ std::string worst_stage(const LegResult& leg) {
     if (worst == nullptr || !(cell.worst_cosine >= worst->worst_cosine)) worst = &cell;
   if (worst == nullptr) return "no stage compared";
   const std::string layer = worst->layer < 0 ? "" : fmt::format("layer {}, ", worst->layer);
-  return fmt::format("worst cosine {:.9g} at {}{}", worst->worst_cosine, layer, model::name_of(worst->stage));
+  return fmt::format("worst cosine {:.9g} at {}{} (relative error {:.2g})", worst->worst_cosine, layer,
+                     model::name_of(worst->stage), worst->worst_relative_l2);
 }
 
 }  // namespace

@@ -1,0 +1,178 @@
+// A receipt is complete or there is none.
+#include "contract/receipt.h"
+
+#include "gate_fixture.h"
+
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+namespace trine::test {
+namespace {
+
+using contract::Receipt;
+using contract::Verdict;
+using Json = nlohmann::ordered_json;
+
+const contract::ToolIdentity tool = {"1.2.3", "abcdef", contract::sha256("binary")};
+
+// Of a real run, small.
+contract::GateResult real_result() {
+  GateBench bench(tied_path);
+  bench.use_prompts(contract::quick_subset(bench.prompts));
+  contract::GateResult result = bench.run();
+  result.model.path = "tied.gguf";
+  result.model.bytes = 123;
+  result.model.layers_in_file = 2;
+  result.prompts.source = "built-in";
+  return result;
+}
+
+class ReceiptTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    result = new contract::GateResult(real_result());
+    const auto made = contract::make_receipt(*result, tool, "2026-11-23T20:00:00Z");
+    ASSERT_TRUE(made) << to_string(made.error());
+    receipt = new Receipt(*made);
+    const auto text = contract::to_json(*receipt);
+    ASSERT_TRUE(text) << to_string(text.error());
+    json = new Json(Json::parse(*text));
+  }
+  static void TearDownTestSuite() {
+    delete result;
+    delete receipt;
+    delete json;
+  }
+  static contract::GateResult* result;
+  static Receipt* receipt;
+  static Json* json;
+};
+contract::GateResult* ReceiptTest::result = nullptr;
+Receipt* ReceiptTest::receipt = nullptr;
+Json* ReceiptTest::json = nullptr;
+
+TEST_F(ReceiptTest, SurvivesBeingReadAndWritten) {
+  const auto read = contract::read_receipt(json->dump());
+  ASSERT_TRUE(read) << to_string(read.error());
+  EXPECT_EQ(Json::parse(*contract::to_json(*read)), *json);
+  EXPECT_EQ(read->verdict, "pass");
+  EXPECT_EQ(read->device.name, result->devices[0].name);
+  EXPECT_EQ(read->legs.size(), result->legs.size());
+}
+
+TEST_F(ReceiptTest, HoldsWhatTheContractAsksFor) {
+  for (const char* field :
+       {"/tool/version", "/tool/commit", "/tool/binary_sha256", "/model/sha256", "/prompts/sha256",
+        "/reference_sha256", "/device/name", "/device/type", "/device/driver", "/device/api",
+        "/device/stage_place/attention", "/numerics/0", "/legs/0/figures/0/min", "/legs/0/figures/0/median",
+        "/legs/0/figures/0/max", "/legs/0/figures/0/n", "/legs/0/swaps", "/legs/0/verdict", "/verdict"})
+    EXPECT_TRUE(json->contains(nlohmann::ordered_json::json_pointer(field))) << field;
+}
+
+// Every field of every object, one at a time.
+TEST_F(ReceiptTest, WithoutAFieldItIsRefusedByThatName) {
+  std::size_t removed = 0;
+  const std::function<void(Json&, Json&)> visit = [&](Json& whole, Json& part) {
+    if (part.is_array())
+      for (Json& item : part) visit(whole, item);
+    if (!part.is_object()) return;
+    std::vector<std::string> keys;
+    for (const auto& item : part.items()) keys.push_back(item.key());
+    for (const std::string& key : keys) {
+      const Json kept = part;
+      part.erase(key);
+      const auto read = contract::read_receipt(whole.dump());
+      EXPECT_FALSE(read) << key;
+      if (!read) {
+        EXPECT_NE(to_string(read.error()).find(key), std::string::npos) << to_string(read.error());
+      }
+      ++removed;
+      part = kept;
+      visit(whole, part[key]);
+    }
+  };
+  Json copy = *json;
+  copy["legs"] = {copy["legs"][0]};
+  copy["legs"][0]["figures"] = {copy["legs"][0]["figures"][0]};
+  visit(copy, copy);
+  EXPECT_GT(removed, 50u);
+}
+
+TEST_F(ReceiptTest, UnknownFieldsAndKindsAreRefused) {
+  const auto refused = [&](const std::function<void(Json&)>& spoil) {
+    Json copy = *json;
+    spoil(copy);
+    const auto read = contract::read_receipt(copy.dump());
+    return !read && read.error().code == ErrorCode::validation_failed;
+  };
+  EXPECT_TRUE(refused([](Json& j) { j["surprise"] = 1; }));
+  EXPECT_TRUE(refused([](Json& j) { j["device"]["surprise"] = 1; }));
+  EXPECT_TRUE(refused([](Json& j) { j["device"]["threads"] = "2"; }));
+  EXPECT_TRUE(refused([](Json& j) { j["device"]["threads"] = 1e12; }));
+  EXPECT_TRUE(refused([](Json& j) { j["model"]["bytes"] = -1; }));
+  EXPECT_TRUE(refused([](Json& j) { j["legs"][0]["figures"][0]["min"] = "low"; }));
+  EXPECT_TRUE(refused([](Json& j) { j["legs"][0]["verdict"] = "passed"; }));
+  EXPECT_TRUE(refused([](Json& j) { j["legs"] = Json::array(); }));
+  EXPECT_TRUE(refused([](Json& j) { j["model"]["sha256"] = "5A"; }));
+  EXPECT_TRUE(refused([](Json& j) { j["format"] = "trine-receipt-2"; }));
+  EXPECT_FALSE(contract::read_receipt(""));
+  EXPECT_FALSE(contract::read_receipt("[]"));
+}
+
+TEST_F(ReceiptTest, TheBuilderRefusesAnIncompleteOne) {
+  const std::pair<const char*, std::function<void(contract::GateResult&)>> holes[] = {
+      {"model.path", [](auto& r) { r.model.path.clear(); }},
+      {"model.sha256", [](auto& r) { r.model.sha256 = "unknown"; }},
+      {"model.bytes", [](auto& r) { r.model.bytes = 0; }},
+      {"prompts.sha256", [](auto& r) { r.prompts.sha256.clear(); }},
+      {"prompts.source", [](auto& r) { r.prompts.source.clear(); }},
+      {"reference_sha256", [](auto& r) { r.reference_sha256.clear(); }},
+      {"device.backend", [](auto& r) { r.devices.clear(); }},
+      {"device.name", [](auto& r) { r.devices[0].name.clear(); }},
+      {"device.type", [](auto& r) { r.devices[0].type.clear(); }},
+      {"device.api", [](auto& r) { r.devices[0].api.clear(); }},
+      {"device.driver", [](auto& r) { r.devices[0].type = "discrete-gpu"; }},
+      {"device.stage_place.moe_out",
+       [](auto& r) { r.devices[0].stage_place[static_cast<std::size_t>(model::Stage::moe_out)].clear(); }},
+      {"legs", [](auto& r) { r.legs.clear(); }},
+      {"figures", [](auto& r) { r.legs[0].result.figures.clear(); }},
+      {"reason",
+       [](auto& r) {
+         r.verdict = Verdict::fail;
+         r.reason.clear();
+       }},
+      {"left_out", [](auto& r) { r.model.layers_in_file = 48; }},
+  };
+  for (const auto& [field, spoil] : holes) {
+    contract::GateResult copy = *result;
+    spoil(copy);
+    const auto made = contract::make_receipt(copy, tool, "2026-11-23T20:00:00Z");
+    ASSERT_FALSE(made) << field;
+    EXPECT_EQ(made.error().code, ErrorCode::validation_failed);
+    EXPECT_NE(made.error().where.find(field), std::string::npos) << made.error().where;
+  }
+  EXPECT_FALSE(contract::make_receipt(*result, {"1.2.3", "abcdef", ""}, "now"));
+  EXPECT_FALSE(contract::make_receipt(*result, tool, ""));
+}
+
+TEST_F(ReceiptTest, NanIsWrittenAndReadAsNan) {
+  contract::GateResult copy = *result;
+  copy.legs[0].result.figures[0].min = std::numeric_limits<double>::quiet_NaN();
+  const auto made = contract::make_receipt(copy, tool, "now");
+  ASSERT_TRUE(made);
+  const auto read = contract::read_receipt(*contract::to_json(*made));
+  ASSERT_TRUE(read) << to_string(read.error());
+  EXPECT_TRUE(std::isnan(read->legs[0].figures[0].min));
+}
+
+TEST(ToolIdentity, NamesTheBinaryThatRuns) {
+  const auto identity = contract::this_tool();
+  ASSERT_TRUE(identity) << to_string(identity.error());
+  EXPECT_EQ(identity->binary_sha256, *contract::sha256_of_file("/proc/self/exe", {}));
+  EXPECT_FALSE(identity->commit.empty());
+}
+
+}  // namespace
+}  // namespace trine::test
