@@ -48,9 +48,8 @@ inline constexpr PromptText prompt_texts[] = {
     {"digits",
      "3.14159265358979 2.71828182845904 1.41421356237309 1,000,000 0x7fff 1e-9 2026-11-23 12:34:56\n"},
     {"symbols",
-     "🚀 → ∑ₙ αₙ·xⁿ ≤ ∫₀¹ f(t) dt ≠ ∅ … «quoted» ½ € ™ 👩‍💻 ✓ [[]] <> {} ~~ ||| \\\\ "
-     "\t\t "
-     "%%\n"},
+     "🚀 → ∑ₙ αₙ·xⁿ ≤ ∫₀¹ f(t) dt ≠ ∅ … "
+     "«quoted» ½ € ™ 👩‍💻 ✓ [[]] <> {} ~~ ||| \\\\ \t\t %%\n"},
     {"chat",
      "<|im_start|>user\nWrite a Python function that reverses a string.<|im_end|>\n<|im_start|>assistant\n"
      "Here is a function that reverses a string:\n"},
