@@ -94,8 +94,8 @@ TEST_F(ReceiptTest, WithoutAFieldItIsRefusedByThatName) {
     }
   };
   Json copy = *json;
-  copy["legs"] = {copy["legs"][0]};
-  copy["legs"][0]["figures"] = {copy["legs"][0]["figures"][0]};
+  copy["legs"] = Json::array({copy["legs"][0]});
+  copy["legs"][0]["figures"] = Json::array({copy["legs"][0]["figures"][0]});
   visit(copy, copy);
   EXPECT_GT(removed, 50u);
 }
