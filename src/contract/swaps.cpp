@@ -178,9 +178,16 @@ class Swaps {
       ExpertSwap& swap = report_.swaps[i];
       swap.allowed = swap_allowance * report_.typical_error[at(swap.layer)];
       if (swap.layer == first_layer) excused = excused && (follows || swap.margin < swap.allowed);
+      excused = excused && !breaks_tie(swap, place.row);
     }
     for (std::size_t i = begin; i < end; ++i) report_.swaps[i].excused = excused;
     if (excused) excuse(place.row, place.prompt_end, first_layer);
+  }
+
+  // The backend's own logits are equal and the higher id came: no rounding explains that.
+  bool breaks_tie(const ExpertSwap& swap, std::int64_t row) const {
+    const std::span<const float> logits = actual_.logits_of(swap.layer, row);
+    return swap.expected < swap.actual && logits[at(swap.expected)] == logits[at(swap.actual)];
   }
 
   void excuse(std::int64_t row, std::int64_t prompt_end, int layer) {

@@ -20,6 +20,7 @@ namespace trine::contract {
 //   1. The ids must follow from the backend's own router logits (its k largest); whole, in range, distinct.
 //   2. The reference's margin between the two experts must be below four times the layer's median router
 //      error over all rows that follow no swap. A row cannot raise that by its own error.
+//      Experts whose logits are equal in the backend's own eyes leave no choice: the lower id must win.
 //   3. Rows with a swap must be rare: at most a tenth of all.
 // An excused swap at layer l excuses its own row from expert_ids of that layer on, and later rows of the same
 // prompt from the attention of the next layer on, which reads the swapped row's keys and values; nothing
