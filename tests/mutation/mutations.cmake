@@ -1,0 +1,55 @@
+# The mutations. What the gate must say of each stands in mutation_test.cpp.
+
+# Rotary embedding with the theta of other models, whatever the file says.
+trine_mutation(WrongRopeTheta FILE cpu/forward.cpp
+  FROM "pass.rope.frequencies[i]"
+  TO "std::pow(10000.0, -static_cast<double>(i) / static_cast<double>(half))")
+
+# Of two equal router logits the higher id wins.
+trine_mutation(TieToTheHigherId FILE cpu/router.cpp
+  FROM "logits[expert] > logits[ids[at - 1]]"
+  TO "logits[expert] >= logits[ids[at - 1]]")
+
+# Weights are the softmax over all experts, and their sum is below 1.
+trine_mutation(WeightsNotRenormalised FILE cpu/router.cpp
+  FROM "for (std::int64_t i = 0; i < k; ++i) weights[i] /= sum;"
+  TO "sum = 0; \
+for (std::int64_t expert = 0; expert < n_experts; ++expert) sum += std::exp(logits[expert] - largest); \
+for (std::int64_t i = 0; i < k; ++i) weights[i] /= sum;")
+
+# Only q gets its head norm.
+trine_mutation(KNormSkipped FILE cpu/attention.cpp
+  FROM "rms_norm(pass.kernels, one, weight, c.head_dim, c.rms_norm_eps, one);"
+  TO "if (head < c.n_heads) rms_norm(pass.kernels, one, weight, c.head_dim, c.rms_norm_eps, one);")
+
+# A sub-block of Q6_K takes its neighbour's scale.
+trine_mutation(Q6KScaleOffByOne FILE cpu/kernels/unpack.h COMPILE cpu/kernels/portable.cpp
+  FROM "signed_byte_of<S, b>(packed[k])"
+  TO "signed_byte_of<S, (b + 1) % 4>(packed[k])")
+
+# The last row of W_q, W_k and W_v is never computed.
+trine_mutation(LastRowDropped FILE cpu/attention.cpp
+  FROM "std::min(end, first + matrix->rows())"
+  TO "std::min(end, first + matrix->rows() - 1)")
+
+# Every row attends to one position too many: the next token, or what the cache holds there.
+trine_mutation(MaskOffByOne FILE cpu/attention.cpp
+  FROM "attend(pass, pass.batch.rows[static_cast<std::size_t>(n)], layer, head,"
+  TO "model::Row row = pass.batch.rows[static_cast<std::size_t>(n)]; \
+++row.position; \
+attend(pass, row, layer, head,")
+
+# Dot products of activations round their partial sums to f16.
+trine_mutation(F16Accumulation FILE cpu/kernels/portable.cpp
+  FROM "sum[k] += a[i + k] * b[i + k];"
+  TO "sum[k] = half_to_float(quant::bits_of(quant::to_half(sum[k] + a[i + k] * b[i + k])));")
+
+# The rows that chose an expert get the weights of the next one.
+trine_mutation(ExpertIdOffByOne FILE cpu/router.cpp
+  FROM "work.groups.push_back({expert, next[e], next[e + 1]});"
+  TO "work.groups.push_back({(expert + 1) % pass.config.n_experts, next[e], next[e + 1]});")
+
+# Beyond the first page, keys and values are read from the page before.
+trine_mutation(StaleKvPage FILE cpu/attention.cpp
+  FROM "KvCache::slot(pages, begin);"
+  TO "KvCache::slot(pages, std::max(begin - KvCache::page_size, 0));")
