@@ -1,6 +1,7 @@
 #include "cli/synth_vocab.h"
 
 #include "text/tokenizer.h"
+#include "text/vocabulary.h"
 
 #include <fmt/format.h>
 #include <utility>
@@ -44,23 +45,6 @@ void pad(std::string_view key, gguf::Value& value, std::size_t size) {
   }
 }
 
-// GPT-2's alphabet (bytes_to_unicode in openai/gpt-2's encoder.py): printable Latin-1 bytes stand for
-// themselves, the others for U+0100 onwards in byte order.
-std::vector<std::string> byte_symbols() {
-  std::vector<std::string> symbols;
-  unsigned next = 0x100;
-  for (unsigned byte = 0; byte < 256; ++byte) {
-    const bool itself = (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte != 0xAD);
-    const unsigned code = itself ? byte : next++;
-    if (code < 0x80) {
-      symbols.emplace_back(1, static_cast<char>(code));
-    } else {
-      symbols.push_back({static_cast<char>(0xC0 | code >> 6), static_cast<char>(0x80 | (code & 0x3F))});
-    }
-  }
-  return symbols;
-}
-
 }  // namespace
 
 Result<std::vector<gguf::Metadata::Entry>> copied_vocabulary(const gguf::Metadata& source,
@@ -92,7 +76,9 @@ Result<std::vector<gguf::Metadata::Entry>> copied_vocabulary(const gguf::Metadat
 }
 
 std::vector<gguf::Metadata::Entry> byte_vocabulary(std::int32_t vocab_size) {
-  std::vector<std::string> tokens = byte_symbols();
+  std::vector<std::string> tokens;
+  for (unsigned byte = 0; byte < 256; ++byte)
+    tokens.push_back(text::byte_symbol(static_cast<std::uint8_t>(byte)));
   std::vector<std::int32_t> types(tokens.size(), type_normal);
   const auto add_control = [&](std::string spelling) {
     const auto id = static_cast<std::uint32_t>(tokens.size());

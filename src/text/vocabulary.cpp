@@ -16,8 +16,6 @@ namespace {
 constexpr std::string_view tokens_key = "tokenizer.ggml.tokens";
 constexpr std::string_view types_key = "tokenizer.ggml.token_type";
 
-// GPT-2's alphabet (bytes_to_unicode in openai/gpt-2's encoder.py): printable Latin-1 bytes stand for
-// themselves, the others for U+0100 onwards in byte order.
 bool stands_for_itself(unsigned byte) {
   return (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte != 0xAD);
 }
@@ -40,12 +38,6 @@ struct ByteAlphabet {
 const ByteAlphabet& byte_alphabet() {
   static const ByteAlphabet alphabet;
   return alphabet;
-}
-
-std::string symbol_of(unsigned byte) {
-  const unsigned code_point = byte_alphabet().code_point[byte];
-  if (code_point < 0x80) return {static_cast<char>(code_point)};
-  return {static_cast<char>(0xC0 | code_point >> 6), static_cast<char>(0x80 | (code_point & 0x3F))};
 }
 
 // Appends the bytes that `raw` spells in the alphabet; false (and nothing appended) when a character is not
@@ -103,6 +95,12 @@ Result<std::vector<TokenType>> read_types(const gguf::Metadata& metadata, std::s
 
 }  // namespace
 
+std::string byte_symbol(std::uint8_t byte) {
+  const unsigned code_point = byte_alphabet().code_point[byte];
+  if (code_point < 0x80) return {static_cast<char>(code_point)};
+  return {static_cast<char>(0xC0 | code_point >> 6), static_cast<char>(0x80 | (code_point & 0x3F))};
+}
+
 Result<Vocabulary> Vocabulary::from_gguf(const gguf::Metadata& metadata) {
   TRINE_TRY(const std::vector<std::string>* const tokens, metadata.get_strings(tokens_key));
   if (tokens->size() > static_cast<std::size_t>(std::numeric_limits<TokenId>::max()))
@@ -143,15 +141,15 @@ Result<void> Vocabulary::add_tokens(const std::vector<std::string>& tokens) {
 
 Result<void> Vocabulary::find_byte_tokens() {
   for (unsigned byte = 0; byte < 256; ++byte) {
-    byte_tokens_[byte] = find(symbol_of(byte));
+    const std::string symbol = byte_symbol(static_cast<std::uint8_t>(byte));
+    byte_tokens_[byte] = find(symbol);
     if (byte_tokens_[byte] < 0)
       return fail(impossible("the vocabulary lacks a byte symbol, so not every text can be encoded",
-                             tokens_key, fmt::format("'{}' for byte 0x{:02X}", symbol_of(byte), byte),
+                             tokens_key, fmt::format("'{}' for byte 0x{:02X}", symbol, byte),
                              "no such token"));
     const char itself = static_cast<char>(byte);
     if (bytes(byte_tokens_[byte]) != std::string_view(&itself, 1))
-      return fail(
-          impossible("a byte symbol is a special token", tokens_key, "a normal token", symbol_of(byte)));
+      return fail(impossible("a byte symbol is a special token", tokens_key, "a normal token", symbol));
   }
   return {};
 }

@@ -23,6 +23,10 @@ enum class TokenType : std::uint8_t {
   byte = 6
 };
 
+// How GPT-2's alphabet (bytes_to_unicode in openai/gpt-2's encoder.py) spells a byte, as UTF-8: printable
+// Latin-1 bytes stand for themselves, the others for U+0100 onwards in byte order.
+std::string byte_symbol(std::uint8_t byte);
+
 // The tokens of a file: spelling, bytes and type by id, and id by spelling.
 class Vocabulary {
  public:
