@@ -21,16 +21,17 @@ bool is_cancelled(const GenerateRequest& request) {
   return request.cancel != nullptr && request.cancel->load(std::memory_order_relaxed);
 }
 
-std::int64_t context_of(const model::DeviceModel& model) {
+std::int64_t context_of(const model::DeviceModel& model, const GenerateRequest& request) {
   const std::int64_t held = std::int64_t{model.kv_pages()} * model.kv_page_size();
-  return std::min<std::int64_t>(model.config().context_length, held);
+  const std::int64_t most = std::min<std::int64_t>(model.config().context_length, held);
+  return request.context > 0 ? std::min<std::int64_t>(request.context, most) : most;
 }
 
 Result<void> check_prompt(const model::DeviceModel& model, const GenerateRequest& request) {
   const auto length = static_cast<std::int64_t>(request.prompt.size());
-  const std::int64_t context = context_of(model);
+  const std::int64_t context = context_of(model, request);
   if (length == 0) {
-    return fail({ErrorCode::usage, "the prompt is empty", {}, "at least one token", {}, {}});
+    return fail({ErrorCode::usage, "the prompt is empty", "prompt", "at least one token", "none", {}});
   }
   if (length <= context) return {};
   const std::int64_t most = model.config().context_length;
@@ -164,13 +165,22 @@ class Generation {
     return logits;
   }
 
+  Result<std::int32_t> choose(Sampler& sampler, std::span<const float> logits) {
+    auto token = sampler.sample(logits);
+    if (token) return token;
+    Error error = std::move(token).error();
+    error.where = fmt::format("logits behind token {} (prompt and output)", sequence_.length());
+    error.hint = "The weights may be damaged: download the file again, or judge it with 'trine verify'";
+    return fail(std::move(error));
+  }
+
   // Tokens until something ends them.
   Result<FinishReason> decode(std::span<const float> logits) {
-    const std::int64_t context = context_of(model_);
+    const std::int64_t context = context_of(model_, request_);
     Sampler sampler(request_.sampling);
     sampler.accept_prompt(request_.prompt);
     while (true) {
-      TRINE_TRY(const std::int32_t token, sampler.sample(logits));
+      TRINE_TRY(const std::int32_t token, choose(sampler, logits));
       if (result_.tokens.empty()) result_.first_token_seconds = seconds_between(begin_, Clock::now());
       if (tokenizer_.is_end_of_generation(token)) return FinishReason::end_of_generation;
       result_.tokens.push_back(token);

@@ -19,6 +19,7 @@ std::string_view name_of(FinishReason reason);
 struct GenerateRequest {
   std::vector<std::int32_t> prompt;  // at least one token, at most the context
   std::int32_t max_tokens = -1;      // -1: until the context is full
+  std::int32_t context = 0;          // positions to use at most; 0: all that the model and its KV cache have
   SamplingParams sampling;
   std::vector<std::string>
       stop;  // generation ends before the first of these (stop_filter.h); none is ever shown
@@ -36,10 +37,12 @@ struct GenerateResult {
   double decode_seconds = 0;       // for all tokens after the first
 };
 
-// Runs one request alone on the model, from an empty KV cache. The context is what the model was made for or
-// what the KV cache holds, whichever is shorter; a prompt that fills it still gets the one token that follows
+// Runs one request alone on the model, from an empty KV cache. The context is the shortest of what the
+// request allows, what the model was made for and what the KV cache holds (which comes in whole pages, so it
+// may hold more than was asked of the backend); a prompt that fills it still gets the one token that follows
 // it. Errors: usage (an empty prompt, one that does not fit the context: says both lengths; sampling
-// parameters that validate() refuses; an empty stop string), inference.
+// parameters that validate() refuses; an empty stop string), inference (for logits: says behind which
+// position).
 Result<GenerateResult> generate(model::DeviceModel& model, const text::Tokenizer& tokenizer,
                                 const GenerateRequest& request);
 

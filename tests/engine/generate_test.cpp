@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <algorithm>
 #include <atomic>
+#include <limits>
 #include <numeric>
 #include <stdexcept>
 
@@ -86,6 +87,7 @@ class ScriptedModel final : public model::DeviceModel {
     EXPECT_TRUE(batch.rows.back().wants_logits);
     std::fill(logits.begin(), logits.end(), 0.0f);
     logits[static_cast<std::size_t>(reply_[std::min(seen.size() - prompt_, reply_.size() - 1)])] = 10;
+    if (spoil_logit) logits[0] = std::numeric_limits<float>::quiet_NaN();
     return {};
   }
 
@@ -93,6 +95,7 @@ class ScriptedModel final : public model::DeviceModel {
   int fail_at = -1;
   std::size_t cancel_at = 0;
   std::atomic<bool> cancel = false;
+  bool spoil_logit = false;
   std::vector<std::int32_t> seen;   // every token run, by position
   std::vector<std::size_t> slices;  // rows of each forward
   std::vector<std::int32_t> page_table;
@@ -221,6 +224,41 @@ TEST(Generate, EndsWhenTheContextIsFull) {
   ASSERT_TRUE(own.result) << to_string(own.result.error());
   EXPECT_EQ(own.result->finish, FinishReason::context_full);
   EXPECT_EQ(long_cache.seen.size(), 64u);
+}
+
+// A KV cache comes in whole pages; a request for less uses no position more.
+TEST(Generate, TheRequestsContextHoldsWithinAPage) {
+  for (const std::int32_t context : {5, 6, 7, 9}) {
+    ScriptedModel model(5, {'x'});
+    model.pages = 4;  // 16 positions
+    GenerateRequest request = request_of(5);
+    request.context = context;
+    const Outcome r = reply_to(model, request);
+    ASSERT_TRUE(r.result) << to_string(r.result.error());
+    EXPECT_EQ(r.result->finish, FinishReason::context_full);
+    EXPECT_EQ(model.seen.size(), static_cast<std::size_t>(context));
+    EXPECT_EQ(r.result->tokens.size(), static_cast<std::size_t>(context) - 5 + 1);  // the last needs no place
+  }
+  ScriptedModel model(5, {'x'});
+  GenerateRequest request = request_of(5);
+  request.context = 4;
+  const Outcome refused = reply_to(model, request);
+  ASSERT_FALSE(refused.result);
+  EXPECT_EQ(refused.result.error().expected, "at most 4 tokens");
+  request.context = 1000;  // more than there is changes nothing
+  ASSERT_TRUE(reply_to(model, request).result);
+  EXPECT_EQ(model.seen.size(), 64u);
+}
+
+TEST(Generate, LogitsThatAreNoNumbersAreLocated) {
+  ScriptedModel model(3, {'x'});
+  GenerateRequest request = request_of(3);
+  model.spoil_logit = true;
+  const Outcome r = reply_to(model, request);
+  ASSERT_FALSE(r.result);
+  EXPECT_EQ(r.result.error().code, ErrorCode::inference);
+  EXPECT_EQ(r.result.error().where, "logits behind token 3 (prompt and output)");
+  EXPECT_FALSE(r.result.error().hint.empty());
 }
 
 TEST(Generate, APromptThatFillsTheContextGetsOneToken) {
