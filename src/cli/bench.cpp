@@ -7,6 +7,7 @@
 #include "cli/system.h"
 #include "cli/table.h"
 
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -44,7 +45,11 @@ struct Report {
   std::vector<PrefillLine> prefill;
   std::vector<DecodeLine> decode;
 
-  double limit(const DecodeLine& line) const { return bandwidth.bytes_per_second / line.bytes_per_token; }
+  // Tokens per second that memory allows; empty when all that a token reads fits into the cache.
+  std::optional<double> limit(const DecodeLine& line) const {
+    if (line.bytes_per_token < static_cast<double>(last_level_cache())) return std::nullopt;
+    return bandwidth.bytes_per_second / line.bytes_per_token;
+  }
 };
 
 Result<double> resident_share(const gguf::File& file) {
@@ -87,10 +92,11 @@ Table results(const Report& report) {
                rate(line.rate.max), "", "", ""});
   }
   for (const DecodeLine& line : report.decode) {
+    const std::optional<double> limit = report.limit(line);
     table.add({fmt::format("decode {} at {}", report.plan.decode, line.depth), rate(line.rate.median),
                rate(line.rate.min), rate(line.rate.max),
-               human_bytes(static_cast<std::uint64_t>(line.bytes_per_token)), rate(report.limit(line)),
-               fmt::format("{:.0f} %", 100 * line.rate.median / report.limit(line))});
+               human_bytes(static_cast<std::uint64_t>(line.bytes_per_token)), limit ? rate(*limit) : "none",
+               limit ? fmt::format("{:.0f} %", 100 * line.rate.median / *limit) : ""});
   }
   return table;
 }
@@ -110,10 +116,13 @@ std::vector<std::string> circumstances(const Report& report) {
                   plural(static_cast<std::uint64_t>(report.bandwidth.threads), "thread"),
                   human_bytes(report.bandwidth.buffer_bytes), report.bandwidth.passes),
       "limit: that bandwidth over the weights a token uses and the keys and values it attends to"};
-  if (report.cost.active_bytes < last_level_cache()) {
+  const bool in_cache = std::any_of(report.decode.begin(), report.decode.end(),
+                                    [&](const DecodeLine& line) { return !report.limit(line); });
+  if (in_cache) {
     lines.push_back(
-        fmt::format("note: the {} of weights a token uses fit into the cache ({}): memory is no limit here",
-                    human_bytes(report.cost.active_bytes), human_bytes(last_level_cache())));
+        fmt::format("note: limit none: what a token reads fits into the last-level cache ({}), so "
+                    "memory's bandwidth does not bound it",
+                    human_bytes(last_level_cache())));
   }
   return lines;
 }
@@ -129,12 +138,13 @@ std::string to_json(const Report& report) {
   }
   ordered_json decode = ordered_json::array();
   for (const DecodeLine& line : report.decode) {
+    const std::optional<double> limit = report.limit(line);
     decode.push_back({{"tokens", report.plan.decode},
                       {"depth", line.depth},
                       {"tokens_per_second", spread_json(line.rate)},
                       {"bytes_per_token", line.bytes_per_token},
-                      {"limit_tokens_per_second", report.limit(line)},
-                      {"share_of_limit", line.rate.median / report.limit(line)}});
+                      {"limit_tokens_per_second", limit ? ordered_json(*limit) : ordered_json()},
+                      {"share_of_limit", limit ? ordered_json(line.rate.median / *limit) : ordered_json()}});
   }
   const ordered_json out = {{"device", device_json(report.model.device->describe())},
                             {"backend_choice", report.model.choice},
@@ -185,8 +195,7 @@ Result<int> bench(Options options) {
                  {}});
   }
   TRINE_TRY(const double resident, resident_share(*model.file));
-  if (model.source.is_demo)
-    note(fmt::format("no model given (-m): using the demo model, {}", model.source.path));
+  introduce_demo(model.source);
   warn_if_larger_than_memory(*model.file);
   TRINE_CHECK_OK(start_backend(model, options.model, options.plan.context()));
   Report report{model, options.plan, resident, {}, model_cost(*model.file), {}, {}};

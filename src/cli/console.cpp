@@ -12,10 +12,24 @@ namespace trine::cli {
 namespace {
 
 std::atomic<bool> interrupted{false};
-static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler may touch lock-free atomics only");
+std::atomic<int> interrupting_signal{SIGINT};
+static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free,
+              "a signal handler may touch lock-free atomics only");
 
-void on_interrupt(int) {
+void on_interrupt(int signal) {
+  interrupting_signal = signal;
   interrupted = true;
+}
+
+// Only what signal-safety(7) allows.
+void on_bus_error(int, siginfo_t* info, void*) {
+  const bool of_a_file = info->si_code == BUS_ADRERR || info->si_code == BUS_OBJERR;
+  if (!of_a_file) return;  // the default action is in place again, and the fault repeats
+  constexpr std::string_view message =
+      "trine: error: the model file became shorter while it was read, or its disk failed\n"
+      "  hint:     Check the file and its disk, and leave the file alone while it is in use\n";
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, message.data(), message.size());
+  ::_exit(static_cast<int>(ErrorCode::io));
 }
 
 bool colour_on_stderr() {
@@ -127,7 +141,25 @@ std::atomic<bool>& watch_interrupt() {
   action.sa_flags = SA_RESETHAND | SA_RESTART;
   sigemptyset(&action.sa_mask);
   ::sigaction(SIGINT, &action, nullptr);
+  ::sigaction(SIGTERM, &action, nullptr);
+  // nohup(1) starts programs with SIGHUP ignored.
+  struct sigaction before {};
+  if (::sigaction(SIGHUP, nullptr, &before) == 0 && before.sa_handler != SIG_IGN) {
+    ::sigaction(SIGHUP, &action, nullptr);
+  }
   return interrupted;
+}
+
+int interrupted_status() {
+  return 128 + interrupting_signal;
+}
+
+void explain_lost_files() {
+  struct sigaction action {};
+  action.sa_sigaction = on_bus_error;
+  action.sa_flags = SA_SIGINFO | SA_RESETHAND;
+  sigemptyset(&action.sa_mask);
+  ::sigaction(SIGBUS, &action, nullptr);
 }
 
 }  // namespace trine::cli

@@ -38,9 +38,15 @@ bool stdin_is_terminal();
 // UTF-8 become \n, \t or \xNN. Past `max_characters` (0: no limit) it ends in "… (N bytes)".
 std::string printable(std::string_view text, std::size_t max_characters = 0);
 
-// From the first call on, Ctrl-C sets the flag instead of ending the process; the second Ctrl-C ends it at
-// once. A command may set it too, to stop what polls it.
+// From the first call on, Ctrl-C (SIGINT), SIGTERM and the end of the terminal (SIGHUP) set the flag instead
+// of ending the process; the second of a kind ends it at once. A command may set it too, to stop what polls
+// it.
 std::atomic<bool>& watch_interrupt();
-inline constexpr int exit_interrupted = 130;  // 128 + SIGINT, as shells report it
+// What a command that was ended by one of them exits with: 128 + the signal, as shells report it.
+int interrupted_status();
+
+// From now on, a mapped file that becomes shorter or cannot be read from its disk while it is used ends the
+// process with one line on stderr and ErrorCode::io, instead of the bare SIGBUS the system sends.
+void explain_lost_files();
 
 }  // namespace trine::cli

@@ -15,6 +15,7 @@ struct Options {
   std::string model;
   std::vector<std::string> ids;
   bool skip_special = false;
+  bool quiet = false;
 };
 
 // Ids separated by white space or commas.
@@ -49,6 +50,7 @@ Result<int> detokenize(const Options& options) {
     TRINE_TRY(list, read_all(STDIN_FILENO, "stdin"));
   }
   TRINE_TRY(const ModelPath model, find_model(options.model));
+  if (!options.quiet) introduce_demo(model);
   TRINE_TRY(const gguf::File file, gguf::File::open(model.path));
   TRINE_TRY(const text::Tokenizer tokenizer, text::Tokenizer::from_gguf(file.metadata()));
   TRINE_TRY(const std::vector<text::TokenId> ids, parse_ids(list, tokenizer.vocab_size()));
@@ -67,6 +69,7 @@ Action define_detokenize(CLI::App& app) {
   add_model_path(app, options->model);
   add_flag(app, "--skip-special", options->skip_special,
            "leave special tokens out; default: print their spelling");
+  add_flag(app, "-q,--quiet", options->quiet, "no notes; warnings and errors remain").group("Output");
   set_footer(app,
              "Examples:\n"
              "  trine detokenize 322 5354 4965\n"

@@ -107,6 +107,8 @@ void print_identity(const Inspection& inspection) {
                      human_count(inspection.cost.active_parameters),
                      human_bytes(inspection.cost.active_bytes)));
     line("memory", memory_text(inspection.cost));
+  } else {
+    line("tensors", "none: the file holds metadata only, such as a vocabulary");
   }
   line("runs here", inspection.runnable ? "yes" : "no: " + printable(to_string(inspection.runnable.error())));
   line("chat", inspection.chat ? "yes, ChatML" : "no: " + printable(to_string(inspection.chat.error())));
@@ -252,8 +254,9 @@ Result<int> inspect(const Options& options) {
     return 0;
   }
   print_identity(inspection);
-  print_types(inspection);
+  if (!file.tensors().empty()) print_types(inspection);
   print_metadata(file.metadata(), options.full);
+  if (file.tensors().empty()) return 0;
   if (options.full) {
     print_tensors(file.tensors());
   } else {

@@ -74,6 +74,10 @@ Result<ModelPath> find_model(const std::string& path) {
                "Name a model with -m FILE, or set TRINE_MODELS to the demo model's directory"});
 }
 
+void introduce_demo(const ModelPath& model) {
+  if (model.is_demo) note(fmt::format("no model given (-m): using the demo model, {}", model.path));
+}
+
 Result<LoadedModel> open_model(const ModelOptions& options) {
   TRINE_CHECK_OK(check_backend(options));
   LoadedModel model;

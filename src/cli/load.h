@@ -41,6 +41,9 @@ struct ModelPath {
 };
 Result<ModelPath> find_model(const std::string& path);
 
+// Says on stderr that the demo model is used, when it is.
+void introduce_demo(const ModelPath& model);
+
 // A model ready to run. Members point into earlier ones, which is why they live behind pointers and in this
 // order.
 struct LoadedModel {

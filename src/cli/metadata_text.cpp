@@ -19,6 +19,15 @@ std::string quoted(const std::string& text, std::size_t max_characters) {
   return fmt::format("\"{}\"", printable(text, max_characters));
 }
 
+// Values are held widened; a 32-bit float is shown by the fewest digits that give it back.
+template <typename T>
+std::string number_text(T number, gguf::ValueType type) {
+  if constexpr (std::is_floating_point_v<T>) {
+    if (type == gguf::ValueType::float32) return fmt::format("{}", static_cast<float>(number));
+  }
+  return fmt::format("{}", number);
+}
+
 std::string array_text(const gguf::Array& array, std::size_t max_items, std::size_t max_characters) {
   const std::size_t count = shown(array.size(), max_items);
   const auto item = [&](const auto& value) -> std::string {
@@ -28,7 +37,7 @@ std::string array_text(const gguf::Array& array, std::size_t max_items, std::siz
     } else if constexpr (std::is_same_v<T, gguf::Array>) {
       return array_text(value, max_items, max_characters);
     } else {
-      return fmt::format("{}", value);
+      return number_text(value, array.element_type);
     }
   };
   std::string out = "[";
@@ -69,7 +78,7 @@ std::string value_text(const gguf::Value& value, std::size_t max_items, std::siz
         } else if constexpr (std::is_same_v<T, gguf::Array>) {
           return array_text(data, max_items, max_characters);
         } else {
-          return fmt::format("{}", data);
+          return number_text(data, value.type);
         }
       },
       value.data);

@@ -105,7 +105,12 @@ class Scorer {
     });
     for (const double nll : nlls_) {
       if (!std::isfinite(nll))
-        return fail(ErrorCode::inference, "the model's logits hold a value that is no number");
+        return fail({ErrorCode::inference,
+                     "the model's logits hold a value that is no number",
+                     fmt::format("scored token {}", score_.tokens + 1),
+                     {},
+                     {},
+                     "The weights may be damaged: download the file again, or judge it with 'trine verify'"});
       score_.add(nll);
     }
     return {};
@@ -196,9 +201,7 @@ Result<int> perplexity(const Options& options) {
   }
   // A text shorter than a window is one window.
   window = static_cast<std::int32_t>(std::min<std::size_t>(tokens.size(), static_cast<std::size_t>(window)));
-  if (model.source.is_demo && !options.quiet) {
-    note(fmt::format("no model given (-m): using the demo model, {}", model.source.path));
-  }
+  if (!options.quiet) introduce_demo(model.source);
   warn_if_larger_than_memory(*model.file);
   TRINE_CHECK_OK(start_backend(model, options.model, window));
 
@@ -207,12 +210,12 @@ Result<int> perplexity(const Options& options) {
   const std::size_t windows = tokens.size() / static_cast<std::size_t>(window);
   TRINE_CHECK_OK(score_windows(scorer, report, windows, tokens, tokenizer, options.quiet));
   report.interrupted = report.windows < windows;
-  if (report.windows == 0) return exit_interrupted;
+  if (report.windows == 0) return interrupted_status();
   write_out(options.json ? to_json(report) : to_text(report));
   if (!options.quiet && !options.json) {
     write_err(fmt::format("device      {} ({})\n", describe_device(model.device->describe()), model.choice));
   }
-  return report.interrupted ? exit_interrupted : 0;
+  return report.interrupted ? interrupted_status() : 0;
 }
 
 }  // namespace

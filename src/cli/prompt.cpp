@@ -26,10 +26,12 @@ Result<SourceText> read_text(const TextSource& source, const std::string& what) 
   SourceText text;
   if (!source.file.empty()) {
     TRINE_TRY(text.bytes, read_file(source.file));
+    text.origin = source.file;
     return text;
   }
   if (source.argument && *source.argument != "-") {
     text.bytes = *source.argument;
+    text.origin = "the argument";
     return text;
   }
   if (!source.argument && stdin_is_terminal()) {
@@ -42,6 +44,7 @@ Result<SourceText> read_text(const TextSource& source, const std::string& what) 
   }
   TRINE_TRY(text.bytes, read_all(STDIN_FILENO, "stdin"));
   text.from_stdin = true;
+  text.origin = "stdin";
   return text;
 }
 

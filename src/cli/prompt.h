@@ -23,6 +23,7 @@ void add_text_source(CLI::App& app, TextSource& source, const std::string& name,
 struct SourceText {
   std::string bytes;  // as they came
   bool from_stdin = false;
+  std::string origin;  // "stdin", "the argument" or the file's path, for messages
 };
 // Stdin is read when it is named or when nothing else is given and it is no terminal.
 // Errors: usage (both an argument and a file, or nothing at all), file_not_found, io.

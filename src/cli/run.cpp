@@ -97,6 +97,17 @@ Result<void> require_fit(std::size_t prompt_tokens, std::int32_t context, std::i
                                        : "This is all the model takes; shorten the prompt"});
 }
 
+// Parameters are checked when they are parsed; only the model knows which token ids there are.
+Result<void> check_sampling(const engine::SamplingParams& params, std::int32_t vocab_size) {
+  for (const auto& [token, bias] : params.logit_bias) {
+    if (token < vocab_size) continue;
+    return fail({ErrorCode::usage, "the model has no such token", "--logit-bias",
+                 fmt::format("a token id from 0 to {}", vocab_size - 1), fmt::format("{}", token),
+                 "'trine tokenize' shows the ids of a text"});
+  }
+  return engine::validate(params, vocab_size);
+}
+
 double prompt_rate(const Session& session, const engine::GenerateResult& result) {
   return result.prefill_seconds > 0 ? static_cast<double>(session.prompt_tokens) / result.prefill_seconds : 0;
 }
@@ -148,8 +159,7 @@ std::string to_json(const Session& session, const engine::GenerateResult& result
 void introduce(const Options& options, const LoadedModel& model, std::size_t prompt_tokens,
                std::int32_t context) {
   if (options.quiet) return;
-  if (model.source.is_demo)
-    note(fmt::format("no model given (-m): using the demo model, {}", model.source.path));
+  introduce_demo(model.source);
   if (!options.verbose) return;
   const model::Config& config = model.config();
   note(fmt::format("{} ({}), {} layers, hidden size {}, {} of {} experts per token", model.source.path,
@@ -162,7 +172,14 @@ void introduce(const Options& options, const LoadedModel& model, std::size_t pro
 Result<int> run(const Options& options) {
   TRINE_CHECK_OK(check_options(options));
   TRINE_TRY(SourceText prompt, read_text(options.prompt, "prompt"));
-  if (prompt.bytes.empty()) return fail(ErrorCode::usage, "the prompt is empty");
+  if (prompt.bytes.empty()) {
+    return fail({ErrorCode::usage,
+                 "the prompt is empty",
+                 prompt.origin,
+                 "text to answer or to continue",
+                 {},
+                 "trine run \"What is a mutex?\""});
+  }
 
   TRINE_TRY(LoadedModel model, open_model(options.model));
   TRINE_TRY(const text::Tokenizer tokenizer, text::Tokenizer::from_gguf(model.file->metadata()));
@@ -171,17 +188,14 @@ Result<int> run(const Options& options) {
   TRINE_TRY(request.prompt, encode_prompt(options, model.file->metadata(), tokenizer, std::move(prompt)));
   TRINE_CHECK_OK(require_fit(request.prompt.size(), context, model.config().context_length));
   request.sampling = options.sampling.seeded();
-  TRINE_CHECK_OK(engine::validate(request.sampling, model.config().vocab_size));
+  TRINE_CHECK_OK(check_sampling(request.sampling, model.config().vocab_size));
   warn_if_larger_than_memory(*model.file);
   TRINE_CHECK_OK(start_backend(model, options.model, context));
   introduce(options, model, request.prompt.size(), context);
 
   std::atomic<bool>& stop_now = watch_interrupt();
-  // A backend may hold more positions than asked for, in whole KV pages. The last token needs no place of its
-  // own.
-  const std::int32_t room = context - static_cast<std::int32_t>(request.prompt.size()) + 1;
-  const std::int32_t wanted = options.max_tokens.value_or(std::numeric_limits<std::int32_t>::max());
-  request.max_tokens = std::min(wanted, room);
+  request.context = context;
+  request.max_tokens = options.max_tokens.value_or(-1);
   request.stop = options.stop;
   request.cancel = &stop_now;
   if (!options.json) {
@@ -192,14 +206,11 @@ Result<int> run(const Options& options) {
     };
   }
   const Session session{model, request.prompt.size(), context, request.sampling.seed};
-  TRINE_TRY(engine::GenerateResult result, engine::generate(*model.device, tokenizer, request));
-  if (result.finish == engine::FinishReason::length && room < wanted) {
-    result.finish = engine::FinishReason::context_full;
-  }
+  TRINE_TRY(const engine::GenerateResult result, engine::generate(*model.device, tokenizer, request));
   write_out(options.json ? to_json(session, result) : "\n");
   flush_out();
   if (!options.quiet && !options.json) print_statistics(session, result);
-  return result.finish == engine::FinishReason::cancelled ? exit_interrupted : 0;
+  return result.finish == engine::FinishReason::cancelled ? interrupted_status() : 0;
 }
 
 }  // namespace

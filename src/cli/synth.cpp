@@ -30,6 +30,10 @@ struct Options {
   bool force = false;
 };
 
+Error name_is_taken(const std::string& path) {
+  return {ErrorCode::usage, "the file exists", path, {}, {}, "Use --force to replace it"};
+}
+
 Result<void> require_free_name(const std::string& path, bool force) {
   struct stat status {};
   if (::stat(path.c_str(), &status) != 0) return {};
@@ -42,7 +46,7 @@ Result<void> require_free_name(const std::string& path, bool force) {
                  {}});
   }
   if (force) return {};
-  return fail({ErrorCode::usage, "the file exists", path, {}, {}, "Use --force to replace it"});
+  return fail(name_is_taken(path));
 }
 
 Result<std::vector<gguf::Metadata::Entry>> vocabulary_of(const Options& options, const SynthPreset& preset) {
@@ -52,7 +56,7 @@ Result<std::vector<gguf::Metadata::Entry>> vocabulary_of(const Options& options,
 }
 
 Result<int> synth(const Options& options) {
-  SynthOptions work{options.path, *find_synth_preset(options.preset), {}, options.seed};
+  SynthOptions work{options.path, *find_synth_preset(options.preset), {}, options.seed, options.force};
   if (options.layers) work.preset.n_layers = *options.layers;
   TRINE_CHECK_OK(require_free_name(options.path, options.force));
   TRINE_CHECK_OK(require_space(options.path, synth_tensor_bytes(work.preset) + header_room));
@@ -61,19 +65,23 @@ Result<int> synth(const Options& options) {
   const std::atomic<bool>& interrupted = watch_interrupt();
   ThreadPool pool(options.threads);
   Progress progress("writing", synth_tensor_bytes(work.preset));
-  TRINE_TRY(const std::uint64_t bytes, write_synth(work, pool, [&](std::uint64_t written) {
-              progress.add(written);
-              return !interrupted;
-            }));
+  const Result<std::uint64_t> bytes = write_synth(work, pool, [&](std::uint64_t written) {
+    progress.add(written);
+    return !interrupted;
+  });
   progress.finish();
-  if (bytes == 0) {
+  // Another program took the name meanwhile.
+  if (!bytes && bytes.error().code == ErrorCode::usage) return fail(name_is_taken(options.path));
+  if (!bytes) return fail(bytes.error());
+  if (*bytes == 0) {
     note("interrupted; no file was left behind");
-    return exit_interrupted;
+    return interrupted_status();
   }
-  const double rate = static_cast<double>(bytes) / progress.seconds();
+  const double rate = static_cast<double>(*bytes) / progress.seconds();
   write_out(fmt::format("{}: {}, {}, random weights, seed {}; {:.1f} s, {}/s\n", printable(options.path),
-                        human_bytes(bytes), plural(static_cast<std::uint64_t>(work.preset.n_layers), "layer"),
-                        options.seed, progress.seconds(), human_bytes(static_cast<std::uint64_t>(rate))));
+                        human_bytes(*bytes),
+                        plural(static_cast<std::uint64_t>(work.preset.n_layers), "layer"), options.seed,
+                        progress.seconds(), human_bytes(static_cast<std::uint64_t>(rate))));
   return 0;
 }
 

@@ -145,7 +145,8 @@ Result<std::uint64_t> write_synth(const SynthOptions& options, ThreadPool& pool,
   if (outcome.error()) return fail(*outcome.error());
   if (outcome.over()) return 0;
   const std::uint64_t total = writer.total_bytes();
-  TRINE_CHECK_OK(writer.finish());
+  TRINE_CHECK_OK(
+      writer.finish(options.replace ? gguf::Writer::Existing::replace : gguf::Writer::Existing::keep));
   return total;
 }
 

@@ -16,6 +16,7 @@ struct SynthOptions {
   SynthPreset preset;
   std::vector<gguf::Metadata::Entry> vocabulary;  // tokenizer.* keys
   std::uint64_t seed = 0;
+  bool replace = false;  // a file of that name
 };
 
 // Called with the bytes of every piece written, from any thread; false ends the work.
@@ -29,7 +30,7 @@ Result<void> require_space(const std::string& path, std::uint64_t bytes);
 
 // Writes a model of random weights. Its bytes depend on preset, vocabulary and seed only, not on the threads.
 // Returns the file's size, or 0 when `progress` ended the work, which leaves no file behind; nor does an
-// error. Errors: io, validation_failed.
+// error. Errors: io, validation_failed, usage (the name is taken, and is not to be replaced).
 Result<std::uint64_t> write_synth(const SynthOptions& options, ThreadPool& pool, SynthProgress progress);
 
 }  // namespace trine::cli

@@ -15,12 +15,14 @@ struct Options {
   std::string model;
   TextSource text;
   bool no_special = false;
+  bool quiet = false;
   bool json = false;
 };
 
 Result<int> tokenize(const Options& options) {
   TRINE_TRY(const SourceText text, read_text(options.text, "text"));
   TRINE_TRY(const ModelPath model, find_model(options.model));
+  if (!options.quiet) introduce_demo(model);
   TRINE_TRY(const gguf::File file, gguf::File::open(model.path));
   TRINE_TRY(const text::Tokenizer tokenizer, text::Tokenizer::from_gguf(file.metadata()));
   const std::vector<text::TokenId> ids = tokenizer.encode(text.bytes, !options.no_special);
@@ -52,6 +54,7 @@ Action define_tokenize(CLI::App& app) {
            "print {\"ids\": […], \"pieces\": […]}; pieces as the vocabulary spells them, one character "
            "per byte (a space "
            "is Ġ, a newline Ċ)");
+  add_flag(app, "-q,--quiet", options->quiet, "no notes; warnings and errors remain").group("Output");
   set_footer(app,
              "Examples:\n"
              "  trine tokenize \"def main():\"\n"

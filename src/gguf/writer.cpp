@@ -161,6 +161,16 @@ bool append_value(std::string& out, const Value& value) {
       value.data);
 }
 
+// rename(2), but fails with EEXIST where that would replace a file. False on failure, with errno set.
+bool rename_to_free_name(const char* from, const char* to) {
+  if (::renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) return true;
+  if (errno != EINVAL && errno != ENOSYS) return false;
+  // A file system that cannot do it in one step.
+  if (::link(from, to) != 0) return false;
+  ::unlink(from);
+  return true;
+}
+
 }  // namespace
 
 struct Writer::State {
@@ -371,7 +381,7 @@ Result<void> Writer::write(std::size_t index, std::uint64_t offset, std::span<co
   return {};
 }
 
-Result<void> Writer::finish() {
+Result<void> Writer::finish(Existing existing) {
   check(state_->descriptor >= 0, "gguf::Writer: finish before begin or twice");
   for (const State::Tensor& tensor : state_->tensors) {
     std::uint64_t written = 0;
@@ -383,8 +393,12 @@ Result<void> Writer::finish() {
   if (::fsync(state_->descriptor) != 0) return io_error("cannot write file to disk", state_->temporary_path);
   if (::close(std::exchange(state_->descriptor, -1)) != 0)
     return io_error("cannot close file", state_->temporary_path);
-  if (::rename(state_->temporary_path.c_str(), state_->path.c_str()) != 0)
+  const char* from = state_->temporary_path.c_str();
+  const char* to = state_->path.c_str();
+  if (existing == Existing::keep ? !rename_to_free_name(from, to) : ::rename(from, to) != 0) {
+    if (errno == EEXIST) return fail({ErrorCode::usage, "the file exists", state_->path, {}, {}, {}});
     return io_error("cannot rename the finished file", state_->path);
+  }
   state_->temporary_path.clear();
   state_->finished = true;
 

@@ -33,8 +33,10 @@ class Writer {
   Result<void> begin();
   // Writes `bytes` at `offset` within tensor `index`. Thread-safe after begin().
   Result<void> write(std::size_t index, std::uint64_t offset, std::span<const std::byte> bytes);
-  // Checks that every tensor was written whole, syncs and renames. Errors: io, validation_failed.
-  Result<void> finish();
+  // Checks that every tensor was written whole, syncs and renames. Errors: io, validation_failed, usage (a
+  // file of that name exists, also one that appeared meanwhile, and is to be kept).
+  enum class Existing { replace, keep };
+  Result<void> finish(Existing existing = Existing::replace);
 
   std::uint64_t tensor_bytes(std::size_t index) const;
   std::uint64_t total_bytes() const;  // of the finished file; known after begin()

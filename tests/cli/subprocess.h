@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <stdexcept>
 #include <string>
@@ -29,6 +30,7 @@ struct Spawn {
   std::size_t close_output_after =
       SIZE_MAX;                            // like `head -c`: our end of stdout is closed after so many bytes
   std::size_t interrupt_after = SIZE_MAX;  // sends SIGINT once stdout has brought so many bytes
+  std::function<void()> instead_of_interrupt = {};  // is called then, when it is set
 };
 
 namespace detail {
@@ -89,8 +91,14 @@ inline Outcome run_trine(const Spawn& spawn) {
     ::poll(ends, 2, -1);
     if (ends[0].fd >= 0 && ends[0].revents != 0) {
       const bool more = detail::drain(out[0], outcome.out);
-      if (!interrupted && outcome.out.size() >= spawn.interrupt_after)
-        interrupted = ::kill(child, SIGINT) == 0;
+      if (!interrupted && outcome.out.size() >= spawn.interrupt_after) {
+        interrupted = true;
+        if (spawn.instead_of_interrupt) {
+          spawn.instead_of_interrupt();
+        } else {
+          ::kill(child, SIGINT);
+        }
+      }
       if (!more || outcome.out.size() >= spawn.close_output_after) {
         ::close(out[0]);
         ends[0].fd = -1;

@@ -16,7 +16,9 @@
 #include <atomic>
 #include <cmath>
 #include <filesystem>
+#include <fstream>
 #include <map>
+#include <mutex>
 
 namespace trine::cli {
 namespace {
@@ -194,6 +196,54 @@ TEST_F(Synth, ACancelledOrFailedWriteLeavesNothing) {
                                    [](std::uint64_t) { return true; });
   ASSERT_FALSE(nowhere);
   EXPECT_EQ(nowhere.error().code, ErrorCode::io);
+}
+
+// A name that another program takes while this one writes stays its.
+TEST_F(Synth, NeverReplacesAFileUnasked) {
+  ThreadPool pool(2);
+  const SynthPreset& mini = *find_synth_preset("mini");
+  std::once_flag once;
+  const auto take_the_name = [&](std::uint64_t) {
+    std::call_once(once, [&] { std::ofstream(path("a.gguf")) << "theirs"; });
+    return true;
+  };
+  SynthOptions options{path("a.gguf"), mini, byte_vocabulary(mini.vocab_size), 1};
+  const auto lost = write_synth(options, pool, take_the_name);
+  ASSERT_FALSE(lost);
+  EXPECT_EQ(lost.error().code, ErrorCode::usage);
+  EXPECT_EQ(*read_file(path("a.gguf")), "theirs");
+  EXPECT_EQ(files(), 1u);
+
+  options.replace = true;
+  const auto won = write_synth(options, pool, take_the_name);
+  ASSERT_TRUE(won) << to_string(won.error());
+  EXPECT_EQ(read_file(path("a.gguf"))->size(), *won);
+  EXPECT_EQ(files(), 1u);
+}
+
+TEST_F(Synth, SignalsThatEndItLeaveNothing) {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    const pid_t child = ::fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      ::signal(SIGHUP, SIG_DFL);  // a test run under nohup ignores it
+      ::dup2(::open("/dev/null", O_WRONLY), STDERR_FILENO);
+      test::detail::exec_trine(
+          {{"synth", path("big.gguf"), "--preset", "mini", "--layers", "400", "--threads", "1"},
+           {},
+           {},
+           SIZE_MAX,
+           SIZE_MAX});
+    }
+    // The handler is in place before the file is there.
+    int status = 0;
+    while (files() == 0 && ::waitpid(child, &status, WNOHANG) == 0) ::usleep(500);
+    ::kill(child, signal);
+    ::waitpid(child, &status, 0);
+    ASSERT_TRUE(WIFEXITED(status)) << signal;
+    EXPECT_EQ(WEXITSTATUS(status), 128 + signal);
+    EXPECT_EQ(files(), 0u);
+  }
 }
 
 TEST_F(Synth, AsksForDiskSpaceFirst) {

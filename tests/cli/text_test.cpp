@@ -73,6 +73,18 @@ TEST(Tokenize, PiecesAreStringsAlsoWithinACharacter) {
   EXPECT_EQ(joined, "ðŁļĢĠÿ");
 }
 
+// On stderr, where it is in no pipe's way.
+TEST(Tokenize, TheDemoModelIsNamed) {
+  for (const std::string command : {"tokenize", "detokenize"}) {
+    const Outcome spoken = run_trine({command, "1"});
+    EXPECT_NE(spoken.err.find("using the demo model"), std::string::npos) << spoken.err;
+    const Outcome quiet = run_trine({command, "--quiet", "1"});
+    EXPECT_EQ(quiet.err, "");
+    EXPECT_EQ(quiet.out, spoken.out);
+    EXPECT_EQ(on_demo({command, "1"}).err, "");
+  }
+}
+
 TEST(Tokenize, EmptyText) {
   EXPECT_EQ(on_demo({"tokenize"}, "").out, "\n");
   EXPECT_EQ(on_demo({"tokenize", "--json"}, "").out, "{\"ids\":[],\"pieces\":[]}\n");
