@@ -48,9 +48,13 @@ std::string overview() {
       "  trine inspect model.gguf                         what is in it, and does it run here?\n"
       "  cat prompt.txt | trine run --temperature 0       greedy, prompt from stdin\n\n"
       "Commands:\n";
-  for (const Command& command : commands) text += fmt::format("  {:<12} {}\n", command.name, command.summary);
-  return text +
-         "\n'trine COMMAND --help' shows a command's options. Without -m, commands use the demo model.\n";
+  const auto entry = [&text](std::string_view name, std::string_view summary) {
+    text += fmt::format("  {:<13} {}\n", name, summary);
+  };
+  for (const Command& command : commands) entry(command.name, command.summary);
+  entry("help COMMAND", "a command's arguments and options; 'trine COMMAND --help' is the same");
+  entry("--version", "the same as 'trine version'");
+  return text + "\nWithout -m, commands use the demo model.\n";
 }
 
 const Command* find_command(std::string_view name) {
@@ -73,9 +77,25 @@ Error unknown_command(const std::string& name) {
       close.empty() ? "'trine --help' lists the commands" : fmt::format("Did you mean 'trine {}'?", close)};
 }
 
+// CLI11's messages begin with the option's name. Its wording differs between versions, so only the kind of
+// the error and that name are used.
+std::string plain_words(const CLI::App& app, const CLI::ParseError& problem) {
+  const std::string text = problem.what();
+  const std::string name = text.substr(0, text.find_first_of(": "));
+  if (dynamic_cast<const CLI::ExcludesError*>(&problem) != nullptr) {
+    return fmt::format("{} and {} exclude each other", name, text.substr(text.rfind(' ') + 1));
+  }
+  if (dynamic_cast<const CLI::RequiredError*>(&problem) != nullptr) return name + " is required";
+  const CLI::Option* option = app.get_option_no_throw(name);
+  if (option == nullptr) option = app.get_option_no_throw("--" + name);  // of a flag it leaves the dashes out
+  if (dynamic_cast<const CLI::ArgumentMismatch*>(&problem) == nullptr || option == nullptr) return text;
+  if (option->get_items_expected_max() == 0) return option->get_name() + " takes no value";
+  return option->count() > 1 ? name + " is given more than once" : name + " needs a value";
+}
+
 Error usage_error(const CLI::App& app, const CLI::ParseError& problem) {
   Error error{ErrorCode::usage,
-              problem.what(),
+              plain_words(app, problem),
               {},
               {},
               {},
@@ -98,11 +118,29 @@ Error usage_error(const CLI::App& app, const CLI::ParseError& problem) {
   return error;
 }
 
-Result<int> run_command(const Command& command, std::vector<std::string> arguments) {
+// `--name=` as `--name ''`: CLI11 would take the next argument for the value, which is most often the prompt
+// after an unset variable.
+std::vector<std::string> with_empty_values(const std::vector<std::string>& arguments) {
+  std::vector<std::string> split;
+  bool options_end = false;
+  for (const std::string& argument : arguments) {
+    options_end = options_end || argument == "--";
+    if (!options_end && argument.starts_with("--") && argument.find('=') == argument.size() - 1) {
+      split.push_back(argument.substr(0, argument.size() - 1));
+      split.emplace_back();
+    } else {
+      split.push_back(argument);
+    }
+  }
+  return split;
+}
+
+Result<int> run_command(const Command& command, const std::vector<std::string>& given) {
   CLI::App app(std::string(command.summary), fmt::format("trine {}", command.name));
   app.set_help_flag("-h,--help", "show this help");
   const Action action = command.define(app);
   try {
+    std::vector<std::string> arguments = with_empty_values(given);
     std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
     app.parse(arguments);
   } catch (const CLI::CallForHelp&) {
@@ -126,6 +164,14 @@ Result<int> dispatch(std::vector<std::string> arguments) {
       write_out(overview());
       return 0;
     }
+    if (arguments.size() > 1) {
+      return fail({ErrorCode::usage,
+                   fmt::format("unexpected argument '{}'", arguments[1]),
+                   {},
+                   "trine help COMMAND",
+                   {},
+                   {}});
+    }
     name = arguments.front();
     arguments = {"--help"};
   } else if (name == "--version" || name == "-V") {
@@ -141,7 +187,7 @@ Result<int> dispatch(std::vector<std::string> arguments) {
   }
   const Command* command = find_command(name);
   if (command == nullptr) return fail(unknown_command(name));
-  return run_command(*command, std::move(arguments));
+  return run_command(*command, arguments);
 }
 
 int guarded_main(int argc, char** argv) {
@@ -180,6 +226,7 @@ int main(int argc, char** argv) {
   for (int fd = 0; fd <= 2; ++fd) {
     if (::fcntl(fd, F_GETFD) < 0 && ::open("/dev/null", O_RDONLY) < 0) return 1;
   }
+  trine::cli::explain_lost_files();
   // A file-size limit comes back as a failed write with its own message.
   std::signal(SIGXFSZ, SIG_IGN);
   // Also when a parent left it ignored: `trine … | head` ends quietly with the pipe.

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
+#include <utility>
 
 #include <CLI/CLI.hpp>
 
@@ -20,20 +21,26 @@ std::optional<T> parse_whole(std::string_view text) {
   return value;
 }
 
-// Levenshtein: the fewest insertions, deletions and replacements that turn a into b.
+// The fewest insertions, deletions, replacements and swaps of neighbours that turn a into b (optimal string
+// alignment: Damerau 1964).
 std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
+  std::vector<std::size_t> before, last(b.size() + 1), row(b.size() + 1);
   for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
   for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
+    before = std::exchange(last, row);
     row[0] = i;
     for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, replaced});
+      const std::size_t replaced = last[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1);
+      row[j] = std::min({last[j] + 1, row[j - 1] + 1, replaced});
+      const bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+      if (swapped) row[j] = std::min(row[j], before[j - 2] + 1);
     }
   }
   return row[b.size()];
+}
+
+std::string_view without_dashes(std::string_view word) {
+  return word.substr(std::min(word.find_first_not_of('-'), word.size()));
 }
 
 }  // namespace
@@ -52,11 +59,17 @@ std::optional<double> parse_float(std::string_view text) {
 }
 
 std::string nearest(std::string_view word, std::span<const std::string> names) {
+  word = without_dashes(word);
+  if (word.size() < 2) return {};
   std::string best;
-  std::size_t best_distance = std::max<std::size_t>(2, word.size() / 3) + 1;
   for (const std::string& name : names) {
-    const std::size_t distance = edit_distance(word, name);
-    if (distance < best_distance && distance < name.size()) {
+    if (without_dashes(name).starts_with(word) && (best.empty() || name.size() < best.size())) best = name;
+  }
+  if (!best.empty()) return best;
+  std::size_t best_distance = std::clamp<std::size_t>(word.size() / 3, 1, 3) + 1;
+  for (const std::string& name : names) {
+    const std::size_t distance = edit_distance(word, without_dashes(name));
+    if (distance < best_distance) {
       best = name;
       best_distance = distance;
     }
@@ -83,10 +96,11 @@ std::int64_t checked_int(const std::string& option, const std::string& text, std
   return *value;
 }
 
-double checked_float(const std::string& option, const std::string& text, double low, double high) {
+double checked_float(const std::string& option, const std::string& text, double low, double high,
+                     const std::string& range) {
   const auto value = parse_float(text);
   if (!value || !(*value >= low && *value <= high)) {
-    refuse_value(option, text, fmt::format("a number from {} to {}", low, high));
+    refuse_value(option, text, fmt::format("a number from {}", range));
   }
   return *value;
 }
@@ -151,7 +165,7 @@ void set_footer(CLI::App& app, const std::string& footer) {
 }
 
 OptionRef add_flag(CLI::App& app, const std::string& flags, bool& target, const std::string& help) {
-  return OptionRef(app.add_flag(flags, target, help));
+  return OptionRef(app.add_flag(flags, target, help)->disable_flag_override());
 }
 // An empty value is most often an unset variable in a script: running on something else instead would hide
 // it.

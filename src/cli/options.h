@@ -62,7 +62,8 @@ std::optional<std::int64_t> parse_int(std::string_view text);
 std::optional<std::uint64_t> parse_uint(std::string_view text);
 std::optional<double> parse_float(std::string_view text);
 
-// The name closest to `word` when it is near enough to be a slip of the keyboard, else empty.
+// What was meant by `word`: the shortest name that it begins, else the one closest to it when that is near
+// enough to be a slip of the keyboard, else empty. Dashes in front count for nothing.
 std::string nearest(std::string_view word, std::span<const std::string> names);
 
 // "8 rows", "1 row".
@@ -75,7 +76,9 @@ std::string plural(std::uint64_t count, std::string_view noun);
 namespace detail {
 std::int64_t checked_int(const std::string& option, const std::string& text, std::int64_t low,
                          std::int64_t high);
-double checked_float(const std::string& option, const std::string& text, double low, double high);
+// `range` is how the bounds are written in the message.
+double checked_float(const std::string& option, const std::string& text, double low, double high,
+                     const std::string& range);
 std::vector<std::string> split_list(const std::string& text);
 }  // namespace detail
 
@@ -85,19 +88,15 @@ template <typename Target, typename Number>
 OptionRef add_number(CLI::App& app, const std::string& flags, Target& target, Number low, Number high,
                      const std::string& help) {
   const std::string name = flags.substr(flags.rfind(',') + 1);
-  const auto set = [&target, name, low, high](const std::string& text) {
+  const std::string range = high == std::numeric_limits<Number>::max() ? fmt::format("{} or more", low)
+                                                                       : fmt::format("{} to {}", low, high);
+  const auto set = [&target, name, low, high, range](const std::string& text) {
     if constexpr (std::integral<Number>) {
       target = static_cast<Number>(detail::checked_int(name, text, low, high));
     } else {
-      target = static_cast<Number>(detail::checked_float(name, text, low, high));
+      target = static_cast<Number>(detail::checked_float(name, text, low, high, range));
     }
   };
-  std::string range;
-  if (high == std::numeric_limits<Number>::max()) {
-    range = fmt::format("{} or more", low);
-  } else {
-    range = fmt::format("{} to {}", low, high);
-  }
   return add_parsed(app, flags, set, help + "; " + range).type_name(std::integral<Number> ? "N" : "X");
 }
 

@@ -50,6 +50,8 @@ TEST(Help, OverviewListsEveryCommand) {
   for (const std::string& command : commands) {
     EXPECT_NE(overview.find("\n  " + command + " "), std::string::npos) << command;
   }
+  EXPECT_NE(overview.find("\n  help COMMAND "), std::string::npos);
+  EXPECT_NE(overview.find("\n  --version "), std::string::npos);
 }
 
 TEST(Help, LinesFitATerminal) {
@@ -86,6 +88,7 @@ TEST(Help, ExitCodesAreDocumented) {
   for (const int code : {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 130}) {
     EXPECT_NE(document.find("\n| " + std::to_string(code) + " |"), std::string::npos) << code;
   }
+  EXPECT_NE(document.find("\n| 129, 143 |"), std::string::npos);
 }
 
 }  // namespace
