@@ -1,4 +1,5 @@
 #include "backend/registry.h"
+#include "base/thread_pool.h"
 #include "cli/command.h"
 #include "cli/console.h"
 #include "cli/contract_tools.h"
@@ -8,6 +9,7 @@
 #include "contract/diff.h"
 #include "contract/graph.h"
 #include "contract/validate.h"
+#include "gguf/file.h"
 #include "trine_version.h"
 
 #include <fmt/ranges.h>
@@ -17,6 +19,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <system_error>
+#include <utility>
 
 namespace trine::cli {
 namespace {
@@ -186,29 +189,86 @@ Result<void> check_backend_ran(const std::vector<FalsifierRun>& runs, const std:
       {ErrorCode::backend_unavailable, fmt::format("nothing was judged on {}", backend), {}, {}, reason, {}});
 }
 
+// The model for tests that need one. One that was named must be there; most tests need none, so without the
+// demo model those that do are not-run.
+Result<std::string> model_for_tests(const Options& options) {
+  const auto model = find_model(options.model);
+  if (options.model.empty()) return model ? model->path : "";
+  TRINE_CHECK_OK(gguf::File::open(options.model));
+  return options.model;
+}
+
+std::string usual_cause(const Contract& contract, const std::string& test) {
+  for (const contract::Falsifier& falsifier : contract.tests)
+    if (falsifier.id == test) return falsifier.if_fails;
+  return {};
+}
+
+// A line for each test that ran, as it ends; the contract's name stands above its first.
+class LiveReport {
+ public:
+  void show(const Contract& contract, const FalsifierRun& run) {
+    if (run.result.verdict == Verdict::not_run) return;
+    if (std::exchange(headed_, contract.id) != contract.id)
+      write_out(fmt::format("{} {}: {}\n", contract.id, contract.version, contract.title));
+    write_out(printable_line(to_text(run)));
+    const std::string cause = usual_cause(contract, run.test);
+    if (run.result.verdict == Verdict::fail && !cause.empty())
+      write_out(fmt::format("           usual cause: {}\n", printable(cause)));
+    flush_out();
+  }
+  bool anything() const { return !headed_.empty(); }
+
+ private:
+  static std::string printable_line(std::string line) {
+    line.pop_back();
+    return printable(line) + "\n";
+  }
+  std::string headed_;
+};
+
+std::string conclusion(const Summary& summary) {
+  const std::string_view meaning = summary.holds()                 ? "What ran, holds."
+                                   : summary.of(Verdict::fail) > 0 ? "Something does not hold."
+                                   : summary.of(Verdict::refused) > 0
+                                       ? "Something could not be judged as asked."
+                                       : "Nothing ran, which is no pass.";
+  return fmt::format("{} passed, {} failed, {} refused, {} not run. {}\n", summary.of(Verdict::pass),
+                     summary.of(Verdict::fail), summary.of(Verdict::refused), summary.of(Verdict::not_run),
+                     meaning);
+}
+
+std::string runs_json(const std::vector<FalsifierRun>& runs, const Summary& summary,
+                      const contract::FalsifyOptions& options) {
+  nlohmann::ordered_json out = {{"trine", {{"version", TRINE_VERSION}, {"commit", TRINE_COMMIT}}},
+                                {"model", options.model_path},
+                                {"threads", options.threads},
+                                {"runs", nlohmann::ordered_json::array()}};
+  for (const FalsifierRun& one : runs) out["runs"].push_back(to_json(one));
+  for (const Verdict verdict : {Verdict::pass, Verdict::fail, Verdict::refused, Verdict::not_run})
+    out["summary"][std::string(contract::name_of(verdict))] = summary.of(verdict);
+  return out.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
 Result<int> run(const Options& options) {
+  TRINE_TRY(const std::string model, model_for_tests(options));
   TRINE_TRY(auto contracts, load(options));
   if (!options.arguments.empty()) {
     TRINE_TRY(Contract one, pick(contracts, options.arguments[0]));
     contracts.assign(1, std::move(one));
   }
-  // Most tests need no model: without the demo model those that do are not-run.
-  const auto model = find_model(options.model);
   const contract::CheckRegistry registry = contract_checks();
   contract::FalsifyOptions falsify;
-  falsify.model_path = model ? model->path : "";
+  falsify.model_path = model;
   falsify.backend = options.backend;
-  falsify.threads = options.threads;
+  falsify.threads = options.threads == 0 ? available_cores() : options.threads;
   falsify.run_command = run_trine_command;
-  if (!options.json) {
-    falsify.on_result = [](const FalsifierRun& run) {
-      write_out(to_text(run));
-      flush_out();
-    };
-  }
+  LiveReport report;
   std::vector<FalsifierRun> runs;
   for (const Contract& contract : contracts) {
-    if (!options.json) write_out(fmt::format("{} {}\n", contract.id, contract.version));
+    if (!options.json) {
+      falsify.on_result = [&](const FalsifierRun& run) { report.show(contract, run); };
+    }
     const std::vector<FalsifierRun> some = contract::run_falsifiers(contract, registry, falsify);
     runs.insert(runs.end(), some.begin(), some.end());
   }
@@ -216,18 +276,10 @@ Result<int> run(const Options& options) {
   Summary summary;
   for (const FalsifierRun& one : runs) summary.add(one);
   if (options.json) {
-    nlohmann::ordered_json out = {{"trine", {{"version", TRINE_VERSION}, {"commit", TRINE_COMMIT}}},
-                                  {"model", falsify.model_path},
-                                  {"threads", options.threads},
-                                  {"runs", nlohmann::ordered_json::array()}};
-    for (const FalsifierRun& one : runs) out["runs"].push_back(to_json(one));
-    for (const Verdict verdict : {Verdict::pass, Verdict::fail, Verdict::refused, Verdict::not_run})
-      out["summary"][std::string(contract::name_of(verdict))] = summary.of(verdict);
-    write_out(out.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+    write_out(runs_json(runs, summary, falsify));
   } else {
-    write_out(fmt::format("\n{} passed, {} failed, {} refused, {} not run\n", summary.of(Verdict::pass),
-                          summary.of(Verdict::fail), summary.of(Verdict::refused),
-                          summary.of(Verdict::not_run)));
+    const std::string not_run = not_run_text(runs);
+    write_out((report.anything() && !not_run.empty() ? "\n" : "") + not_run + "\n" + conclusion(summary));
   }
   TRINE_CHECK_OK(check_backend_ran(runs, options.backend));
   return summary.holds() ? 0 : static_cast<int>(ErrorCode::validation_failed);
@@ -256,7 +308,9 @@ Result<int> dispatch(const Options& options) {
     const std::size_t n = options.arguments.size();
     if (n < action.fewest || n > action.most)
       return fail({ErrorCode::usage,
-                   fmt::format("'trine contract {}' was given {} arguments", action.name, n),
+                   n < action.fewest
+                       ? fmt::format("'trine contract {}' needs more arguments", action.name)
+                       : fmt::format("unexpected argument '{}'", printable(options.arguments[action.most])),
                    {},
                    fmt::format("trine contract {}", action.usage),
                    {},
@@ -271,12 +325,16 @@ Result<int> dispatch(const Options& options) {
                      "It belongs to 'trine contract run'"});
     return action.run(options);
   }
-  return fail({ErrorCode::usage,
-               fmt::format("unknown action '{}'", printable(options.action)),
-               {},
-               "validate, list, show, run, diff or graph",
-               {},
-               "'trine contract --help' shows them"});
+  std::vector<std::string> names;
+  for (const ContractAction& action : actions) names.emplace_back(action.name);
+  const std::string close = nearest(options.action, names);
+  return fail(
+      {ErrorCode::usage,
+       fmt::format("unknown action '{}'", printable(options.action)),
+       {},
+       "validate, list, show, run, diff or graph",
+       {},
+       close.empty() ? "'trine contract --help' shows them" : fmt::format("Did you mean {}?", close)});
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "cli/contract_tools.h"
 
+#include "cli/console.h"
+#include "cli/options.h"
 #include "contract/judge.h"
 
 #include <fcntl.h>
@@ -10,9 +12,11 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <map>
 #include <system_error>
 
 namespace trine::cli {
@@ -22,11 +26,24 @@ namespace fs = std::filesystem;
 using contract::Figure;
 using contract::Line;
 
-// The sample that decides: the smallest where the bound is from below, else the largest.
+// The worst sample: the smallest where the bound is from below, else the largest.
 std::string figure_text(const Figure& figure) {
-  const double worst = figure.bound.starts_with(">=") ? figure.min : figure.max;
-  const std::string bound = figure.bound.empty() ? "" : fmt::format(", must be {}", figure.bound);
-  return fmt::format("{} {:.9g} (n {}{})", figure.name, worst, figure.n, bound);
+  if (figure.bound.starts_with(">=")) return fmt::format("{} {:.9g}", figure.name, figure.min);
+  return fmt::format("{} {:.3g}", figure.name, figure.max);
+}
+
+// What a pass was measured by: the first figure that has a bound, else the first.
+std::string evidence_text(const contract::FalsifierRun& run) {
+  if (!run.command.empty()) return fmt::format("'{}' succeeded", run.command);
+  const std::vector<Figure>& figures = run.result.figures;
+  if (figures.empty()) return "every statement of the test held";
+  auto shown = std::find_if(figures.begin(), figures.end(),
+                            [](const Figure& figure) { return !figure.bound.empty() && figure.n > 0; });
+  if (shown == figures.end()) shown = figures.begin();
+  std::string text = figure_text(*shown);
+  if (!shown->bound.empty()) text += fmt::format(", must be {}", shown->bound);
+  if (figures.size() > 1) text += fmt::format(" (and {})", plural(figures.size() - 1, "more figure"));
+  return text;
 }
 
 void append_list(std::string& text, std::string_view heading, const std::vector<Line>& lines) {
@@ -107,21 +124,24 @@ contract::CheckResult run_trine_command(const std::vector<std::string>& argument
 
 std::string to_text(const contract::FalsifierRun& run) {
   const contract::CheckResult& result = run.result;
-  std::string text =
-      fmt::format("  {:<8} {:<36} {:<10}", contract::name_of(result.verdict), run.test, run.backend);
-  text += result.reason;
-  text.erase(text.find_last_not_of(' ') + 1);
-  text += "\n";
-  for (const Figure& figure : result.figures) text += fmt::format("           {}\n", figure_text(figure));
-  if (const auto& first = result.first_divergence)
-    text += fmt::format(
-        "           first stage outside its tolerance: {} of layer {}, prompt {}, row {}: cosine {:.9g}, "
-        "relative L2 {:.3g}\n",
-        model::name_of(first->stage), first->layer, first->prompt, first->row, first->cosine,
-        first->relative_l2);
-  if (!result.swaps.empty())
-    text += fmt::format("           {} expert choices differ\n", result.swaps.size());
-  return text;
+  return fmt::format("  {:<8} {:<36} {:<10} {}\n", contract::name_of(result.verdict), run.test, run.backend,
+                     result.reason.empty() ? evidence_text(run) : result.reason);
+}
+
+std::string not_run_text(std::span<const contract::FalsifierRun> runs) {
+  constexpr std::size_t most_names = 3;
+  std::map<std::pair<std::string, std::string>, std::vector<std::string>> tests;  // by backend and reason
+  for (const contract::FalsifierRun& run : runs)
+    if (run.result.verdict == contract::Verdict::not_run)
+      tests[{run.backend, run.result.reason}].push_back(run.test);
+  std::string text;
+  for (const auto& [key, names] : tests) {
+    const auto& [backend, reason] = key;
+    text += fmt::format("  {}{}: {}\n", plural(names.size(), "test"), backend.empty() ? "" : " on " + backend,
+                        printable(reason));
+    if (names.size() <= most_names) text += fmt::format("    {}\n", fmt::join(names, ", "));
+  }
+  return text.empty() ? text : "Not run, which is no pass:\n" + text;
 }
 
 nlohmann::ordered_json to_json(const contract::FalsifierRun& run) {

@@ -23,8 +23,11 @@ Result<std::string> find_contracts(const std::string& folder);
 // Runs this program with other arguments, its output thrown away, and judges its exit code.
 contract::CheckResult run_trine_command(const std::vector<std::string>& arguments);
 
-// One falsifier's result: verdict, test, backend, then the reason or the figures, each on a line.
+// One falsifier's result on a line: verdict, test, backend, then the reason, or one figure for all with its
+// bound.
 std::string to_text(const contract::FalsifierRun& run);
+// What did not run, by reason; empty when all did.
+std::string not_run_text(std::span<const contract::FalsifierRun> runs);
 nlohmann::ordered_json to_json(const contract::FalsifierRun& run);
 
 // What `contract show` prints.

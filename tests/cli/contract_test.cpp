@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 namespace trine::test {
 namespace {
@@ -87,6 +88,7 @@ TEST(ContractCommand, RunReportsEachBackend) {
       run_contract({"run", "moe-router-v1", "--contracts", contracts, "--json", "--threads", "2"});
   EXPECT_EQ(run.status, 0) << run.err;
   const auto json = nlohmann::json::parse(run.out);
+  EXPECT_EQ(json["threads"], 2);
   EXPECT_EQ(json["summary"]["fail"], 0);
   std::size_t passed = 0;
   for (const auto& one : json["runs"]) {
@@ -105,7 +107,7 @@ TEST(ContractCommand, RunReportsEachBackend) {
 TEST(ContractCommand, RunExercisesTheSampler) {
   const Outcome run = run_contract({"run", "sampling-v1", "--contracts", contracts});
   EXPECT_EQ(run.status, 0) << run.out << run.err;
-  EXPECT_TRUE(contains(run.out, "\n4 passed, 0 failed, 0 refused, 0 not run\n")) << run.out;
+  EXPECT_TRUE(contains(run.out, "\n4 passed, 0 failed, 0 refused, 0 not run. What ran, holds.\n")) << run.out;
 }
 
 TEST(ContractCommand, RunExecutesCommands) {
@@ -118,12 +120,55 @@ TEST(ContractCommand, RunExecutesCommands) {
   const Outcome failing = run_contract({"run", "tensor-names-v1", "--contracts", folder.path()});
   EXPECT_EQ(failing.status, 5) << failing.out << failing.err;
   EXPECT_TRUE(contains(failing.out, "ended with exit code 3")) << failing.out;
+  EXPECT_TRUE(contains(failing.out, "\n           usual cause: ")) << failing.out;
+  EXPECT_TRUE(contains(failing.out, "Something does not hold.\n")) << failing.out;
+}
+
+// One line each for what ran, with a figure and its bound, and one reason for all that did not.
+TEST(ContractCommand, RunReadsAsOneLinePerTest) {
+  const Outcome run = run_contract({"run", "moe-router-v1", "--contracts", contracts});
+  ASSERT_EQ(run.status, 0) << run.out << run.err;
+  std::istringstream lines(run.out);
+  std::string line;
+  std::getline(lines, line);
+  EXPECT_TRUE(line.starts_with("moe-router-v1 1.0.0: ")) << line;
+  std::size_t passes = 0;
+  while (std::getline(lines, line) && line.starts_with("  pass     FALSIFY-MOE-ROUTER-")) {
+    EXPECT_TRUE(contains(line, ", must be <= ") || contains(line, ", must be == ")) << line;
+    ++passes;
+  }
+  EXPECT_GE(passes, 5u);
+  const std::string absent = "this build has no cuda backend";
+  if (!contains(run.out, absent)) return;
+  EXPECT_TRUE(contains(run.out, "\n\nNot run, which is no pass:\n  5 tests on cuda: " + absent)) << run.out;
+  EXPECT_EQ(run.out.find(absent), run.out.rfind(absent)) << run.out;
+}
+
+TEST(ContractCommand, NoHeadingStandsAboveNothing) {
+  const Outcome run = run_contract({"run", "streaming-sse-v1", "--contracts", contracts});
+  EXPECT_TRUE(run.out.starts_with("Not run, which is no pass:\n")) << run.out;
+}
+
+TEST(ContractCommand, ThreadsOfTheRunAreTold) {
+  const auto json =
+      nlohmann::json::parse(run_contract({"run", "sampling-v1", "--contracts", contracts, "--json"}).out);
+  const auto devices = nlohmann::json::parse(run_trine({"devices", "--json"}).out);
+  EXPECT_EQ(json["threads"], devices["cpu"]["cores_available"]);
+}
+
+TEST(ContractCommand, AModelThatIsNamedMustBeThere) {
+  const Outcome run =
+      run_contract({"run", "sampling-v1", "--contracts", contracts, "-m", "/nowhere/model.gguf"});
+  EXPECT_EQ(run.status, 3) << run.err;
+  EXPECT_EQ(run.out, "");
 }
 
 TEST(ContractCommand, WhatDidNotRunIsNoPass) {
   const Outcome server = run_contract({"run", "streaming-sse-v1", "--contracts", contracts});
   EXPECT_EQ(server.status, 5) << server.out;
-  EXPECT_TRUE(contains(server.out, "\n0 passed, 0 failed, 0 refused, 3 not run\n")) << server.out;
+  EXPECT_TRUE(
+      contains(server.out, "\n0 passed, 0 failed, 0 refused, 3 not run. Nothing ran, which is no pass.\n"))
+      << server.out;
 }
 
 // A backend that this build lacks is named, and asking for it by name is an error.
@@ -132,7 +177,9 @@ TEST(ContractCommand, AnAbsentBackendIsNeverAPass) {
       run_contract({"run", "swiglu-kernel-v1", "--contracts", contracts, "--backend", "wgpu"});
   if (run.status == 0) GTEST_SKIP() << "this build has the wgpu backend";
   EXPECT_TRUE(run.status == 9 || run.status == 14) << run.status << run.err;
-  EXPECT_TRUE(contains(run.out, "\n0 passed, 0 failed, 0 refused, 8 not run\n")) << run.out;
+  EXPECT_TRUE(
+      contains(run.out, "\n0 passed, 0 failed, 0 refused, 8 not run. Nothing ran, which is no pass.\n"))
+      << run.out;
 }
 
 // A bound the contract tightened past what the check holds is refused, not passed.

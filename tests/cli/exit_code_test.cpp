@@ -32,8 +32,50 @@ TEST(ExitCode, UnknownCommandSuggestsTheNearest) {
 
 TEST(ExitCode, UnknownOptionSuggestsTheNearest) {
   expect_failure({"run", "--temprature", "1", "hi"}, 2, "Did you mean --temperature?");
+  // What was typed may be the beginning of what was meant.
+  expect_failure({"run", "--temp", "1", "hi"}, 2, "Did you mean --temperature?");
+  expect_failure({"run", "--max=5", "hi"}, 2, "Did you mean --max-tokens?");
+  expect_failure({"run", "--bakcend", "cpu", "hi"}, 2, "Did you mean --backend?");
+  expect_failure({"rnu", "hi"}, 2, "Did you mean 'trine run'?");
+  expect_failure({"contract", "valid"}, 2, "Did you mean validate?");
   expect_failure({"inspect", tiny, "extra"}, 2, "unexpected argument 'extra'");
   expect_failure({"run", "--model"}, 2, "--model");
+}
+
+TEST(ExitCode, NoSuggestionWhenNothingIsNear) {
+  for (const std::vector<std::string>& arguments : {std::vector<std::string>{"run", "--zzzz", "hi"},
+                                                    {"run", "-z", "hi"},
+                                                    {"run", "--", "a", "b"},
+                                                    {"x"}}) {
+    const Outcome outcome = run_trine(arguments);
+    EXPECT_EQ(outcome.status, 2);
+    EXPECT_EQ(outcome.err.find("Did you mean"), std::string::npos) << outcome.err;
+  }
+}
+
+TEST(ExitCode, MisuseIsToldInPlainWords) {
+  expect_failure({"run", "--ctx", "1", "--ctx", "2", "hi"}, 2, "--ctx is given more than once\n");
+  expect_failure({"run", "hi", "--model"}, 2, "--model needs a value\n");
+  expect_failure({"run", "--raw=5", "hi"}, 2, "--raw takes no value\n");
+  expect_failure({"bench", "--json", "--markdown"}, 2, "--json and --markdown exclude each other\n");
+  expect_failure({"perplexity"}, 2, "FILE is required\n");
+  expect_failure({"contract", "show"}, 2, "needs more arguments\n");
+  expect_failure({"contract", "list", "extra"}, 2, "unexpected argument 'extra'\n");
+  expect_failure({"help", "run", "extra"}, 2, "unexpected argument 'extra'\n");
+}
+
+TEST(ExitCode, EmptyValuesAreRefused) {
+  expect_failure({"inspect", ""}, 2, "FILE: expected a value that is not empty");
+  expect_failure({"synth", "", "--preset", "mini"}, 2, "OUT: expected a value that is not empty");
+  // The prompt is not taken for the value.
+  expect_failure({"run", "--model=", "hi"}, 2, "--model: expected a value that is not empty");
+  expect_failure({"run", "--seed=", "5"}, 2, "--seed: expected a whole number");
+}
+
+TEST(ExitCode, BoundsAreShownAsTheyAreWritten) {
+  expect_failure({"run", "--repeat-penalty", "0", "hi"}, 2, "expected a number from 0.01 to 10, got '0'");
+  const std::string help = run_trine({"run", "--help"}).out;
+  EXPECT_NE(help.find("0.01 to 10"), std::string::npos) << help;
 }
 
 TEST(ExitCode, NumbersOutOfRange) {
@@ -109,7 +151,7 @@ TEST(ExitCode, DemoModelNotFound) {
 }
 
 TEST(ExitCode, TextArguments) {
-  expect_failure({"run", "-m", tiny, ""}, 2, "the prompt is empty");
+  expect_failure({"run", "-m", tiny, ""}, 2, "the prompt is empty\n  where:    the argument\n");
   expect_failure({"run", "-m", tiny, "--file", "/nowhere/prompt.txt"}, 3, "file not found");
   expect_failure({"run", "-m", tiny, "--file", "/nowhere/prompt.txt", "hi"}, 2, "given twice");
   expect_failure({"run", "--raw", "--system", "x", "hi"}, 2, "--system");
@@ -137,7 +179,8 @@ TEST(ExitCode, Contexts) {
 }
 
 TEST(ExitCode, LogitBiasBeyondTheVocabulary) {
-  expect_failure({"run", "-m", demo, "--logit-bias", "8192=1", "hi"}, 2, "8191");
+  expect_failure({"run", "-m", demo, "--logit-bias", "8192=1", "hi"}, 2, "where:    --logit-bias");
+  expect_failure({"run", "-m", demo, "--logit-bias", "8192=1", "hi"}, 2, "0 to 8191");
 }
 
 TEST(ExitCode, TemplateThatIsNoChatMl) {
@@ -152,6 +195,22 @@ TEST(ExitCode, TemplateThatIsNoChatMl) {
   const TemporaryFile other(bytes);
   expect_failure({"run", "-m", other.path(), "hi"}, 12, "--raw");
   EXPECT_EQ(run_trine({"run", "-m", other.path(), "--raw", "-n", "1", "hi"}).status, 0);
+}
+#endif
+
+#ifdef TRINE_HAS_CPU
+TEST(ExitCode, AModelFileThatBecomesShorterEndsWithOneClearMessage) {
+  const TemporaryFile copy(file_bytes(demo));
+  Spawn spawn{{"run", "-m", copy.path(), "--raw", "--temperature", "0", "for i in range(10):\n    print("},
+              {},
+              {},
+              SIZE_MAX,
+              1};
+  spawn.instead_of_interrupt = [&] { ASSERT_EQ(::truncate(copy.path().c_str(), 4096), 0); };
+  const Outcome outcome = run_trine(spawn);
+  EXPECT_EQ(outcome.status, 7);
+  EXPECT_NE(outcome.err.find("trine: error: the model file became shorter"), std::string::npos)
+      << outcome.err;
 }
 #endif
 

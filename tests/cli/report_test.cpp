@@ -73,6 +73,21 @@ TEST(Inspect, WhatCannotRunIsStillShown) {
   EXPECT_NE(text.out.find("runs here     no"), std::string::npos);
 }
 
+TEST(Inspect, AVocabularyAloneHasNoEmptyTables) {
+  const std::string vocab = TRINE_SHARED_DIR "/vocab/ggml-vocab-qwen2.gguf";
+  if (::access(vocab.c_str(), R_OK) != 0) GTEST_SKIP() << vocab << " is not there";
+  const Outcome outcome = run_trine({"inspect", vocab});
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_NE(outcome.out.find("\ntensors       none"), std::string::npos) << outcome.out;
+  EXPECT_EQ(outcome.out.find("shape, innermost first"), std::string::npos) << outcome.out;
+  EXPECT_EQ(outcome.out.find("parameters"), std::string::npos) << outcome.out;
+}
+
+TEST(Inspect, FloatsAreShownAsTheyAreWritten) {
+  const Outcome outcome = run_trine({"inspect", demo});
+  EXPECT_NE(outcome.out.find("float32       1e-06\n"), std::string::npos) << outcome.out;
+}
+
 TEST(Inspect, MetadataCannotDriveTheTerminal) {
   const TemporaryFile other(patched(file_bytes(demo), "Trine Demo Coder",
                                     "\033[2J\033[31mred\nX"
@@ -130,6 +145,15 @@ TEST(Bench, JsonHoldsEveryMeasurement) {
       EXPECT_LE(rate["min"].get<double>(), rate["median"].get<double>());
       EXPECT_LE(rate["median"].get<double>(), rate["max"].get<double>());
     }
+  }
+  const double cache = out["last_level_cache_bytes"];
+  for (const json& line : out["decode"]) {
+    const double read = line["bytes_per_token"];
+    EXPECT_EQ(line["limit_tokens_per_second"].is_null(), read < cache) << line;
+    EXPECT_EQ(line["share_of_limit"].is_null(), read < cache) << line;
+    if (read < cache) continue;
+    EXPECT_NEAR(line["limit_tokens_per_second"].get<double>() * read,
+                out["bandwidth"]["bytes_per_second"].get<double>(), 1);
   }
   EXPECT_EQ(out["repetitions"], 3);
   EXPECT_GT(out["bandwidth"]["bytes_per_second"].get<double>(), 1e8);
