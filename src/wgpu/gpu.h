@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -22,6 +23,10 @@ struct WGPUComputePipelineImpl;
 struct WGPUQuerySetImpl;
 
 namespace trine::wgpu {
+
+class Gpu;
+class Readback;
+struct Mapping;
 
 struct Release {
   void operator()(WGPUBindGroupImpl* object) const noexcept;
@@ -45,8 +50,8 @@ struct GpuOptions {
 };
 
 // storage: bound read or read_write, copied from and to. uniform: bound uniform, written by the host, at most
-// 64 KiB. read_back: a copy's destination that the host maps (class Readback).
-enum class BufferUse { storage, uniform, read_back };
+// limits().max_uniform_binding_bytes.
+enum class BufferUse { storage, uniform };
 
 // Device memory, freed with the object once no submission uses it. Zero when created.
 class Buffer {
@@ -125,8 +130,6 @@ struct Dispatch {
 // Names a submit(); later ones are larger.
 using Submission = std::uint64_t;
 
-class Readback;
-
 // Commands under recording: from Gpu::record(), to Gpu::submit(), within one thread. They run in the order
 // recorded, each seeing what those before it wrote. Dispatches that follow one another share one compute
 // pass. A mistake (grid too large, copy out of range) is kept and returned by submit().
@@ -154,16 +157,17 @@ class Commands {
   void write_timestamp();
   void keep(Error error);
 
-  class Gpu* gpu_ = nullptr;
+  Gpu* gpu_ = nullptr;
   Handle<WGPUCommandEncoderImpl> encoder_;
   Handle<WGPUComputePassEncoderImpl> pass_;
-  const Pipeline* pipeline_ = nullptr;  // set last in this pass
+  WGPUComputePipelineImpl* pipeline_ = nullptr;  // set last in this pass
   std::size_t dispatches_ = 0;
+  std::vector<std::shared_ptr<Mapping>> targets_;  // of copies: not to be mapped when this is submitted
   bool timed_ = false;
-  std::vector<Handle<WGPUQuerySetImpl>> queries_;  // of 4096 timestamps each
+  std::vector<Handle<WGPUQuerySetImpl>> queries_;
   std::size_t timestamps_ = 0;
-  std::vector<std::size_t> begins_;  // timestamp before the i-th dispatch; the one after it follows
-  std::unique_ptr<Error> error_;
+  std::vector<std::size_t> begins_;  // the timestamp before each dispatch; the next is the one after it
+  std::optional<Error> error_;       // the first
 };
 
 // Memory that the host reads without waiting for the device:
@@ -184,9 +188,8 @@ class Readback {
  private:
   friend class Gpu;
   friend class Commands;
-  struct Mapping;
   Buffer buffer_;
-  class Gpu* gpu_ = nullptr;
+  Gpu* gpu_ = nullptr;
   std::shared_ptr<Mapping> mapping_;
 };
 
@@ -235,6 +238,7 @@ class Gpu {
   Commands record(bool timed = false);
   // Errors: inference; then nothing of `commands` ran.
   Result<Submission> submit(Commands commands);
+  Submission last() const;  // the newest; 0 before the first
   // Handles what has finished, without waiting. Errors: inference (device lost).
   Result<void> poll();
   bool done(Submission submission) const;  // as of the last poll() or wait()
@@ -245,7 +249,7 @@ class Gpu {
   Result<std::vector<double>> times();
 
   bool lost() const;
-  // The error of a lost device, or one that the library reported outside of any call and nobody has seen yet.
+  // The error of a lost device, or one that the library reported where no call could return it. Seen once.
   Result<void> check();
   // Loses the device on purpose: for tests of what comes after.
   void lose();
@@ -255,6 +259,10 @@ class Gpu {
   friend class Readback;
   struct State;
   explicit Gpu(std::unique_ptr<State> state);
+  Result<Buffer> make_buffer(std::string_view label, std::uint64_t bytes, std::uint64_t usage);
+  Result<std::uint32_t> probe_subgroup_size();
+  Result<void> resolve_times(Commands& commands);
+  Result<void> wait_until(const std::function<bool()>& finished, double timeout_seconds);
   std::unique_ptr<State> state_;
 };
 

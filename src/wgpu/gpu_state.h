@@ -1,0 +1,60 @@
+#pragma once
+
+#include "wgpu/gpu.h"
+#include "wgpu/library.h"
+
+#include <optional>
+
+namespace trine::wgpu {
+
+// Marks the calls of the library that may abort, so that install_abort_handler() can tell its aborts from
+// those of check().
+class InLibrary {
+ public:
+  InLibrary() { ++depth; }
+  ~InLibrary() { --depth; }
+  InLibrary(const InLibrary&) = delete;
+  InLibrary& operator=(const InLibrary&) = delete;
+
+  inline static thread_local int depth = 0;
+};
+
+// What the library's callbacks leave behind; they run inside of calls, on the calling thread.
+struct Report {
+  std::optional<Error> error;  // the first since it was taken; its `what` and `where` are the caller's to set
+  bool lost = false;
+  std::string lost_because;
+  Submission completed = 0;
+};
+
+struct Gpu::State {
+  Adapter adapter;
+  AdapterFeatures features;
+  bool checked_shaders = false;
+  WGPUDevice device = nullptr;
+  WGPUQueue queue = nullptr;
+  std::uint32_t subgroup_size = 0;
+  Submission submitted = 0;
+  Report report;
+
+  // The timestamps of the last timed submission, on their way to the host.
+  Readback timestamps;
+  std::vector<std::size_t> begins;
+
+  ~State();
+  // What the library reported during the call just made, as an Error of that call.
+  Result<void> outcome(std::string_view what, std::string_view where);
+  // To ask before a call. Errors: inference, when the device is lost.
+  Result<void> alive() const;
+};
+
+// The host's view of a Readback, shared with the callback that fills it in.
+struct Mapping {
+  enum class Step { unmapped, asked, mapped, failed };
+  Step step = Step::unmapped;
+  std::string message;
+};
+
+inline constexpr std::uint32_t timestamps_per_set = 4096;  // the most that WebGPU allows
+
+}  // namespace trine::wgpu

@@ -1,0 +1,8 @@
+// How wide this device's subgroups are: each invocation writes the size that it sees.
+// Dispatch: one workgroup. Binding 0: sizes[256].
+@group(0) @binding(0) var<storage, read_write> sizes: array<u32>;
+
+@compute @workgroup_size(256)
+fn main(@builtin(local_invocation_index) lane: u32, @builtin(subgroup_size) size: u32) {
+  sizes[lane] = size;
+}
