@@ -8,6 +8,7 @@
 #include "contract/gate.h"
 #include "contract/goldens.h"
 #include "contract/receipt.h"
+#include "contract/report.h"
 #include "contract/sha256.h"
 #include "reference/model.h"
 
@@ -31,6 +32,7 @@ struct Options {
   std::string numerics = "both";
   std::string prompts;
   std::string receipt;
+  std::string html;
   std::int32_t layers = 0;  // 0: all
   bool quick = false;
   bool json = false;
@@ -215,6 +217,10 @@ Result<void> write_file(const std::string& path, const std::string& text) {
   return {};
 }
 
+int exit_code(const GateResult& result) {
+  return result.verdict == Verdict::pass ? 0 : static_cast<int>(ErrorCode::validation_failed);
+}
+
 Result<int> verify(const Options& options) {
   TRINE_TRY(const std::unique_ptr<Subject> subject, open_subject(options));
   if (subject->model.source.is_demo && !options.quiet) {
@@ -223,14 +229,19 @@ Result<int> verify(const Options& options) {
   warn_if_larger_than_memory(*subject->model.file);
   const GateResult result = judge(*subject, options);
   if (!options.json) write_out(to_text(*subject, result));
+  if (!options.json && options.receipt.empty() && options.html.empty()) return exit_code(result);
+  TRINE_TRY(const contract::ToolIdentity tool, contract::this_tool());
+  const std::string finished = now();
+  // The page first: it tells also of what cannot have a receipt.
+  if (!options.html.empty())
+    TRINE_CHECK_OK(write_file(options.html, contract::to_html(result, tool, finished)));
   if (options.json || !options.receipt.empty()) {
-    TRINE_TRY(const contract::ToolIdentity tool, contract::this_tool());
-    TRINE_TRY(const contract::Receipt receipt, contract::make_receipt(result, tool, now()));
+    TRINE_TRY(const contract::Receipt receipt, contract::make_receipt(result, tool, finished));
     TRINE_TRY(const std::string json, contract::to_json(receipt));
     if (options.json) write_out(json);
     if (!options.receipt.empty()) TRINE_CHECK_OK(write_file(options.receipt, json));
   }
-  return result.verdict == Verdict::pass ? 0 : static_cast<int>(ErrorCode::validation_failed);
+  return exit_code(result);
 }
 
 }  // namespace
@@ -267,12 +278,16 @@ Action define_verify(CLI::App& app) {
   add_text(app, "--receipt", options->receipt, "write the receipt to a file")
       .type_name("FILE")
       .group("Output");
+  add_text(app, "--html", options->html, "write a page for people: every stage of every layer, and why")
+      .type_name("FILE")
+      .group("Output");
   add_flag(app, "-q,--quiet", options->quiet, "no progress and no notes; warnings and errors remain")
       .group("Output");
   set_footer(app,
              "Examples:\n"
              "  trine verify                                    the demo model on the best backend here\n"
              "  trine verify model.gguf --backend cpu --receipt cpu.json\n"
+             "  trine verify model.gguf --html report.html      open it in a browser\n"
              "  trine verify big.gguf --quick --layers 8        bounds the work, and says so");
   return [options] { return verify(*options); };
 }

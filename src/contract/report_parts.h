@@ -1,0 +1,30 @@
+#pragma once
+
+#include "contract/gate.h"
+#include "contract/receipt.h"
+#include "contract/report_html.h"
+
+#include <string_view>
+
+namespace trine::contract {
+
+// The sections of the report, in the order of the page. Each writes one <section> with its heading.
+void add_legs(Page& page, const GateResult& result);
+void add_heatmaps(Page& page, const GateResult& result);
+void add_divergences(Page& page, const GateResult& result);
+void add_prompts(Page& page, const GateResult& result);
+void add_swaps(Page& page, const GateResult& result);
+void add_identity(Page& page, const GateResult& result, const ToolIdentity& tool, std::string_view finished);
+void add_glossary(Page& page);
+
+// ---- What several sections share ----
+
+// A verdict as a word with a sign of its own, so that it does not hang on a colour.
+void add_badge(Page& page, Verdict verdict);
+// A place in a model: "layer 31, attention", or "embed".
+std::string place_text(model::Stage stage, int layer);
+// A box that scrolls sideways by itself, so that the page never does; ends with close_box.
+void open_box(Page& page, std::string_view label);
+inline constexpr Markup close_box = "</div>\n"_html;
+
+}  // namespace trine::contract
