@@ -1,0 +1,91 @@
+// act[t][s][f] = silu(gate_e[f] · x[t]) * (up_e[f] · x[t]) with e = ids[t][s], for the chosen experts only.
+//
+// Files before it: reduce_*, quant_common, numerics_*, quant_<type of gate> with "weights" replaced by "gate",
+//   quant_<type of up> with "weights" replaced by "up", quantize.
+// Constants: COLUMNS (hidden size); EXPERTS_PER_TOKEN; WORKGROUP threads, in teams of TEAM lanes; ROWS of each matrix
+//   a team.
+// Flags: QUANTIZE: write act as 8-bit blocks; a workgroup then owns one: WORKGROUP / TEAM * ROWS is 32, params.rows a
+//   multiple of 32, WORKGROUP a multiple of 8.
+// Grid: ceil(params.rows / (WORKGROUP / TEAM * ROWS)) along x, step.n_rows · EXPERTS_PER_TOKEN (or more) along y.
+// Bindings: 0 params, 1 x (see numerics), 2 gate, 3 up, 4 step, 5 ids, 6 act: f32 [t][s][params.rows] or blocks.
+// Slots whose expert is outside this part of the tensors are left alone.
+
+struct Params {
+  rows: u32,  // of one expert: its width F
+  first_expert: u32,
+  n_experts: u32,
+}
+
+struct Step {
+  n_rows: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(2) var<storage, read> gate: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read> up: array<vec4<u32>>;
+@group(0) @binding(4) var<storage, read> step: Step;
+@group(0) @binding(5) var<storage, read> ids: array<u32>;
+@group(0) @binding(6) var<storage, read_write> act: array<u32>;
+
+const TEAMS: u32 = WORKGROUP / TEAM;
+
+var<workgroup> tile: array<f32, TEAMS * ROWS>;
+
+fn silu(v: f32) -> f32 {
+  return v / (1.0 + exp(min(-v, 80.0)));
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let slot = group.y;
+  if (slot >= step.n_rows * EXPERTS_PER_TOKEN) {
+    return;
+  }
+  let expert = ids[slot] - params.first_expert;  // wraps below the part
+  if (expert >= params.n_experts) {
+    return;
+  }
+  let token = slot / EXPERTS_PER_TOKEN;
+  let lane = thread % TEAM;
+  let first_row = (group.x * TEAMS + thread / TEAM) * ROWS;
+
+  var sums: array<vec2<f32>, ROWS>;
+  for (var unit = lane; unit < UNITS; unit += TEAM) {
+    let v = load_activations(token, unit);
+    for (var r = 0u; r < ROWS; r++) {
+      let row = expert * params.rows + min(first_row + r, params.rows - 1u);
+      sums[r] += vec2(dot_unit(gate_load(row * gate_stride, unit), v), dot_unit(up_load(row * up_stride, unit), v));
+    }
+  }
+  for (var r = 0u; r < ROWS; r++) {
+    let sum = team_sum2(sums[r], thread);
+    if (lane == 0u) {
+      tile[thread / TEAM * ROWS + r] = silu(sum.x) * sum.y;
+    }
+  }
+  workgroupBarrier();
+
+  if (QUANTIZE) {
+    let units = params.rows / 32u;
+    var value = vec4(0.0);
+    if (thread < 8u) {
+      value = vec4(tile[4u * thread], tile[4u * thread + 1u], tile[4u * thread + 2u], tile[4u * thread + 3u]);
+    }
+    let quantized = quantize_lane(value, thread);
+    let base = quantized_row(slot, units);
+    if (thread < 8u) {
+      act[base + quantized_word(units, group.x, thread)] = quantized.word;
+    }
+    if (thread == 0u) {
+      act[base + quantized_scale(units, group.x)] = bitcast<u32>(quantized.scale);
+      act[base + quantized_scale(units, group.x) + 1u] = bitcast<u32>(quantized.sum);
+    }
+  } else {
+    for (var i = thread; i < TEAMS * ROWS; i += WORKGROUP) {
+      let row = group.x * TEAMS * ROWS + i;
+      if (row < params.rows) {
+        act[slot * params.rows + row] = bitcast<u32>(tile[i]);
+      }
+    }
+  }
+}
