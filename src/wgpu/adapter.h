@@ -22,8 +22,8 @@ struct AdapterLimits {
 };
 
 struct AdapterFeatures {
-  bool subgroups = false;    // `enable subgroups;`
-  bool f16 = false;          // `enable f16;`
+  bool subgroups = false;    // subgroupAdd and its kind; this library refuses `enable subgroups;`
+  bool f16 = false;          // after `enable f16;`
   bool timestamps = false;   // between the dispatches of a pass
   bool integer_dot = false;  // dot4I8Packed, the WGSL language feature packed_4x8_integer_dot_product
 };

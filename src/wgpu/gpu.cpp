@@ -206,7 +206,6 @@ std::uint32_t Gpu::subgroup_size() const {
 Result<std::uint32_t> Gpu::probe_subgroup_size() {
   constexpr std::size_t lanes = 256;
   ShaderSource source;
-  source.enables = {"subgroups"};
   source.files = {"subgroup_size.wgsl"};
   TRINE_TRY(const Pipeline pipeline,
             create_pipeline("subgroup_size", assemble(source), {Binding::read_write}));

@@ -67,8 +67,19 @@ std::vector<std::string> candidates() {
   return paths;
 }
 
+Result<Library> find() {
+  const char* wanted = std::getenv("TRINE_WGPU_LIBRARY");
+  if (wanted != nullptr && *wanted != '\0') return open_library(wanted);
+  const std::vector<std::string> paths = candidates();
+  Result<Library> library = open_library(paths.front());
+  for (std::size_t i = 1; i < paths.size() && !library; ++i) library = open_library(paths[i]);
+  return library;
+}
+
+}  // namespace
+
 // It is never closed: the library and the drivers behind it keep threads of their own.
-Result<Library> open(const std::string& path) {
+Result<Library> open_library(const std::string& path) {
   void* handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr) {
     const char* reason = ::dlerror();
@@ -77,17 +88,6 @@ Result<Library> open(const std::string& path) {
   }
   return resolve(handle, path);
 }
-
-Result<Library> find() {
-  const char* wanted = std::getenv("TRINE_WGPU_LIBRARY");
-  if (wanted != nullptr && *wanted != '\0') return open(wanted);
-  const std::vector<std::string> paths = candidates();
-  Result<Library> library = open(paths.front());
-  for (std::size_t i = 1; i < paths.size() && !library; ++i) library = open(paths[i]);
-  return library;
-}
-
-}  // namespace
 
 Result<const Library*> load_library() {
   static std::mutex mutex;

@@ -79,6 +79,9 @@ inline constexpr std::uint32_t library_major_version = 29;
 // Errors: backend_unavailable (not found, not a wgpu-native, another major version).
 Result<const Library*> load_library();
 
+// Opens this one, and leaves the process's library as it is. Errors: as load_library().
+Result<Library> open_library(const std::string& path);
+
 // What load_library() returned; calling it before is a bug.
 const Library& api();
 

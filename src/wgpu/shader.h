@@ -20,7 +20,7 @@ std::span<const ShaderFile> shader_files();
 
 // What a kernel is made of, in this order in the text: directives, constants, files.
 struct ShaderSource {
-  std::vector<std::string> enables;                              // "f16", "subgroups"
+  std::vector<std::string> enables;  // "f16"; not "subgroups", which this library refuses
   std::vector<std::pair<std::string, std::uint32_t>> constants;  // const NAME: u32 = VALUEu;
   std::vector<std::pair<std::string, bool>> flags;               // const NAME: bool = VALUE;
   std::vector<std::string> files;                                // embedded names, libraries first
