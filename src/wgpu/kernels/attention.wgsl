@@ -1,0 +1,237 @@
+// Causal attention over the paged cache for decode, split over chunks of positions: each workgroup takes one
+// token row, up to 8 query heads that share a key head, and one chunk, so that keys and values are read once.
+// A row of position p sees positions 0 … p. Where these fit into one chunk the result is written directly;
+// otherwise the chunks are merged by attention_combine.wgsl. attention_tile.wgsl does the same for many rows of
+// a sequence.
+//
+// T rows, D head_dim, Q n_heads·D, K n_kv_heads·D, C chunks. qk [T][Q+K] (queries first), out [T][Q], and per
+// row, head and chunk: sums [T][n_heads][C][DP/4] of the weighted values, not divided, and stats
+// [T][n_heads][C] (largest score, sum of weights); C is step.n_chunks. cache: see qk_norm_rope.wgsl. Positions
+// that were never written are not used.
+// Constants: WORKGROUP (a multiple of CHUNK / 4, at least 32 and DP / 4), CHUNK (a multiple of 64), HEAD_DIM
+// (even), N_HEADS, N_KV_HEADS, KV_F16 (bool). Workgroup memory, in bytes, with V = 1 for at most 4 heads a key
+// head, else 2: max(64·WORKGROUP, 32·DP/2)·V/2 + 16·CHUNK·V + 512·V.
+// Grid: (n_kv_heads · ceil(heads a key head / 4V), rows, chunks of the longest row).
+struct Params {
+  scale: f32,      // 1 / √D
+  max_pages: u32,  // of a sequence, in page_tables
+}
+struct Step { n_rows: u32, n_logits: u32, n_chunks: u32, ring_slot: u32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> step: Step;
+@group(0) @binding(2) var<storage, read> rows: array<vec4<u32>>;  // token, position, sequence, flags
+@group(0) @binding(3) var<storage, read> page_tables: array<u32>;  // [sequence][max_pages]
+@group(0) @binding(4) var<storage, read> qk: array<f32>;
+@group(0) @binding(5) var<storage, read> cache: array<vec2<u32>>;
+@group(0) @binding(6) var<storage, read_write> out: array<f32>;
+@group(0) @binding(7) var<storage, read_write> sums: array<vec4<f32>>;
+@group(0) @binding(8) var<storage, read_write> stats: array<vec2<f32>>;
+
+const PAGE = 64u;
+const QUADS = (HEAD_DIM + 3u) / 4u;
+const HEADS_PER_KV = N_HEADS / N_KV_HEADS;
+const V = min(2u, (HEADS_PER_KV + 3u) / 4u);  // vectors of 4 query heads
+const HEADS = 4u * V;
+const SLICES = (HEADS_PER_KV + HEADS - 1u) / HEADS;
+// Scores: a lane has 4 positions, a quarter of the chunk apart, and a share of the dimensions.
+const POSITION_LANES = CHUNK / 4u;
+const SHARES = WORKGROUP / POSITION_LANES;
+// Values: a lane has 4 dimensions and every GROUPS-th position.
+const GROUPS = WORKGROUP / QUADS;
+const PARTS = 16u;  // of the chunk, for its maximum and sum
+const SCRATCH = WORKGROUP / 2u;
+
+var<workgroup> scratch: array<vec4<f32>, max(4u * QUADS * V, HEADS * SCRATCH)>;  // the queries, then partial sums
+var<workgroup> scores: array<vec4<f32>, CHUNK * V>;
+var<workgroup> largest: array<vec4<f32>, PARTS * V>;
+var<workgroup> weight_sums: array<vec4<f32>, PARTS * V>;
+
+fn load_quad(quad: u32) -> vec4<f32> {
+  if (KV_F16) {
+    let bits = cache[quad];
+    return vec4(unpack2x16float(bits.x), unpack2x16float(bits.y));
+  }
+  return bitcast<vec4<f32>>(vec4(cache[2u * quad], cache[2u * quad + 1u]));
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let row = group.y;
+  if (row >= step.n_rows) {
+    return;
+  }
+  let position = rows[row].y;
+  let begin = group.z * CHUNK;
+  if (begin > position) {
+    return;
+  }
+  let count = min(CHUNK, position + 1u - begin);
+  let kv_head = group.x / SLICES;
+  let first_head = (group.x % SLICES) * HEADS;  // of those that share the key head
+  let table = rows[row].z * params.max_pages + begin / PAGE;
+
+  // The queries as [dimension][head], zero where there is none.
+  let q_at = row * (N_HEADS + N_KV_HEADS) * HEAD_DIM + (kv_head * HEADS_PER_KV + first_head) * HEAD_DIM;
+  for (var i = lane; i < 4u * QUADS * V; i += WORKGROUP) {
+    let d = i / V;
+    var q = vec4<f32>();
+    for (var h = 0u; h < 4u; h++) {
+      let head = 4u * (i % V) + h;
+      if (d < HEAD_DIM && first_head + head < HEADS_PER_KV) {
+        q[h] = qk[q_at + head * HEAD_DIM + d] * params.scale;
+      }
+    }
+    scratch[i] = q;
+  }
+  workgroupBarrier();
+
+  let share = lane / POSITION_LANES;
+  let position_lane = lane % POSITION_LANES;
+  var keys: array<u32, 4>;
+  for (var r = 0u; r < 4u; r++) {
+    let at = min(position_lane + r * POSITION_LANES, count - 1u);
+    keys[r] = (page_tables[table + at / PAGE] * N_KV_HEADS + kv_head) * 2u * PAGE * QUADS + at % PAGE;
+  }
+  var score: array<vec4<f32>, 4u * V>;  // [position][heads]
+  for (var i = 0u; i < 4u * V; i++) {
+    score[i] = vec4<f32>();
+  }
+  for (var quad = share; quad < QUADS; quad += SHARES) {
+    var key: array<vec4<f32>, 4>;
+    for (var r = 0u; r < 4u; r++) {
+      key[r] = load_quad(keys[r] + quad * PAGE);
+    }
+    for (var i = 0u; i < V; i++) {
+      let at = 4u * quad * V + i;
+      let q0 = scratch[at];
+      let q1 = scratch[at + V];
+      let q2 = scratch[at + 2u * V];
+      let q3 = scratch[at + 3u * V];
+      for (var r = 0u; r < 4u; r++) {
+        score[r * V + i] += key[r].x * q0 + key[r].y * q1 + key[r].z * q2 + key[r].w * q3;
+      }
+    }
+  }
+  workgroupBarrier();
+
+  // The shares are added by halves, as are the groups below.
+  for (var n = SHARES; n > 1u; n = (n + 1u) / 2u) {
+    let half = (n + 1u) / 2u;
+    if (share >= half && share < n) {
+      for (var i = 0u; i < 4u * V; i++) {
+        scratch[i * SCRATCH + (share - half) * POSITION_LANES + position_lane] = score[i];
+      }
+    }
+    workgroupBarrier();
+    if (share + half < n) {
+      for (var i = 0u; i < 4u * V; i++) {
+        score[i] += scratch[i * SCRATCH + share * POSITION_LANES + position_lane];
+      }
+    }
+    workgroupBarrier();
+  }
+  if (share == 0u) {
+    for (var r = 0u; r < 4u; r++) {
+      let at = position_lane + r * POSITION_LANES;
+      for (var i = 0u; i < V; i++) {
+        scores[at * V + i] = select(vec4(-1e30), score[r * V + i], at < count);
+      }
+    }
+  }
+  workgroupBarrier();
+
+  // Softmax within the chunk.
+  let heads = lane % V;
+  let part = lane / V;
+  if (part < PARTS) {
+    var most = vec4(-1e30);
+    for (var at = part; at < CHUNK; at += PARTS) {
+      most = max(most, scores[at * V + heads]);
+    }
+    largest[lane] = most;
+  }
+  workgroupBarrier();
+  if (part < PARTS) {
+    var most = vec4(-1e30);
+    for (var i = 0u; i < PARTS; i++) {
+      most = max(most, largest[i * V + heads]);
+    }
+    var sum = vec4<f32>();
+    for (var at = part; at < count; at += PARTS) {
+      let weight = exp(scores[at * V + heads] - most);
+      scores[at * V + heads] = weight;
+      sum += weight;
+    }
+    weight_sums[lane] = sum;
+  }
+  workgroupBarrier();
+
+  let value_group = lane / QUADS;
+  let quad = lane % QUADS;
+  var sum: array<vec4<f32>, HEADS>;
+  for (var i = 0u; i < HEADS; i++) {
+    sum[i] = vec4<f32>();
+  }
+  for (var first = 0u; first < count; first += PAGE) {
+    let values = (page_tables[table + first / PAGE] * N_KV_HEADS + kv_head) * 2u * PAGE * QUADS + PAGE * QUADS + quad;
+    let end = min(PAGE, count - first);
+    if (value_group < GROUPS) {
+      for (var at = value_group; at < end; at += GROUPS) {
+        let value = load_quad(values + at * QUADS);
+        for (var i = 0u; i < V; i++) {
+          let weight = scores[(first + at) * V + i];
+          sum[4u * i] += weight.x * value;
+          sum[4u * i + 1u] += weight.y * value;
+          sum[4u * i + 2u] += weight.z * value;
+          sum[4u * i + 3u] += weight.w * value;
+        }
+      }
+    }
+  }
+  for (var n = GROUPS; n > 1u; n = (n + 1u) / 2u) {
+    let half = (n + 1u) / 2u;
+    if (value_group >= half && value_group < n) {
+      for (var i = 0u; i < HEADS; i++) {
+        scratch[i * SCRATCH + (value_group - half) * QUADS + quad] = sum[i];
+      }
+    }
+    workgroupBarrier();
+    if (value_group + half < n) {
+      for (var i = 0u; i < HEADS; i++) {
+        sum[i] += scratch[i * SCRATCH + value_group * QUADS + quad];
+      }
+    }
+    workgroupBarrier();
+  }
+
+  if (value_group > 0u) {
+    return;
+  }
+  for (var i = 0u; i < HEADS; i++) {
+    if (first_head + i >= HEADS_PER_KV) {
+      break;
+    }
+    var weights = 0.0;
+    var most = -1e30;
+    for (var j = 0u; j < PARTS; j++) {
+      weights += weight_sums[j * V + i / 4u][i % 4u];
+      most = max(most, largest[j * V + i / 4u][i % 4u]);
+    }
+    let head = row * N_HEADS + kv_head * HEADS_PER_KV + first_head + i;
+    if (position < CHUNK) {
+      let result = sum[i] / weights;
+      for (var d = 0u; d < 4u; d++) {
+        if (4u * quad + d < HEAD_DIM) {
+          out[head * HEAD_DIM + 4u * quad + d] = result[d];
+        }
+      }
+    } else {
+      let at = head * step.n_chunks + group.z;
+      sums[at * QUADS + quad] = sum[i];
+      if (quad == 0u) {
+        stats[at] = vec2(most, weights);
+      }
+    }
+  }
+}
