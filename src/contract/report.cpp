@@ -73,6 +73,14 @@ void open_box(Page& page, std::string_view label) {
   page.add("<div class=\"box\" role=\"region\" tabindex=\"0\" aria-label=\""_html, label, "\">\n"_html);
 }
 
+void add_head(Page& page, std::initializer_list<Column> columns) {
+  page.add("<thead><tr>"_html);
+  for (const Column& column : columns)
+    page.add("<th scope=\"col\""_html, column.is_number ? " class=\"num\">"_html : ">"_html, column.name,
+             "</th>"_html);
+  page.add("</tr></thead>\n"_html);
+}
+
 std::string to_html(const GateResult& result, const ToolIdentity& tool, std::string_view finished) {
   Page page;
   // The policy lets a browser run and load nothing, whatever the page may hold.

@@ -105,7 +105,7 @@ class Map {
     open_box(page, fmt::format("Heat map of leg {}", leg_.leg));
     page.add("<table class=\"map\" style=\"--n:"_html, layers_, "\">\n<caption>Leg "_html, leg_.leg,
              ", "_html, name_of(leg_.numerics), " numerics</caption>\n"_html);
-    add_head(page);
+    add_layers(page);
     page.add("<tbody>\n"_html);
     constexpr int last = static_cast<int>(Stage::layer_out);
     for (int stage = static_cast<int>(Stage::attn_norm); stage <= last; ++stage)
@@ -132,7 +132,7 @@ class Map {
   }
 
   // Every layer has a number for those who cannot see the map; as many are shown as have room.
-  void add_head(Page& page) const {
+  void add_layers(Page& page) const {
     const int step = layers_ <= 24 ? 1 : layers_ <= 64 ? 4 : 8;
     page.add("<thead><tr><th scope=\"col\">stage</th><th scope=\"col\" class=\"end\"><span>"_html,
              model::name_of(Stage::embed), "</span></th>"_html);
@@ -194,10 +194,14 @@ void add_legend(Page& page) {
 void add_worst_of_stages(Page& page, const LegResult& leg) {
   open_box(page, fmt::format("Worst figures of leg {}", leg.leg));
   page.add("<table>\n<caption>Leg "_html, leg.leg, ", "_html, name_of(leg.numerics),
-           " numerics: where each stage is worst</caption>\n<thead><tr><th scope=\"col\">stage</th>"
-           "<th scope=\"col\" class=\"num\">relative L2</th><th scope=\"col\" class=\"num\">cosine</th>"
-           "<th scope=\"col\" class=\"num\">layer</th><th scope=\"col\">prompt</th>"
-           "<th scope=\"col\" class=\"num\">row</th></tr></thead>\n<tbody>\n"_html);
+           ": where each stage is worst</caption>\n"_html);
+  add_head(page, {{"stage"_html},
+                  {"relative L2"_html, true},
+                  {"cosine"_html, true},
+                  {"layer"_html, true},
+                  {"prompt"_html},
+                  {"row"_html, true}});
+  page.add("<tbody>\n"_html);
   for (int stage = 0; stage < static_cast<int>(Stage::logits); ++stage) {
     const StageCell* worst = nullptr;
     for (const StageCell& cell : leg.cells) {

@@ -104,47 +104,41 @@ struct Term {
 };
 constexpr Term terms[] = {
     {"reference"_html,
-     "The model written as plainly as possible, in 32-bit floats with every sum in 64 bits. It defines the "
-     "right "
-     "answer, and leg R holds it to another program's."_html},
+     "The model written as plainly as possible, in 32-bit floats with every sum in 64 bits. It "
+     "defines the right answer, and leg R holds it to another program's."_html},
     {"cosine"_html,
-     "How alike two lists of numbers point: 1 is the same direction, 0 has nothing in common. Rounding alone "
-     "leaves it at 0.9999999 or above. For expert_ids it is the share of experts in common."_html},
+     "How alike two lists of numbers point: 1 is the same direction, 0 has nothing in common. Next "
+     "to 1 the distance is shown, as in 1 − 2e-12. For expert_ids it is the share of experts in "
+     "common."_html},
     {"relative L2"_html,
-     "The length of the difference over the length of the reference's list: 0 is equal, 1e-6 is one part in "
-     "a "
-     "million, 1 is as wrong as an answer of zeros. It also sees a wrong scale, which a cosine "
-     "does not."_html},
+     "The length of the difference over the length of the reference's list: 0 is equal, 1e-6 is one "
+     "part in a million, 1 is as wrong as an answer of zeros. It also sees a wrong scale, which a "
+     "cosine does not."_html},
     {"KL"_html,
-     "How far the probabilities of the next token are from the reference's, in nats: 0 is equal, and below "
-     "1e-5 "
-     "nobody could tell from the text."_html},
+     "How far the probabilities of the next token are from the reference's, in nats: 0 is equal."_html},
     {"logits"_html,
      "The model's score for each token of the vocabulary; the next token is drawn from them."_html},
     {"row, position"_html,
-     "One token of a prompt, counted from 0. Stages are judged at every row; logits at the end of the "
-     "prefill and "
-     "at each token that is fed one by one."_html},
+     "One token of a prompt, counted from 0. Stages are judged at every row; logits at the end of "
+     "the prefill and at each token that is fed one by one."_html},
     {"min, median, max, samples"_html,
-     "The spread of a figure over everything that was measured. A bound holds for every sample, "
-     "not on average."_html},
+     "The spread of a figure over everything that was measured. A bound holds for every sample, not "
+     "on average."_html},
     {"expert swap"_html,
-     "A router picked another expert than the reference's. Where two experts are all but tied, rounding "
-     "decides, "
-     "and either is right; from there on that row is another computation."_html},
+     "A router picked another expert than the reference's. Where two experts are all but tied, "
+     "rounding decides, and either is right; from there on that row is another computation."_html},
     {"margin, allowed"_html,
-     "How far apart the reference scored the two experts, and how far this layer's typical error reaches "
-     "(four "
-     "times its median). A swap is excused only below that, or behind one that was."_html},
+     "How far apart the reference scored the two experts, and how far this layer's typical error "
+     "reaches (four times its median). A swap is excused only below that, or behind one that was."_html},
     {"excused"_html,
-     "Not judged, because an excused swap came before it. At most a tenth of all rows may have a swap of its "
-     "own."_html},
+     "Not judged, because an excused swap came before it. At most a tenth of all rows may have a "
+     "swap of its own."_html},
     {"exact, fast"_html,
-     "Exact numerics keep activations in 32-bit floats; fast ones store them as 8-bit blocks where that is "
-     "quicker."_html},
+     "Exact numerics keep activations in 32-bit floats; fast ones store them as 8-bit blocks where "
+     "that is quicker."_html},
     {"not-run, refused"_html,
-     "Not-run: it did not happen, for the reason given. Refused: it would have meant nothing, such as a "
-     "comparison with itself. Neither is a pass."_html},
+     "Not-run: it did not happen, for the reason given. Refused: it would have meant nothing, such "
+     "as a comparison with itself. Neither is a pass."_html},
 };
 
 }  // namespace
@@ -158,10 +152,9 @@ void add_identity(Page& page, const GateResult& result, const ToolIdentity& tool
   add_tool(page, result, tool, finished);
   add_left_out(page, result);
   page.add(
-      "<h3>To check this page</h3>\n<p>Hash your copy of the model and compare; build the named commit; run "
-      "<code>trine verify</code> with the same prompts, and compare the SHA-256 of the reference's logits "
-      "and the "
-      "figures.</p>\n</section>\n"_html);
+      "<h3>To check this page</h3>\n<p>Hash your copy of the model and compare; build the named "
+      "commit; run <code>trine verify</code> with the same prompts, and compare the SHA-256 of the "
+      "reference's logits and the figures.</p>\n</section>\n"_html);
 }
 
 void add_glossary(Page& page) {

@@ -4,6 +4,8 @@
 #include "contract/receipt.h"
 #include "contract/report_html.h"
 
+#include <initializer_list>
+#include <string>
 #include <string_view>
 
 namespace trine::contract {
@@ -26,5 +28,11 @@ std::string place_text(model::Stage stage, int layer);
 // A box that scrolls sideways by itself, so that the page never does; ends with close_box.
 void open_box(Page& page, std::string_view label);
 inline constexpr Markup close_box = "</div>\n"_html;
+// The head of a table, one cell for each column.
+struct Column {
+  Markup name;
+  bool is_number = false;
+};
+void add_head(Page& page, std::initializer_list<Column> columns);
 
 }  // namespace trine::contract

@@ -68,12 +68,14 @@ void add_figure(Page& page, const Figure& figure) {
 
 void add_figures(Page& page, const GateResult& result) {
   open_box(page, "Figures of every leg");
-  page.add(
-      "<table>\n<caption>What was measured, and what it had to be</caption>\n<thead><tr>"
-      "<th scope=\"col\">figure</th><th scope=\"col\" class=\"num\">must be</th>"
-      "<th scope=\"col\" class=\"num\">min</th><th scope=\"col\" class=\"num\">median</th>"
-      "<th scope=\"col\" class=\"num\">max</th><th scope=\"col\" class=\"num\">samples</th>"
-      "<th scope=\"col\">held</th></tr></thead>\n"_html);
+  page.add("<table>\n<caption>What was measured, and what it had to be</caption>\n"_html);
+  add_head(page, {{"figure"_html},
+                  {"must be"_html, true},
+                  {"min"_html, true},
+                  {"median"_html, true},
+                  {"max"_html, true},
+                  {"samples"_html, true},
+                  {"held"_html}});
   for (const LegResult& leg : result.legs) {
     if (leg.result.figures.empty()) continue;
     page.add("<tbody>\n<tr class=\"group\"><th scope=\"rowgroup\" colspan=\"7\"><b>"_html, leg_name(leg),
@@ -150,13 +152,18 @@ void add_swap(Page& page, const LegSwap& one) {
 
 void add_swap_table(Page& page, const std::vector<LegSwap>& swaps) {
   open_box(page, "Expert swaps");
-  page.add(
-      "<table>\n<caption>Experts that differ, those that nothing excuses first</caption>\n<thead><tr>"
-      "<th scope=\"col\">leg</th><th scope=\"col\">prompt</th><th scope=\"col\" class=\"num\">row</th>"
-      "<th scope=\"col\" class=\"num\">layer</th><th scope=\"col\" class=\"num\">reference chose</th>"
-      "<th scope=\"col\" class=\"num\">device chose</th><th scope=\"col\" class=\"num\">margin</th>"
-      "<th scope=\"col\" class=\"num\">allowed</th><th scope=\"col\" class=\"num\">router error</th>"
-      "<th scope=\"col\">judged</th></tr></thead>\n<tbody>\n"_html);
+  page.add("<table>\n<caption>Experts that differ, those that nothing excuses first</caption>\n"_html);
+  add_head(page, {{"leg"_html},
+                  {"prompt"_html},
+                  {"row"_html, true},
+                  {"layer"_html, true},
+                  {"reference chose"_html, true},
+                  {"device chose"_html, true},
+                  {"margin"_html, true},
+                  {"allowed"_html, true},
+                  {"router error"_html, true},
+                  {"judged"_html}});
+  page.add("<tbody>\n"_html);
   for (std::size_t i = 0; i < std::min(swaps.size(), shown_swaps); ++i) add_swap(page, swaps[i]);
   page.add("</tbody>\n</table>\n"_html, close_box);
   if (swaps.size() > shown_swaps)
@@ -168,10 +175,9 @@ void add_swap_table(Page& page, const std::vector<LegSwap>& swaps) {
 void add_legs(Page& page, const GateResult& result) {
   page.add(
       "<section id=\"legs\">\n<h2>What was compared</h2>\n<table class=\"legs\">\n<caption>The legs of the "
-      "comparison. Only "
-      "a "
-      "pass is a pass</caption>\n<thead><tr><th scope=\"col\">leg</th><th scope=\"col\">what it compares</th>"
-      "<th scope=\"col\">verdict</th></tr></thead>\n<tbody>\n"_html);
+      "comparison. Only a pass is a pass</caption>\n"_html);
+  add_head(page, {{"leg"_html}, {"what it compares"_html}, {"verdict"_html}});
+  page.add("<tbody>\n"_html);
   for (const LegResult& leg : result.legs) {
     page.add("<tr><th scope=\"row\">"_html, leg_name(leg), "</th><td><b>"_html, title_of(leg.leg),
              "</b><br>"_html, meaning_of(leg.leg));
@@ -204,8 +210,8 @@ void add_divergences(Page& page, const GateResult& result) {
   }
   if (is_a_stage) {
     page.add(
-        "<p>Stages are looked at in the order the model computes them, so what comes before is within its "
-        "bounds and what comes after may only follow: look there first.</p>\n"_html);
+        "<p>Stages are looked at in the order the model computes them, so what comes before is "
+        "within its bounds and what comes after may only follow: look there first.</p>\n"_html);
   } else if (any) {
     page.add("<p>Only logits are named: no stage that has a bound left it before them.</p>\n"_html);
   } else if (result.verdict == Verdict::pass) {
@@ -227,11 +233,14 @@ void add_prompts(Page& page, const GateResult& result) {
   }
   open_box(page, "The worst prompts");
   page.add("<table>\n<caption>Logits by prompt, the "_html, shown_prompts,
-           " worst of each leg by cosine</caption>\n<thead><tr><th scope=\"col\">prompt</th>"
-           "<th scope=\"col\" class=\"num\">worst cosine</th><th scope=\"col\" class=\"num\">at row</th>"
-           "<th scope=\"col\" class=\"num\">worst KL</th><th scope=\"col\" class=\"num\">tokens</th>"
-           "<th scope=\"col\" class=\"num\">positions judged</th><th scope=\"col\" class=\"num\">excused</th>"
-           "</tr></thead>\n"_html);
+           " worst of each leg by cosine</caption>\n"_html);
+  add_head(page, {{"prompt"_html},
+                  {"worst cosine"_html, true},
+                  {"at row"_html, true},
+                  {"worst KL"_html, true},
+                  {"tokens"_html, true},
+                  {"positions judged"_html, true},
+                  {"excused"_html, true}});
   for (const LegResult& leg : result.legs) {
     if (leg.prompts.empty()) continue;
     page.add("<tbody>\n<tr class=\"group\"><th scope=\"rowgroup\" colspan=\"7\"><b>"_html, leg_name(leg),
