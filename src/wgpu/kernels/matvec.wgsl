@@ -1,6 +1,6 @@
 // y[t][y_first + r] = W[r] · x[t] (+ residual[t][y_first + r]) for the rows r of a matrix, or of a part of one.
 //
-// Files before it: reduce_*, quant_common, numerics_*, quant_<type>.
+// Files before it: reduce_*, quant_common, numerics_*, quant_<type>, matvec_tile, matvec_multiply.
 // Constants: COLUMNS; WORKGROUP threads, in teams of TEAM lanes (TEAM divides WORKGROUP); ROWS of the matrix a team;
 //   TOKENS rows of x a workgroup (1, 4 or 8), for which weights are decoded once.
 // Flags: RESIDUAL; LOGITS: x has step.n_logits rows, not step.n_rows.
@@ -26,20 +26,6 @@ struct Step {
 @group(0) @binding(4) var<storage, read> residual: array<f32>;
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;
 
-const TEAMS: u32 = WORKGROUP / TEAM;
-
-fn store(token: u32, n_tokens: u32, row: u32, value: f32) {
-  if (token >= n_tokens || row >= params.rows) {
-    return;
-  }
-  let at = token * params.y_stride + params.y_first + row;
-  if (RESIDUAL) {
-    y[at] = residual[at] + value;
-  } else {
-    y[at] = value;
-  }
-}
-
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
@@ -48,40 +34,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   if (first_token >= n_tokens) {
     return;
   }
-  let lane = thread % TEAM;
-  let first_row = ((group.x + group.z * groups.x) * TEAMS + thread / TEAM) * ROWS;
-
-  var sums: array<f32, ROWS * TOKENS>;
-  for (var unit = lane; unit < UNITS; unit += TEAM) {
-    var w: array<Loaded, ROWS>;
-    for (var r = 0u; r < ROWS; r++) {
-      w[r] = weights_load(min(first_row + r, params.rows - 1u) * weights_stride, unit);
-    }
-    for (var t = 0u; t < TOKENS; t++) {
-      let v = load_activations(min(first_token + t, n_tokens - 1u), unit);
-      for (var r = 0u; r < ROWS; r++) {
-        sums[r * TOKENS + t] += dot_unit(w[r], v);
+  let first_row = (group.x + group.z * groups.x) * TILE_ROWS + thread / TEAM * ROWS;
+  let sums = weights_multiply(first_row, params.rows, first_token, n_tokens, thread % TEAM);
+  var outputs = sum_outputs(sums, thread);
+  for (var i = 0u; i < OUTPUTS; i++) {
+    let row = first_row + i / TOKENS;
+    let token = first_token + i % TOKENS;
+    if (i % TEAM == thread % TEAM && row < params.rows && token < n_tokens) {
+      let at = token * params.y_stride + params.y_first + row;
+      if (RESIDUAL) {
+        y[at] = residual[at] + outputs[i];
+      } else {
+        y[at] = outputs[i];
       }
-    }
-  }
-
-  if (TOKENS % 4u != 0u) {
-    for (var r = 0u; r < ROWS; r++) {
-      for (var t = 0u; t < TOKENS; t++) {
-        let sum = team_sum(sums[r * TOKENS + t], thread);
-        if (lane == 0u) {
-          store(first_token + t, n_tokens, first_row + r, sum);
-        }
-      }
-    }
-    return;
-  }
-  for (var i = 0u; i < ROWS * TOKENS; i += 4u) {
-    // TOKENS is a multiple of four here; the remainder keeps the indices in range where this is dead code.
-    const n = ROWS * TOKENS;
-    let sum = team_sum4(vec4(sums[i], sums[(i + 1u) % n], sums[(i + 2u) % n], sums[(i + 3u) % n]), thread);
-    if (lane < 4u) {
-      store(first_token + i % TOKENS + lane, n_tokens, first_row + i / TOKENS, sum[lane]);
     }
   }
 }

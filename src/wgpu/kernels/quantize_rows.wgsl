@@ -4,13 +4,13 @@
 // Constants: COLUMNS, a multiple of 32; WORKGROUP threads, four columns each; ROWS_PER_TOKEN: rows of a token (1, or
 //   the experts per token for activations of experts).
 // Grid: ceil(COLUMNS / 4 / WORKGROUP) along x, step.n_rows · ROWS_PER_TOKEN (or more) along y.
-// Bindings: 0 from, f32 [rows][COLUMNS], 1 step, 2 quantized.
+// Bindings: 0 x, f32 [rows][COLUMNS], 1 step, 2 quantized.
 
 struct Step {
   n_rows: u32,
 }
 
-@group(0) @binding(0) var<storage, read> from: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> step: Step;
 @group(0) @binding(2) var<storage, read_write> quantized: array<u32>;
 
@@ -27,7 +27,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let inside = unit < UNITS;
   var value = vec4(0.0);
   if (inside) {
-    value = from[row * (COLUMNS / 4u) + at];
+    value = x[row * (COLUMNS / 4u) + at];
   }
   let lane = quantize_lane(value, thread);
   if (inside) {
