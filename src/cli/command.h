@@ -26,6 +26,7 @@ Action define_perplexity(CLI::App& app);
 Action define_synth(CLI::App& app);
 Action define_contract(CLI::App& app);
 Action define_verify(CLI::App& app);
+Action define_trace(CLI::App& app);
 Action define_devices(CLI::App& app);
 Action define_version(CLI::App& app);
 

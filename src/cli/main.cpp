@@ -34,6 +34,7 @@ constexpr Command commands[] = {
     {"synth", "write a model of a given shape with random weights", define_synth},
     {"contract", "read, check and run the contracts that every backend must keep", define_contract},
     {"verify", "prove that a backend gives the reference's answer here", define_verify},
+    {"trace", "write a pass's intermediate results to a file, or compare two", define_trace},
     {"devices", "what this build and this machine can run on", define_devices},
     {"version", "version, commit, compiler and features", define_version},
 };
