@@ -1,13 +1,18 @@
+#include "backend/registry.h"
 #include "base/thread_pool.h"
 #include "cli/command.h"
 #include "cli/console.h"
 #include "cli/options.h"
 #include "cli/system.h"
 
+#include <fmt/ranges.h>
 #include <memory>
 #include <nlohmann/json.hpp>
 #ifdef TRINE_HAS_CPU
 #include "cpu/model.h"
+#endif
+#ifdef TRINE_HAS_WGPU
+#include "wgpu/adapter.h"
 #endif
 
 namespace trine::cli {
@@ -26,21 +31,84 @@ std::vector<Isa> cpu_isas() {
   return isas;
 }
 
-bool cpu_is_built() {
-#ifdef TRINE_HAS_CPU
-  return true;
-#else
-  return false;
+bool is_built(std::string_view name) {
+  return backend::find_backend(name)->built;
+}
+
+#ifdef TRINE_HAS_WGPU
+std::vector<std::string> feature_names(const wgpu::AdapterFeatures& features) {
+  std::vector<std::string> names;
+  if (features.subgroups) names.emplace_back("subgroups");
+  if (features.f16) names.emplace_back("f16");
+  if (features.timestamps) names.emplace_back("timestamps");
+  if (features.integer_dot) names.emplace_back("packed_4x8_integer_dot_product");
+  return names;
+}
+
+nlohmann::ordered_json adapter_json(const wgpu::Adapter& adapter) {
+  const wgpu::AdapterLimits& limits = adapter.limits;
+  return {{"name", adapter.name},
+          {"type", adapter.type},
+          {"api", adapter.api},
+          {"driver", adapter.driver},
+          {"limits",
+           {{"max_buffer_bytes", limits.max_buffer_bytes},
+            {"max_storage_binding_bytes", limits.max_storage_binding_bytes},
+            {"max_storage_buffers_per_kernel", limits.max_storage_buffers},
+            {"max_workgroup_bytes", limits.max_workgroup_bytes},
+            {"max_workgroup_invocations", limits.max_workgroup_invocations}}},
+          {"features", feature_names(adapter.features)},
+          {"chosen", adapter.chosen},
+          {"reason", adapter.reason}};
+}
+
+std::string adapter_text(std::size_t index, const wgpu::Adapter& adapter) {
+  const wgpu::AdapterLimits& limits = adapter.limits;
+  constexpr std::string_view indent = "           ";
+  std::string text = fmt::format("        {}  {}\n", index, adapter.name);
+  text += fmt::format("{}{}, {}, {}\n", indent, adapter.type, adapter.api, adapter.driver);
+  text += fmt::format("{}buffers of {}, bindings of {}, {} a kernel\n", indent,
+                      human_bytes(limits.max_buffer_bytes), human_bytes(limits.max_storage_binding_bytes),
+                      limits.max_storage_buffers);
+  text += fmt::format("{}workgroups of {} invocations with {}\n", indent, limits.max_workgroup_invocations,
+                      human_bytes(limits.max_workgroup_bytes));
+  text += fmt::format("{}{}\n", indent, fmt::join(feature_names(adapter.features), ", "));
+  return text + fmt::format("{}{}: {}\n", indent, adapter.chosen ? "chosen" : "not chosen", adapter.reason);
+}
 #endif
+
+// Adapters are listed whether or not this build has kernels for them.
+nlohmann::ordered_json wgpu_json() {
+  nlohmann::ordered_json json = {{"name", "wgpu"}, {"built", is_built("wgpu")}};
+#ifdef TRINE_HAS_WGPU
+  const Result<std::vector<wgpu::Adapter>> adapters = wgpu::list_adapters();
+  json["adapters"] = nlohmann::ordered_json::array();
+  if (!adapters) {
+    json["unavailable"] = to_string(adapters.error());
+    return json;
+  }
+  for (const wgpu::Adapter& adapter : *adapters) json["adapters"].push_back(adapter_json(adapter));
+#endif
+  return json;
+}
+
+std::string wgpu_text() {
+  std::string text = fmt::format("wgpu    {}\n", is_built("wgpu") ? "built" : "not built");
+#ifdef TRINE_HAS_WGPU
+  const Result<std::vector<wgpu::Adapter>> adapters = wgpu::list_adapters();
+  if (!adapters) return text + fmt::format("        unavailable: {}\n", to_string(adapters.error()));
+  for (std::size_t i = 0; i < adapters->size(); ++i) text += adapter_text(i, (*adapters)[i]);
+#endif
+  return text;
 }
 
 nlohmann::ordered_json devices_json() {
   nlohmann::ordered_json isas = nlohmann::ordered_json::array();
   for (const Isa& isa : cpu_isas()) isas.push_back({{"name", isa.name}, {"available", isa.available}});
   return {{"backends",
-           {{{"name", "cpu"}, {"built", cpu_is_built()}, {"isas", isas}},
-            {{"name", "cuda"}, {"built", false}},
-            {{"name", "wgpu"}, {"built", false}}}},
+           {{{"name", "cpu"}, {"built", is_built("cpu")}, {"isas", isas}},
+            {{"name", "cuda"}, {"built", is_built("cuda")}},
+            wgpu_json()}},
           {"cpu",
            {{"name", cpu_name()},
             {"cores", online_cores()},
@@ -54,13 +122,13 @@ Result<int> show_devices(bool json) {
     write_out(devices_json().dump(2) + "\n");
     return 0;
   }
-  write_out(fmt::format("cpu     {}\n", cpu_is_built() ? cpu_name() : "not built (TRINE_CPU=OFF)"));
+  write_out(fmt::format("cpu     {}\n", is_built("cpu") ? cpu_name() : "not built (TRINE_CPU=OFF)"));
   for (const Isa& isa : cpu_isas()) {
     write_out(
         fmt::format("        {:<12}{}\n", isa.name, isa.available ? "available" : "not on this processor"));
   }
-  write_out("cuda    not built\n");
-  write_out("wgpu    not built\n\n");
+  write_out(fmt::format("cuda    {}\n", is_built("cuda") ? "built" : "not built"));
+  write_out(wgpu_text() + "\n");
   write_out(fmt::format("cores   {} of {} available to this process\n", available_cores(), online_cores()));
   if (last_level_cache() > 0)
     write_out(fmt::format("cache   {} last level\n", human_bytes(last_level_cache())));
@@ -78,7 +146,8 @@ Action define_devices(CLI::App& app) {
   set_footer(app,
              "Examples:\n"
              "  trine devices\n"
-             "  trine run --device portable \"Hello\"    run on one of the instruction sets listed");
+             "  trine run --device portable \"Hello\"    run on one of the instruction sets listed\n"
+             "A WebGPU adapter is named by its index or a part of its name.");
   return [json] { return show_devices(*json); };
 }
 
