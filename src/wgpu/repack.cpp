@@ -48,26 +48,45 @@ struct Layout {
   void (*repack_row)(const std::byte* row, std::uint64_t columns, const PlanePointers& planes);
 };
 
-void pack_nibbles(const std::uint8_t* q, std::uint8_t* out) {
-  for (int j = 0; j < 16; ++j) out[j] = static_cast<std::uint8_t>((q[j] & 15) | (q[j + 16] & 15) << 4);
+template <typename Word>
+Word load(const std::uint8_t* bytes) {
+  Word word;
+  std::memcpy(&word, bytes, sizeof word);
+  return word;
+}
+template <typename Word>
+void store(std::uint8_t* bytes, Word word) {
+  std::memcpy(bytes, &word, sizeof word);
 }
 
+// From 32 bytes, the nibbles of two units: of the one that is kept in the low halves, and of the other.
+void pack_nibbles(const std::uint8_t* q, std::uint8_t* low_unit, std::uint8_t* high_unit) {
+  constexpr std::uint64_t low_halves = 0x0F0F0F0F0F0F0F0F;
+  for (int j = 0; j < 16; j += 8) {
+    const auto first = load<std::uint64_t>(q + j);
+    const auto second = load<std::uint64_t>(q + j + 16);
+    store(low_unit + j, (first & low_halves) | (second & low_halves) << 4);
+    store(high_unit + j, (first >> 4 & low_halves) | (second & ~low_halves));
+  }
+}
+
+// From 32 bytes with a column each, the two bits at `shift`.
 void pack_pairs(const std::uint8_t* q, int shift, std::uint8_t* out) {
+  constexpr std::uint64_t pairs = 0x0303030303030303;
   for (int half = 0; half < 2; ++half) {
-    for (int k = 0; k < 4; ++k) {
-      const std::uint8_t* at = q + 16 * half + k;
-      out[4 * half + k] = static_cast<std::uint8_t>((at[0] >> shift & 3) | (at[4] >> shift & 3) << 2 |
-                                                    (at[8] >> shift & 3) << 4 | (at[12] >> shift & 3) << 6);
-    }
+    // Columns 0 .. 7 beside columns 8 .. 15, then the upper four of each beside the lower.
+    const std::uint64_t first = load<std::uint64_t>(q + 16 * half) >> shift & pairs;
+    const std::uint64_t second = load<std::uint64_t>(q + 16 * half + 8) >> shift & pairs;
+    const std::uint64_t both = first | second << 4;
+    store(out + 4 * half, static_cast<std::uint32_t>(both | both >> 30));
   }
 }
 
+// From 32 bytes with a column each, the bit at `shift`.
 void pack_bits(const std::uint8_t* q, int shift, std::uint8_t* out) {
-  for (int k = 0; k < 4; ++k) {
-    int byte = 0;
-    for (int i = 0; i < 8; ++i) byte |= (q[4 * i + k] >> shift & 1) << i;
-    out[k] = static_cast<std::uint8_t>(byte);
-  }
+  std::uint32_t word = 0;
+  for (int i = 0; i < 8; ++i) word |= (load<std::uint32_t>(q + 4 * i) >> shift & 0x01010101u) << i;
+  store(out, word);
 }
 
 template <typename Field>
@@ -162,18 +181,10 @@ void repack_iq4_xs(const std::byte* row, std::uint64_t columns, const PlanePoint
   });
 }
 
-// Low two bits of the quants of unit `u`, as Q2_K and Q3_K store them.
-void unpack_low_pairs(const std::uint8_t* qs, int u, std::uint8_t* q) {
-  for (int l = 0; l < 32; ++l) q[l] = qs[32 * (u / 4) + l] >> (2 * (u % 4)) & 3;
-}
-
 void repack_q2_k(const std::byte* row, std::uint64_t columns, const PlanePointers& planes) {
   for_each_block<BlockQ2_K>(row, columns, [&](const BlockQ2_K& block, std::uint64_t b) {
-    std::uint8_t q[unit_columns];
-    for (int u = 0; u < units_per_super_block; ++u) {
-      unpack_low_pairs(block.qs, u, q);
-      pack_pairs(q, 0, planes[0] + (8 * b + u) * 8);
-    }
+    for (int u = 0; u < units_per_super_block; ++u)
+      pack_pairs(block.qs + 32 * (u / 4), 2 * (u % 4), planes[0] + (8 * b + u) * 8);
     copy_field(block.scales, planes[1], b);
     copy_bytes<4>(block.d, planes[2], b);
   });
@@ -181,10 +192,8 @@ void repack_q2_k(const std::byte* row, std::uint64_t columns, const PlanePointer
 
 void repack_q3_k(const std::byte* row, std::uint64_t columns, const PlanePointers& planes) {
   for_each_block<BlockQ3_K>(row, columns, [&](const BlockQ3_K& block, std::uint64_t b) {
-    std::uint8_t q[unit_columns];
     for (int u = 0; u < units_per_super_block; ++u) {
-      unpack_low_pairs(block.qs, u, q);
-      pack_pairs(q, 0, planes[0] + (8 * b + u) * 8);
+      pack_pairs(block.qs + 32 * (u / 4), 2 * (u % 4), planes[0] + (8 * b + u) * 8);
       pack_bits(block.hmask, u, planes[1] + (8 * b + u) * 4);
     }
     copy_field(block.scales, planes[2], b);
@@ -192,14 +201,9 @@ void repack_q3_k(const std::byte* row, std::uint64_t columns, const PlanePointer
   });
 }
 
-// Nibbles of one super-block of Q4_K or Q5_K: the file keeps units 2c and 2c + 1 in the halves of 32 bytes.
+// Nibbles of one super-block of Q4_K or Q5_K: units 2c and 2c + 1 share 32 bytes.
 void repack_k_nibbles(const std::uint8_t* qs, std::uint8_t* out) {
-  for (int c = 0; c < 4; ++c, qs += 32, out += 32) {
-    for (int j = 0; j < 16; ++j) {
-      out[j] = static_cast<std::uint8_t>((qs[j] & 15) | (qs[j + 16] & 15) << 4);
-      out[j + 16] = static_cast<std::uint8_t>(qs[j] >> 4 | (qs[j + 16] & 0xF0));
-    }
-  }
+  for (int c = 0; c < 4; ++c) pack_nibbles(qs + 32 * c, out + 32 * c, out + 32 * c + 16);
 }
 
 void repack_q4_k(const std::byte* row, std::uint64_t columns, const PlanePointers& planes) {
@@ -219,14 +223,13 @@ void repack_q5_k(const std::byte* row, std::uint64_t columns, const PlanePointer
 
 void repack_q6_k(const std::byte* row, std::uint64_t columns, const PlanePointers& planes) {
   for_each_block<BlockQ6_K>(row, columns, [&](const BlockQ6_K& block, std::uint64_t b) {
-    std::uint8_t q[unit_columns];
-    for (int u = 0; u < units_per_super_block; ++u) {
-      const std::uint8_t* ql = block.ql + 64 * (u / 4) + 32 * (u % 2);
-      const int shift = 4 * (u / 2 % 2);
-      for (int l = 0; l < 32; ++l) q[l] = static_cast<std::uint8_t>(ql[l] >> shift);
-      pack_nibbles(q, planes[0] + (8 * b + u) * 16);
-      pack_pairs(block.qh + 32 * (u / 4), 2 * (u % 4), planes[1] + (8 * b + u) * 8);
+    // Units u and u + 2 share 32 bytes.
+    for (const int u : {0, 1, 4, 5}) {
+      std::uint8_t* out = planes[0] + (8 * b + u) * 16;
+      pack_nibbles(block.ql + 64 * (u / 4) + 32 * (u % 2), out, out + 2 * 16);
     }
+    for (int u = 0; u < units_per_super_block; ++u)
+      pack_pairs(block.qh + 32 * (u / 4), 2 * (u % 4), planes[1] + (8 * b + u) * 8);
     copy_field(block.scales, planes[2], b);
     copy_field(block.d, planes[3], b);
   });

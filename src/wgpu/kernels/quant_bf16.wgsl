@@ -3,8 +3,8 @@
 
 const weights_stride: u32 = 4u * UNITS;
 
-fn weights_pair(word: u32) -> vec2<f32> {
-  return bitcast<vec2<f32>>(vec2(word << 16u, word & 0xFFFF0000u));
+fn weights_four(words: vec2<u32>) -> vec4<f32> {
+  return bitcast<vec4<f32>>(vec4(words.x << 16u, words.x & 0xFFFF0000u, words.y << 16u, words.y & 0xFFFF0000u));
 }
 
 fn weights_load(row: u32, unit: u32) -> Loaded {
@@ -12,8 +12,6 @@ fn weights_load(row: u32, unit: u32) -> Loaded {
   let p1 = weights[row + unit + UNITS];
   let p2 = weights[row + unit + 2u * UNITS];
   let p3 = weights[row + unit + 3u * UNITS];
-  return Loaded(mat4x4(vec4(weights_pair(p0.x), weights_pair(p0.y)), vec4(weights_pair(p0.z), weights_pair(p0.w)),
-                       vec4(weights_pair(p1.x), weights_pair(p1.y)), vec4(weights_pair(p1.z), weights_pair(p1.w))),
-                mat4x4(vec4(weights_pair(p2.x), weights_pair(p2.y)), vec4(weights_pair(p2.z), weights_pair(p2.w)),
-                       vec4(weights_pair(p3.x), weights_pair(p3.y)), vec4(weights_pair(p3.z), weights_pair(p3.w))));
+  return Loaded(mat4x4(weights_four(p0.xy), weights_four(p0.zw), weights_four(p1.xy), weights_four(p1.zw)),
+                mat4x4(weights_four(p2.xy), weights_four(p2.zw), weights_four(p3.xy), weights_four(p3.zw)));
 }

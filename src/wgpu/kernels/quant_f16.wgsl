@@ -3,13 +3,15 @@
 
 const weights_stride: u32 = 4u * UNITS;
 
+fn weights_four(words: vec2<u32>) -> vec4<f32> {
+  return vec4(unpack2x16float(words.x), unpack2x16float(words.y));
+}
+
 fn weights_load(row: u32, unit: u32) -> Loaded {
   let p0 = weights[row + unit];
   let p1 = weights[row + unit + UNITS];
   let p2 = weights[row + unit + 2u * UNITS];
   let p3 = weights[row + unit + 3u * UNITS];
-  return Loaded(mat4x4(vec4(unpack2x16float(p0.x), unpack2x16float(p0.y)), vec4(unpack2x16float(p0.z), unpack2x16float(p0.w)),
-                       vec4(unpack2x16float(p1.x), unpack2x16float(p1.y)), vec4(unpack2x16float(p1.z), unpack2x16float(p1.w))),
-                mat4x4(vec4(unpack2x16float(p2.x), unpack2x16float(p2.y)), vec4(unpack2x16float(p2.z), unpack2x16float(p2.w)),
-                       vec4(unpack2x16float(p3.x), unpack2x16float(p3.y)), vec4(unpack2x16float(p3.z), unpack2x16float(p3.w))));
+  return Loaded(mat4x4(weights_four(p0.xy), weights_four(p0.zw), weights_four(p1.xy), weights_four(p1.zw)),
+                mat4x4(weights_four(p2.xy), weights_four(p2.zw), weights_four(p3.xy), weights_four(p3.zw)));
 }
