@@ -5,7 +5,7 @@
 // pairs are pairs[first .. first + count), ascending; pairs [T·k]. tiles [n_tiles] (expert, first, count, 0): at
 // most TILE pairs of one expert each, experts ascending; those that are not needed have count 0. n_tiles is at
 // least min(T·k, E) + T·k / TILE.
-// Constants: WORKGROUP, N_EXPERTS = E, TOP_K = k, TILE.
+// Constants: WORKGROUP, N_EXPERTS = E, EXPERTS_PER_TOKEN = k, TILE.
 // Grid: (E, 1, 1); of T rows, n_rows count.
 struct Params { n_tiles: u32 }
 struct Step { n_rows: u32, n_logits: u32, n_chunks: u32, ring_slot: u32 }
@@ -24,7 +24,7 @@ var<workgroup> mine: array<u32, WORKGROUP>;          // pairs of this expert up 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let expert = group.x;
-  let n_pairs = step.n_rows * TOP_K;
+  let n_pairs = step.n_rows * EXPERTS_PER_TOKEN;
   for (var i = lane; i < N_EXPERTS; i += WORKGROUP) {
     atomicStore(&counts[i], 0u);
   }

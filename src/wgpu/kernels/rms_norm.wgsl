@@ -1,12 +1,20 @@
 // y[t] = x[t] / sqrt(mean(x[t]²) + eps) · w, one workgroup per token row.
 //
-// T rows, H width, L rows that want logits. x [T][H], w [H], y [T][H], f32. With LOGITS, y is [L][H]: only the
-// rows that want logits (rows[t] has bit 0 of its flags), behind one another.
-// Files before it: reduce_*.
-// Constants: WORKGROUP (at most 1024), WIDTH = H (any), LOGITS (bool).
-// Grid: (1, T, 1); rows from n_rows on are left alone.
-struct Params { eps: f32 }
-struct Step { n_rows: u32, n_logits: u32, n_chunks: u32, ring_slot: u32 }
+// Files before it: reduce_*, quantize.
+// Constants: COLUMNS (any); WORKGROUP threads, a multiple of 8, four columns each at a time.
+// Flags: QUANTIZE: y as 8-bit blocks too, for numerics_fast.wgsl; COLUMNS is then a multiple of 32. LOGITS: only rows
+//   that want logits (bit 0 of their flags), and their results stand behind one another.
+// Grid: 1 along x, step.n_rows (or more) along y.
+// Bindings: 0 params, 1 step, 2 rows, 3 x f32 [t][COLUMNS], 4 w f32 [COLUMNS], 5 y f32 [t][COLUMNS], 6 quantized
+//   (without QUANTIZE any other writable buffer).
+
+struct Params {
+  eps: f32,
+}
+
+struct Step {
+  n_rows: u32,
+}
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> step: Step;
@@ -14,11 +22,13 @@ struct Step { n_rows: u32, n_logits: u32, n_chunks: u32, ring_slot: u32 }
 @group(0) @binding(3) var<storage, read> x: array<f32>;
 @group(0) @binding(4) var<storage, read> w: array<f32>;
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;
+@group(0) @binding(6) var<storage, read_write> quantized: array<u32>;
 
-const PER_LANE = (WIDTH + WORKGROUP - 1u) / WORKGROUP;
+const QUADS: u32 = (COLUMNS + 3u) / 4u;
+const QUADS_PER_THREAD: u32 = (QUADS + WORKGROUP - 1u) / WORKGROUP;
 
 @compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let row = group.y;
   if (row >= step.n_rows) {
     return;
@@ -29,28 +39,48 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       return;
     }
     var earlier = 0.0;
-    for (var i = lane; i < row; i += WORKGROUP) {
+    for (var i = thread; i < row; i += WORKGROUP) {
       earlier += f32(rows[i].w & 1u);
     }
-    out_row = u32(workgroup_sum(earlier, lane));
+    out_row = u32(workgroup_sum(earlier, thread));
   }
 
   // The row stays in registers between the two uses.
-  var held: array<f32, PER_LANE>;
-  var squares = 0.0;
-  for (var i = 0u; i < PER_LANE; i++) {
-    let at = i * WORKGROUP + lane;
-    held[i] = 0.0;
-    if (at < WIDTH) {
-      held[i] = x[row * WIDTH + at];
+  var held: array<vec4<f32>, QUADS_PER_THREAD>;
+  var squares = vec4(0.0);
+  for (var i = 0u; i < QUADS_PER_THREAD; i++) {
+    let column = 4u * (i * WORKGROUP + thread);
+    held[i] = vec4(0.0);
+    for (var j = 0u; j < 4u; j++) {
+      if (column + j < COLUMNS) {
+        held[i][j] = x[row * COLUMNS + column + j];
+      }
     }
     squares += held[i] * held[i];
   }
-  let scale = inverseSqrt(workgroup_sum(squares, lane) / f32(WIDTH) + params.eps);
-  for (var i = 0u; i < PER_LANE; i++) {
-    let at = i * WORKGROUP + lane;
-    if (at < WIDTH) {
-      y[out_row * WIDTH + at] = held[i] * scale * w[at];
+  let sum = workgroup_sum((squares.x + squares.y) + (squares.z + squares.w), thread);
+  let scale = inverseSqrt(sum / f32(COLUMNS) + params.eps);
+
+  for (var i = 0u; i < QUADS_PER_THREAD; i++) {
+    let quad = i * WORKGROUP + thread;
+    var value = vec4(0.0);
+    for (var j = 0u; j < 4u; j++) {
+      let column = 4u * quad + j;
+      if (column < COLUMNS) {
+        value[j] = held[i][j] * scale * w[column];
+        y[out_row * COLUMNS + column] = value[j];
+      }
+    }
+    if (QUANTIZE) {
+      let lane = quantize_lane(value, thread);
+      if (quad < QUADS) {
+        let base = quantized_row(out_row, QUADS / 8u);
+        quantized[base + quantized_word(QUADS / 8u, quad / 8u, quad % 8u)] = lane.word;
+        if (quad % 8u == 0u) {
+          quantized[base + quantized_scale(QUADS / 8u, quad / 8u)] = bitcast<u32>(lane.scale);
+          quantized[base + quantized_scale(QUADS / 8u, quad / 8u) + 1u] = bitcast<u32>(lane.sum);
+        }
+      }
     }
   }
 }

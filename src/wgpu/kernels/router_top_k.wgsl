@@ -4,7 +4,7 @@
 // T rows, E experts, k experts_per_token. logits [T][E] f32, ids [T][k], weights [T][k] f32. An expert's rank is
 // the number of experts before it, so k distinct ids come out whatever the logits are: a NaN ranks below every
 // number. All weights of a row are NaN when a logit is NaN or +infinity, or all are -infinity.
-// Constants: WORKGROUP (any; E is best), N_EXPERTS = E, TOP_K = k (at most E).
+// Constants: WORKGROUP (any; E is best), N_EXPERTS = E, EXPERTS_PER_TOKEN = k (at most E).
 // Grid: (1, T, 1); rows from n_rows on are left alone.
 struct Step { n_rows: u32, n_logits: u32, n_chunks: u32, ring_slot: u32 }
 
@@ -18,7 +18,7 @@ const MINUS_INFINITY = 0xff800000u;
 const QUADS = (N_EXPERTS + 3u) / 4u;
 
 var<workgroup> keys: array<vec4<u32>, QUADS>;
-var<workgroup> chosen: array<u32, TOP_K>;  // bits of the logits, by rank
+var<workgroup> chosen: array<u32, EXPERTS_PER_TOKEN>;  // bits of the logits, by rank
 var<workgroup> n_unsound: atomic<u32>;
 
 // Larger for a larger number; 0 for a NaN.
@@ -62,8 +62,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       before += select(vec4(0u), vec4(1u), (other > key) | ((other == key) & lower));
     }
     let rank = before.x + before.y + before.z + before.w;
-    if (rank < TOP_K) {
-      ids[row * TOP_K + rank] = expert;
+    if (rank < EXPERTS_PER_TOKEN) {
+      ids[row * EXPERTS_PER_TOKEN + rank] = expert;
       chosen[rank] = logits[row * N_EXPERTS + expert];
     }
   }
@@ -71,13 +71,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
   let largest = bitcast<f32>(chosen[0]);
   var sum = 0.0;
-  for (var rank = 0u; rank < TOP_K; rank++) {
+  for (var rank = 0u; rank < EXPERTS_PER_TOKEN; rank++) {
     sum += exp(bitcast<f32>(chosen[rank]) - largest);
   }
   // Set by bits: shader compilers may take x - x for 0.
   let unsound = atomicLoad(&n_unsound) > 0u || chosen[0] == MINUS_INFINITY;
-  for (var rank = lane; rank < TOP_K; rank += WORKGROUP) {
+  for (var rank = lane; rank < EXPERTS_PER_TOKEN; rank += WORKGROUP) {
     let weight = exp(bitcast<f32>(chosen[rank]) - largest) / sum;
-    weights[row * TOP_K + rank] = bitcast<f32>(select(bitcast<u32>(weight), 0x7fc00000u, unsound));
+    weights[row * EXPERTS_PER_TOKEN + rank] = bitcast<f32>(select(bitcast<u32>(weight), 0x7fc00000u, unsound));
   }
 }
