@@ -3,7 +3,8 @@
 // Files before it: reduce_*, quant_common, numerics_*, matvec_tile, then quant_<its type> and matvec_multiply for each
 //   of the three, with "weights" replaced by "q", "k" and "v".
 // Constants: COLUMNS, WORKGROUP, TEAM, ROWS, TOKENS as in matvec.wgsl.
-// Grid: the sum over the three of ceil(its rows / (WORKGROUP / TEAM * ROWS)) along x, ceil(step.n_rows / TOKENS) along y.
+// Grid: the sum over the three of ceil(its rows / (WORKGROUP / TEAM * ROWS)) along x, ceil(step.n_rows / TOKENS) along
+//   y.
 // Bindings: 0 params, 1 x (see numerics), 2 q, 3 k, 4 v, 5 step, 6 y: f32 [rows of x][q_rows + k_rows + v_rows].
 
 struct Params {
