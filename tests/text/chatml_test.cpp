@@ -27,8 +27,8 @@ TEST(ChatML, RendersAsTheTemplatesDo) {
                  !context["messages"].empty() && context["messages"][0]["role"] == "system";
     std::vector<ChatMessage> messages;
     for (const auto& message : context["messages"]) {
-      if (!message.contains("role") || !message.contains("content") || !message["content"].is_string() || message.size() != 2 ||
-          message["role"] == "tool" ||
+      if (!message.contains("role") || !message.contains("content") || !message["content"].is_string() ||
+          message.size() != 2 || message["role"] == "tool" ||
           message["content"].get<std::string>().find("<think>") != std::string::npos) {
         plain = false;
         break;
