@@ -13,6 +13,7 @@
 #endif
 #ifdef TRINE_HAS_WGPU
 #include "wgpu/adapter.h"
+#include "wgpu/gpu.h"
 #endif
 
 namespace trine::cli {
@@ -118,6 +119,9 @@ nlohmann::ordered_json devices_json() {
 }
 
 Result<int> show_devices(bool json) {
+#ifdef TRINE_HAS_WGPU
+  wgpu::install_abort_handler();
+#endif
   if (json) {
     write_out(devices_json().dump(2) + "\n");
     return 0;

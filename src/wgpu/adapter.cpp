@@ -110,7 +110,9 @@ Error nothing_there(const std::string& said) {
 #if defined(__linux__)
   if (void* loader = ::dlopen("libvulkan.so.1", RTLD_LAZY | RTLD_LOCAL); loader != nullptr) {
     ::dlclose(loader);
-    error.hint = "Install the GPU's Vulkan driver, or mesa-vulkan-drivers for one that runs on the CPU";
+    error.hint =
+        "Install the GPU's Vulkan driver (in a container NVIDIA's needs libegl1 and libgl1 as well), or "
+        "mesa-vulkan-drivers for one that runs on the CPU";
   } else {
     error.what += ": the Vulkan loader is missing";
     error.hint = "Install libvulkan1 and the GPU's Vulkan driver";
@@ -123,6 +125,7 @@ Result<Listed> enumerate() {
   TRINE_CHECK_OK(load_library());
   // Drivers talk to stderr while they are looked for, about the desktop that is not there for example.
   const QuietStderr quiet;
+  const InLibrary inside;
   WGPUInstance instance = process_instance();
   std::vector<WGPUAdapter> found;
   if (instance != nullptr) {

@@ -7,18 +7,6 @@
 
 namespace trine::wgpu {
 
-// Marks the calls of the library that may abort, so that install_abort_handler() can tell its aborts from
-// those of check().
-class InLibrary {
- public:
-  InLibrary() { ++depth; }
-  ~InLibrary() { --depth; }
-  InLibrary(const InLibrary&) = delete;
-  InLibrary& operator=(const InLibrary&) = delete;
-
-  inline static thread_local int depth = 0;
-};
-
 // What the library's callbacks leave behind; they run inside of calls, on the calling thread.
 struct Report {
   std::optional<Error> error;  // the first since it was taken; its `what` and `where` are the caller's to set

@@ -85,6 +85,18 @@ Result<Library> open_library(const std::string& path);
 // What load_library() returned; calling it before is a bug.
 const Library& api();
 
+// Marks the calls of the library that may abort, so that install_abort_handler() can tell its aborts from
+// those of check().
+class InLibrary {
+ public:
+  InLibrary() { ++depth; }
+  ~InLibrary() { --depth; }
+  InLibrary(const InLibrary&) = delete;
+  InLibrary& operator=(const InLibrary&) = delete;
+
+  inline static thread_local int depth = 0;
+};
+
 inline WGPUStringView to_view(std::string_view text) {
   return {text.data(), text.size()};
 }

@@ -1,6 +1,6 @@
 #include "wgpu/gpu.h"
 
-#include "wgpu/gpu_state.h"
+#include "wgpu/library.h"
 #include "wgpu/shader.h"
 #include "wgpu_fixture.h"
 
