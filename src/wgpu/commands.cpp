@@ -12,17 +12,15 @@ namespace {
 constexpr double patience_seconds = 60;
 
 void on_mapped(WGPUMapAsyncStatus status, WGPUStringView text, void* user, void*) {
-  // The reference that start() made for this call.
-  const std::unique_ptr<std::shared_ptr<Mapping>> owner(static_cast<std::shared_ptr<Mapping>*>(user));
-  Mapping& mapping = **owner;
+  Mapping& mapping = *static_cast<Mapping*>(user);
+  const std::shared_ptr<Mapping> until_the_end = std::move(mapping.kept_for_callback);
   mapping.step = status == WGPUMapAsyncStatus_Success ? Mapping::Step::mapped : Mapping::Step::failed;
   mapping.message = to_string(text);
 }
 
-void on_work_done(WGPUQueueWorkDoneStatus /*status*/, WGPUStringView /*text*/, void* user, void* number) {
-  Report& report = *static_cast<Report*>(user);
-  report.completed =
-      std::max(report.completed, static_cast<Submission>(reinterpret_cast<std::uintptr_t>(number)));
+// Called once for each submission, in their order.
+void on_work_done(WGPUQueueWorkDoneStatus /*status*/, WGPUStringView /*text*/, void* user, void*) {
+  ++static_cast<Report*>(user)->completed;
 }
 
 }  // namespace
@@ -181,9 +179,8 @@ Result<Submission> Gpu::submit(Commands commands) {
   api().QueueSubmit(state_->queue, 1, &buffer);
   api().CommandBufferRelease(buffer);
   ++state_->submitted;
-  void* number = reinterpret_cast<void*>(static_cast<std::uintptr_t>(state_->submitted));
   api().QueueOnSubmittedWorkDone(
-      state_->queue, {nullptr, WGPUCallbackMode_AllowSpontaneous, on_work_done, &state_->report, number});
+      state_->queue, {nullptr, WGPUCallbackMode_AllowSpontaneous, on_work_done, &state_->report, nullptr});
   TRINE_CHECK_OK(state_->outcome("commands are refused", adapter().name));
   if (commands.timestamps_ > 0) {
     state_->begins = std::move(commands.begins_);
@@ -203,10 +200,10 @@ Result<void> Readback::start() {
   }
   TRINE_CHECK_OK(gpu_->state_->alive());
   mapping_->step = Mapping::Step::asked;
-  auto owner = std::make_unique<std::shared_ptr<Mapping>>(mapping_);
+  mapping_->kept_for_callback = mapping_;
   const InLibrary inside;
   api().BufferMapAsync(buffer_.handle_.get(), WGPUMapMode_Read, 0, buffer_.bytes(),
-                       {nullptr, WGPUCallbackMode_AllowSpontaneous, on_mapped, owner.release(), nullptr});
+                       {nullptr, WGPUCallbackMode_AllowSpontaneous, on_mapped, mapping_.get(), nullptr});
   Result<void> outcome = gpu_->state_->outcome("a read-back is refused", buffer_.label());
   if (!outcome) mapping_->step = Mapping::Step::unmapped;
   return outcome;

@@ -41,6 +41,7 @@ struct Mapping {
   enum class Step { unmapped, asked, mapped, failed };
   Step step = Step::unmapped;
   std::string message;
+  std::shared_ptr<Mapping> kept_for_callback;  // itself, from the call until the callback
 };
 
 inline constexpr std::uint32_t timestamps_per_set = 4096;  // the most that WebGPU allows

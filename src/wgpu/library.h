@@ -64,6 +64,7 @@ namespace trine::wgpu {
 // wgpu-native (https://github.com/gfx-rs/wgpu-native), loaded at run time: a build needs its headers only,
 // and a machine without it runs everything else. Called as api().QueueSubmit(...).
 struct Library {
+// NOLINTNEXTLINE(bugprone-macro-parentheses)
 #define TRINE_WGPU_MEMBER(name) decltype(&::wgpu##name) name = nullptr;
   TRINE_WGPU_FUNCTIONS(TRINE_WGPU_MEMBER)
 #undef TRINE_WGPU_MEMBER
