@@ -1,0 +1,106 @@
+// A tile of a matrix product: TILE_ROWS rows of weights times TILE tokens, by WORKGROUP threads with ROWS rows and
+// 4 * QUADS tokens each, from operands staged in workgroup memory STEP units of columns at a time. The order of an
+// output's sum, unit after unit, depends on nothing but COLUMNS.
+//
+// Comes after gemm_exact.wgsl or gemm_fast.wgsl.
+// Constants: COLUMNS; WORKGROUP, TILE_ROWS, TILE, ROWS, STEP. TILE_ROWS / ROWS threads share a token, and the
+//   remaining factor of WORKGROUP, TOKEN_THREADS, must divide TILE / 4. SCALES, MINIMA (gemm_fast): what the weights
+//   have, 2 scales a unit (Q3_K, Q6_K) or 1; 1 minimum a unit (Q4_1, Q5_1, Q4_K, Q5_K) or 0. More than they have is
+//   slower but right.
+// Flag: PREFETCH: load a step's operands while the one before is multiplied; takes registers.
+// The kernel defines `Place` and load_weight(place: Place, row: u32, unit: u32) -> Loaded, for row `row` of the tile.
+
+const ROW_THREADS: u32 = TILE_ROWS / ROWS;
+const TOKEN_THREADS: u32 = WORKGROUP / ROW_THREADS;
+const QUADS: u32 = TILE / (4u * TOKEN_THREADS);
+const OUTPUTS: u32 = ROWS * QUADS;
+
+const WEIGHT_UNITS: u32 = TILE_ROWS * STEP;
+const WEIGHT_ITEMS: u32 = (WEIGHT_UNITS + WORKGROUP - 1u) / WORKGROUP;
+const X_ROW: u32 = STEP * X_PIECES;
+const X_UNITS: u32 = TILE * X_ROW;
+const X_ITEMS: u32 = (X_UNITS + WORKGROUP - 1u) / WORKGROUP;
+
+var<workgroup> x_rows: array<u32, TILE>;  // the row of x of each token of the tile; the kernel fills it
+
+// What a thread carries from memory to workgroup memory in a step.
+struct Carried {
+  w: array<Loaded, WEIGHT_ITEMS>,
+  x: array<Piece, X_ITEMS>,
+}
+
+fn fetch(place: Place, first_unit: u32, thread: u32) -> Carried {
+  var carried: Carried;
+  for (var j = 0u; j < WEIGHT_ITEMS; j++) {
+    let i = thread + j * WORKGROUP;
+    carried.w[j] = load_weight(place, min(i / STEP, TILE_ROWS - 1u), min(first_unit + i % STEP, UNITS - 1u));
+  }
+  for (var j = 0u; j < X_ITEMS; j++) {
+    let i = thread + j * WORKGROUP;
+    let row = x_rows[min(i / X_ROW, TILE - 1u)];
+    carried.x[j] = load_piece(row, min(first_unit + i % X_ROW / X_PIECES, UNITS - 1u), i % X_PIECES);
+  }
+  return carried;
+}
+
+fn stage(carried: Carried, thread: u32) {
+  for (var j = 0u; j < WEIGHT_ITEMS; j++) {
+    let i = thread + j * WORKGROUP;
+    if (WEIGHT_UNITS % WORKGROUP == 0u || i < WEIGHT_UNITS) {
+      put_weights(i % STEP, i / STEP, carried.w[j]);
+    }
+  }
+  for (var j = 0u; j < X_ITEMS; j++) {
+    let i = thread + j * WORKGROUP;
+    if (X_UNITS % WORKGROUP == 0u || i < X_UNITS) {
+      put_piece(i % X_ROW / X_PIECES, i / X_ROW, i % X_PIECES, carried.x[j]);
+    }
+  }
+}
+
+// Place of a thread's outputs in the tile: output r * QUADS + q, component i, is row first_row + r * ROW_THREADS,
+// token first_token + (4 * q + i) * TOKEN_THREADS.
+fn own_row(thread: u32, r: u32) -> u32 {
+  return thread % ROW_THREADS + r * ROW_THREADS;
+}
+
+fn own_token(thread: u32, i: u32) -> u32 {
+  return thread / ROW_THREADS + i * TOKEN_THREADS;
+}
+
+fn multiply(n_units: u32, thread: u32, sums: ptr<function, array<vec4<f32>, OUTPUTS>>) {
+  for (var chunk = 0u; chunk < n_units * CHUNKS; chunk++) {
+    var v: array<Four, QUADS>;
+    for (var q = 0u; q < QUADS; q++) {
+      v[q] = take_four(chunk, own_token(thread, 4u * q));
+    }
+    for (var r = 0u; r < ROWS; r++) {
+      let w = take_weight(chunk, own_row(thread, r));
+      for (var q = 0u; q < QUADS; q++) {
+        (*sums)[r * QUADS + q] = multiply_four(w, v[q], (*sums)[r * QUADS + q]);
+      }
+    }
+  }
+}
+
+// Every thread calls it, in uniform control flow, after a barrier that follows the filling of x_rows.
+fn multiply_tile(place: Place, thread: u32) -> array<vec4<f32>, OUTPUTS> {
+  var sums: array<vec4<f32>, OUTPUTS>;
+  var carried: Carried;
+  if (PREFETCH) {
+    carried = fetch(place, 0u, thread);
+  }
+  for (var unit = 0u; unit < UNITS; unit += STEP) {
+    if (!PREFETCH) {
+      carried = fetch(place, unit, thread);
+    }
+    workgroupBarrier();
+    stage(carried, thread);
+    workgroupBarrier();
+    if (PREFETCH) {
+      carried = fetch(place, unit + STEP, thread);
+    }
+    multiply(min(STEP, UNITS - unit), thread, &sums);
+  }
+  return sums;
+}
