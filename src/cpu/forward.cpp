@@ -28,6 +28,16 @@ void ActivationBuffer::quantize(const Kernels& kernels, std::int64_t row, std::i
                        sums.data() + at / q8_sum_block);
 }
 
+void ActivationBuffer::quantize_rest(const Kernels& kernels, std::int64_t row, std::int64_t rest) {
+  if (q.empty()) return;
+  const std::int64_t from = row * columns;
+  float* lost = f32.data() + rest * columns;
+  for (std::int64_t i = 0; i < columns; ++i)
+    lost[i] = f32[static_cast<std::size_t>(from + i)] -
+              d[static_cast<std::size_t>((from + i) / q8_block)] * q[static_cast<std::size_t>(from + i)];
+  quantize_row(kernels, rest);
+}
+
 Activations ActivationBuffer::view(std::int64_t rows, const std::int32_t* index) const {
   const bool has_q8 = !q.empty();
   return {rows,
@@ -62,8 +72,8 @@ bool normed_needs_q8(const Matrices& matrices) {
 Workspace::Workspace(const model::Config& c, const Matrices& matrices, std::int64_t max_rows,
                      std::int64_t max_positions, int threads)
     : x(count(max_rows, c.hidden_size)),
-      normed(max_rows, c.hidden_size, normed_needs_q8(matrices)),
-      qkv(count(max_rows, c.q_size() + 2 * c.kv_size())),
+      normed(2 * max_rows, c.hidden_size, normed_needs_q8(matrices)),
+      qkv(count(2 * max_rows, c.q_size() + 2 * c.kv_size())),
       rope_cos(count(max_rows, c.head_dim / 2)),
       rope_sin(rope_cos.size()),
       attended(max_rows, c.q_size(),
@@ -94,13 +104,14 @@ void rms_norm(const Kernels& kernels, const float* x, const float* weight, std::
   for (std::int64_t i = 0; i < n; ++i) out[i] = x[i] * scale * weight[i];
 }
 
-void norm_rows(Pass& pass, const float* weight) {
+void norm_rows(Pass& pass, const float* weight, bool with_rest) {
   const std::int64_t hidden = pass.config.hidden_size;
   pass.pool.parallel_for(pass.rows(), 1, [&](std::int64_t begin, std::int64_t end, int) {
     for (std::int64_t n = begin; n < end; ++n) {
       rms_norm(pass.kernels, pass.work.x.data() + n * hidden, weight, hidden, pass.config.rms_norm_eps,
                pass.work.normed.row(n));
       pass.work.normed.quantize_row(pass.kernels, n);
+      if (with_rest) pass.work.normed.quantize_rest(pass.kernels, n, pass.rows() + n);
     }
   });
 }
@@ -142,11 +153,11 @@ void forward_qwen3_moe(Pass& pass, std::span<float> logits) {
   for (int layer = 0; layer < pass.config.n_layers; ++layer) {
     const LayerMatrices& m = pass.matrices.layers[static_cast<std::size_t>(layer)];
 
-    norm_rows(pass, m.attn_norm);
+    norm_rows(pass, m.attn_norm, true);
     pass.report(Stage::attn_norm, layer, pass.work.normed.f32.data(), hidden);
     attention_forward_layer(pass, m, layer);
 
-    norm_rows(pass, m.ffn_norm);
+    norm_rows(pass, m.ffn_norm, false);
     pass.report(Stage::ffn_norm, layer, pass.work.normed.f32.data(), hidden);
     route_tokens(pass, m, layer);
     moe_ffn_forward_layer(pass, m, layer);

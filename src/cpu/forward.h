@@ -31,6 +31,9 @@ struct ActivationBuffer {
   // without q8.
   void quantize(const Kernels& kernels, std::int64_t row, std::int64_t begin, std::int64_t n);
   void quantize_row(const Kernels& kernels, std::int64_t row) { quantize(kernels, row, 0, columns); }
+  // Row `rest` becomes what the 8-bit form of `row` lost, with an 8-bit form of its own: a matrix times the
+  // sum of both forms is as if activations had 16 bits. Nothing to do without q8.
+  void quantize_rest(const Kernels& kernels, std::int64_t row, std::int64_t rest);
   Activations view(std::int64_t rows, const std::int32_t* index = nullptr) const;
 };
 
@@ -47,8 +50,8 @@ struct Workspace {
             std::int64_t max_positions, int threads);
 
   std::vector<float> x;               // [N][H] residual stream
-  ActivationBuffer normed;            // [N][H]
-  std::vector<float> qkv;             // [N][Q+2K]
+  ActivationBuffer normed;            // [N][H], then for attention [N][H] that the 8-bit form lost
+  std::vector<float> qkv;             // [N][Q+2K], then [N][Q+2K] from the second half of `normed`
   std::vector<float> rope_cos;        // [N][D/2]
   std::vector<float> rope_sin;        // [N][D/2]
   ActivationBuffer attended;          // [N][Q]
@@ -88,8 +91,8 @@ inline constexpr std::int64_t rows_per_task = 32;
 void rms_norm(const Kernels& kernels, const float* x, const float* weight, std::int64_t n, float eps,
               float* out);
 
-// normed = rmsnorm(x)·weight for every row, with its 8-bit form.
-void norm_rows(Pass& pass, const float* weight);
+// normed = rmsnorm(x)·weight for every row, with its 8-bit form and, when asked, what that lost.
+void norm_rows(Pass& pass, const float* weight, bool with_rest);
 
 // The whole model on a checked batch; logits rows in batch order.
 void forward_qwen3_moe(Pass& pass, std::span<float> logits);

@@ -14,7 +14,7 @@ void head_forward(Pass& pass, std::span<float> logits) {
   const bool traced = pass.trace != nullptr && pass.trace->wants(Stage::final_norm, -1);
   if (wanted.empty() && !traced) return;
 
-  norm_rows(pass, pass.matrices.output_norm);
+  norm_rows(pass, pass.matrices.output_norm, false);
   pass.report(Stage::final_norm, -1, pass.work.normed.f32.data(), pass.config.hidden_size);
 
   const Activations x = pass.work.normed.view(static_cast<std::int64_t>(wanted.size()), wanted.data());

@@ -14,18 +14,13 @@ const float* f32_row(const model::Weight& weight) {
 }  // namespace
 
 Matrices bind_weights(const model::Weights& weights, const Kernels& kernels, model::Numerics numerics) {
-  const auto bind_as = [&](const model::Weight& weight, bool fast) {
+  const bool fast = numerics == model::Numerics::fast;
+  const auto bind = [&](const model::Weight& weight) {
     const gguf::TensorType type = weight.codec->type;
     const Matrix matrix{&weight, fast ? kernels.fast(type) : kernels.exact(type), fast && reads_q8(type)};
     check(matrix.multiply != nullptr, "every codec has a kernel");
     return matrix;
   };
-  const auto bind = [&](const model::Weight& weight) {
-    return bind_as(weight, numerics == model::Numerics::fast);
-  };
-  // Fed with fp32 activations in every mode: their errors are multiplied by each other in the scores and stay
-  // in the cache, and of all matrices they alone decide whether leg F holds (docs/performance.md).
-  const auto bind_exact = [&](const model::Weight& weight) { return bind_as(weight, false); };
 
   Matrices bound;
   bound.source = &weights;
@@ -35,9 +30,9 @@ Matrices bind_weights(const model::Weights& weights, const Kernels& kernels, mod
   for (const model::LayerWeights& w : weights.layers) {
     LayerMatrices m;
     m.attn_norm = f32_row(w.attn_norm);
-    m.attn_q = bind_exact(w.attn_q);
-    m.attn_k = bind_exact(w.attn_k);
-    m.attn_v = bind_exact(w.attn_v);
+    m.attn_q = bind(w.attn_q);
+    m.attn_k = bind(w.attn_k);
+    m.attn_v = bind(w.attn_v);
     m.attn_q_norm = f32_row(w.attn_q_norm);
     m.attn_k_norm = f32_row(w.attn_k_norm);
     m.attn_output = bind(w.attn_output);
