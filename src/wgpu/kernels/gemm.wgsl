@@ -56,7 +56,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     x_rows[i] = min(first_token + i, n_tokens - 1u);
   }
   workgroupBarrier();
-  var sums = multiply_tile(Place(first_row), thread);
+  var sums = multiply_tile(Place(first_row), n_tokens - first_token, thread);
   for (var r = 0u; r < ROWS; r++) {
     let row = first_row + own_row(thread, r);
     for (var q = 0u; q < QUADS; q++) {

@@ -1,12 +1,14 @@
 // A tile's operands in f32, and the products of a thread's rows with four tokens.
 // Comes after numerics_exact.wgsl. gemm_tile.wgsl names the constants; SCALES and MINIMA do not matter here.
-// Workgroup memory: (TILE_ROWS + TILE) * STEP * 128 bytes.
+// Workgroup memory: (TILE_ROWS + TILE + 1) * STEP * 128 bytes.
 
 const CHUNKS: u32 = 8u;  // a unit is staged and multiplied in so many chunks: four columns
 const X_PIECES: u32 = 8u;  // loads a unit of x
 
-var<workgroup> tile_w: array<vec4<f32>, 8u * STEP * TILE_ROWS>;  // [chunk][row]
-var<workgroup> tile_x: array<vec4<f32>, 8u * STEP * TILE>;       // [chunk][token]
+const TOKENS_STRIDE: u32 = TILE + 1u;  // odd: the pieces of a token go to different banks
+
+var<workgroup> tile_w: array<vec4<f32>, 8u * STEP * TILE_ROWS>;      // [chunk][row]
+var<workgroup> tile_x: array<vec4<f32>, 8u * STEP * TOKENS_STRIDE>;  // [chunk][token]
 
 alias Piece = vec4<f32>;
 
@@ -15,7 +17,7 @@ fn load_piece(row: u32, unit: u32, piece: u32) -> Piece {
 }
 
 fn put_piece(unit: u32, token: u32, piece: u32, value: Piece) {
-  tile_x[(8u * unit + piece) * TILE + token] = value;
+  tile_x[(8u * unit + piece) * TOKENS_STRIDE + token] = value;
 }
 
 fn put_weights(unit: u32, row: u32, w: Loaded) {
@@ -43,10 +45,10 @@ struct Four {
   x3: vec4<f32>,
 }
 
-// Tokens `token`, `token` + TOKEN_THREADS, … of the tile.
+// Tokens `token` .. `token` + 3 of the tile.
 fn take_four(chunk: u32, token: u32) -> Four {
-  let at = chunk * TILE + token;
-  return Four(tile_x[at], tile_x[at + TOKEN_THREADS], tile_x[at + 2u * TOKEN_THREADS], tile_x[at + 3u * TOKEN_THREADS]);
+  let at = chunk * TOKENS_STRIDE + token;
+  return Four(tile_x[at], tile_x[at + 1u], tile_x[at + 2u], tile_x[at + 3u]);
 }
 
 fn add_products(w: vec4<f32>, v: vec4<f32>, sum: f32) -> f32 {

@@ -68,17 +68,16 @@ struct Four {
   sum: vec4<f32>,
 }
 
-// Tokens `token`, `token` + TOKEN_THREADS, … of the tile.
+// Tokens `token` .. `token` + 3 of the tile.
 fn take_four(unit: u32, token: u32) -> Four {
   let a = 2u * unit * TILE + token;
   let b = a + TILE;
   let s0 = tile_x_scales[unit * TILE + token];
-  let s1 = tile_x_scales[unit * TILE + token + TOKEN_THREADS];
-  let s2 = tile_x_scales[unit * TILE + token + 2u * TOKEN_THREADS];
-  let s3 = tile_x_scales[unit * TILE + token + 3u * TOKEN_THREADS];
-  return Four(tile_x[a], tile_x[a + TOKEN_THREADS], tile_x[a + 2u * TOKEN_THREADS], tile_x[a + 3u * TOKEN_THREADS],
-              tile_x[b], tile_x[b + TOKEN_THREADS], tile_x[b + 2u * TOKEN_THREADS], tile_x[b + 3u * TOKEN_THREADS],
-              vec4(s0.x, s1.x, s2.x, s3.x), vec4(s0.y, s1.y, s2.y, s3.y));
+  let s1 = tile_x_scales[unit * TILE + token + 1u];
+  let s2 = tile_x_scales[unit * TILE + token + 2u];
+  let s3 = tile_x_scales[unit * TILE + token + 3u];
+  return Four(tile_x[a], tile_x[a + 1u], tile_x[a + 2u], tile_x[a + 3u], tile_x[b], tile_x[b + 1u], tile_x[b + 2u],
+              tile_x[b + 3u], vec4(s0.x, s1.x, s2.x, s3.x), vec4(s0.y, s1.y, s2.y, s3.y));
 }
 
 fn dot16(q: vec4<u32>, v: vec4<u32>, sum: i32) -> i32 {

@@ -61,7 +61,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     x_rows[i] = pair / EXPERTS_PER_TOKEN;
   }
   workgroupBarrier();
-  var sums = multiply_tile(Place(expert, first_row), thread);
+  var sums = multiply_tile(Place(expert, first_row), count, thread);
   for (var r = 0u; r < ROWS / 2u; r++) {
     let row = first_row + own_row(thread, r);
     for (var q = 0u; q < QUADS; q++) {

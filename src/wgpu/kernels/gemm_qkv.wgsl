@@ -6,7 +6,8 @@
 // Constants: those of gemm_tile; SCALES and MINIMA the largest of the three.
 // Flag: PREFETCH.
 // Grid: the sum over the three of ceil(its rows / TILE_ROWS) along x, ceil(step.n_rows / TILE) (or more) along y.
-// Bindings: 0 params, 1 x (see numerics), 2 query, 3 key, 4 value, 5 step, 6 y: f32 [rows of x][q_rows + k_rows + v_rows].
+// Bindings: 0 params, 1 x (see numerics), 2 query, 3 key, 4 value, 5 step, 6 y: f32 [rows of x][q_rows + k_rows +
+//   v_rows].
 
 struct Params {
   q_rows: u32,
@@ -72,7 +73,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     x_rows[i] = min(first_token + i, step.n_rows - 1u);
   }
   workgroupBarrier();
-  var sums = multiply_tile(place, thread);
+  var sums = multiply_tile(place, step.n_rows - first_token, thread);
   for (var r = 0u; r < ROWS; r++) {
     let row = place.first_row + own_row(thread, r);
     for (var i = 0u; i < QUADS; i++) {

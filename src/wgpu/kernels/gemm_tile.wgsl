@@ -58,14 +58,15 @@ fn stage(carried: Carried, thread: u32) {
   }
 }
 
-// Place of a thread's outputs in the tile: output r * QUADS + q, component i, is row first_row + r * ROW_THREADS,
-// token first_token + (4 * q + i) * TOKEN_THREADS.
+// A thread's outputs in the tile: component i of output r * QUADS + q is row own_row(thread, r), token
+// own_token(thread, 4 * q + i). Rows are apart so that neighbouring threads have neighbouring rows, tokens together so
+// that whole subgroups have nothing to do where a tile is not full.
 fn own_row(thread: u32, r: u32) -> u32 {
   return thread % ROW_THREADS + r * ROW_THREADS;
 }
 
 fn own_token(thread: u32, i: u32) -> u32 {
-  return thread / ROW_THREADS + i * TOKEN_THREADS;
+  return thread / ROW_THREADS * 4u * QUADS + i;
 }
 
 fn multiply(n_units: u32, thread: u32, sums: ptr<function, array<vec4<f32>, OUTPUTS>>) {
@@ -83,8 +84,9 @@ fn multiply(n_units: u32, thread: u32, sums: ptr<function, array<vec4<f32>, OUTP
   }
 }
 
-// Every thread calls it, in uniform control flow, after a barrier that follows the filling of x_rows.
-fn multiply_tile(place: Place, thread: u32) -> array<vec4<f32>, OUTPUTS> {
+// The outputs of the first n_tokens tokens of the tile; others are anything. Every thread calls it, in uniform control
+// flow, after a barrier that follows the filling of x_rows.
+fn multiply_tile(place: Place, n_tokens: u32, thread: u32) -> array<vec4<f32>, OUTPUTS> {
   var sums: array<vec4<f32>, OUTPUTS>;
   var carried: Carried;
   if (PREFETCH) {
@@ -100,7 +102,9 @@ fn multiply_tile(place: Place, thread: u32) -> array<vec4<f32>, OUTPUTS> {
     if (PREFETCH) {
       carried = fetch(place, unit + STEP, thread);
     }
-    multiply(min(STEP, UNITS - unit), thread, &sums);
+    if (own_token(thread, 0u) < n_tokens) {
+      multiply(min(STEP, UNITS - unit), thread, &sums);
+    }
   }
   return sums;
 }
