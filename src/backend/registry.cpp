@@ -3,6 +3,9 @@
 #ifdef TRINE_HAS_CPU
 #include "cpu/model.h"
 #endif
+#ifdef TRINE_HAS_WGPU
+#include "wgpu/model.h"
+#endif
 
 #include <fmt/format.h>
 #include <algorithm>
@@ -37,6 +40,23 @@ Result<std::unique_ptr<model::DeviceModel>> load_cpu(const model::Weights& weigh
 }
 #endif
 
+#ifdef TRINE_HAS_WGPU
+Result<void> check_wgpu_device(const std::string& device) {
+  TRINE_CHECK_OK(wgpu::choose_adapter(device));
+  return {};
+}
+
+Result<std::unique_ptr<model::DeviceModel>> load_wgpu(const model::Weights& weights,
+                                                      const BackendOptions& options) {
+  wgpu::WgpuOptions wgpu;
+  wgpu.device = options.device;
+  wgpu.context = options.context;
+  wgpu.numerics = options.numerics;
+  wgpu.threads = options.threads;
+  return wgpu::WgpuModel::load(weights, wgpu);
+}
+#endif
+
 constexpr BackendEntry table[] = {
 #ifdef TRINE_HAS_CPU
     {"cpu", false, true, "", check_cpu_device, load_cpu},
@@ -44,7 +64,11 @@ constexpr BackendEntry table[] = {
     {"cpu", false, false, "built with TRINE_CPU=OFF", nullptr, nullptr},
 #endif
     {"cuda", true, false, "this build has no cuda backend", nullptr, nullptr},
-    {"wgpu", true, false, "this build has no wgpu backend", nullptr, nullptr},
+#ifdef TRINE_HAS_WGPU
+    {"wgpu", true, true, "", check_wgpu_device, load_wgpu},
+#else
+    {"wgpu", true, false, "built with TRINE_WGPU=OFF", nullptr, nullptr},
+#endif
 };
 
 Error not_built(std::string_view name) {
@@ -54,6 +78,25 @@ Error not_built(std::string_view name) {
           {},
           {},
           "'trine devices' lists what this build has"};
+}
+
+// The last backend of the table that has the device; the first that is built when none has.
+Result<Choice> choose_best(const std::string& device) {
+  Choice choice;
+  std::string passed_over;
+  std::size_t built = 0;
+  for (const BackendEntry& entry : table) built += entry.built ? 1 : 0;
+  for (auto entry = std::rbegin(table); entry != std::rend(table); ++entry) {
+    if (!entry->built) continue;
+    choice.entry = &*entry;
+    const Result<void> here = entry->check_device(device);
+    if (here) break;
+    if (entry->is_gpu) passed_over += fmt::format("; not {}: {}", entry->name, here.error().what);
+  }
+  if (choice.entry == nullptr) return fail(not_built("compute"));
+  choice.reason = fmt::format("auto chose {}{}{}", choice.entry->name,
+                              built == 1 ? ", the only backend of this build" : "", passed_over);
+  return choice;
 }
 
 }  // namespace
@@ -68,20 +111,8 @@ const BackendEntry* find_backend(std::string_view name) {
   return nullptr;
 }
 
-Result<Choice> choose_backend(std::string_view name) {
-  if (name == "auto") {
-    Choice choice;
-    std::size_t built = 0;
-    for (const BackendEntry& entry : table) {
-      if (!entry.built) continue;
-      choice.entry = &entry;
-      ++built;
-    }
-    if (choice.entry == nullptr) return fail(not_built("compute"));
-    choice.reason = fmt::format("auto chose {}{}", choice.entry->name,
-                                built == 1 ? ", the only backend of this build" : "");
-    return choice;
-  }
+Result<Choice> choose_backend(std::string_view name, const std::string& device) {
+  if (name == "auto") return choose_best(device);
   const BackendEntry* entry = find_backend(name);
   if (entry == nullptr) {
     std::string known;
@@ -94,7 +125,7 @@ Result<Choice> choose_backend(std::string_view name) {
 
 Result<std::unique_ptr<model::DeviceModel>> load_model(std::string_view name, const model::Weights& weights,
                                                        const BackendOptions& options) {
-  TRINE_TRY(const Choice choice, choose_backend(name));
+  TRINE_TRY(const Choice choice, choose_backend(name, options.device));
   return choice.entry->load(weights, options);
 }
 

@@ -16,7 +16,7 @@ struct BackendOptions {
   int threads = 0;              // CPU only; 0: one per available core
   std::int32_t context = 4096;  // positions to hold in the KV cache, all sequences together
   model::Numerics numerics = model::Numerics::fast;
-  std::string device;  // empty: the backend's best; for the CPU an instruction set
+  std::string device;  // empty: the backend's best; for the CPU an instruction set, for wgpu an adapter
 };
 
 // A backend that Trine knows, whether or not this build has it. A new backend adds its line to the table in
@@ -39,13 +39,14 @@ std::span<const BackendEntry> backends();
 // Null when no backend has this name.
 const BackendEntry* find_backend(std::string_view name);
 
-// What `name` means here, and why: "auto" is the last backend of the table that is built.
+// What `name` means here, and why: "auto" is the last backend of the table that is built and has the device
+// (empty: its best). A GPU backend without a GPU is passed over, and the reason says why.
 struct Choice {
   const BackendEntry* entry = nullptr;
-  std::string reason;  // "as asked", "auto chose cpu, the only backend of this build"
+  std::string reason;  // "as asked", "auto chose cpu; not wgpu: no WebGPU adapter is a GPU"
 };
 // Errors: usage (no such backend), feature_missing (this build lacks it).
-Result<Choice> choose_backend(std::string_view name);
+Result<Choice> choose_backend(std::string_view name, const std::string& device = {});
 
 // choose_backend() and its load(). Errors: those of both.
 Result<std::unique_ptr<model::DeviceModel>> load_model(std::string_view name, const model::Weights& weights,

@@ -10,6 +10,9 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <system_error>
+#ifdef TRINE_HAS_WGPU
+#include "wgpu/gpu.h"
+#endif
 
 namespace trine::cli {
 namespace {
@@ -33,7 +36,10 @@ std::vector<std::filesystem::path> demo_model_places() {
 
 // Before a model is read, so that a slip in a flag costs nothing.
 Result<void> check_backend(const ModelOptions& options) {
-  TRINE_TRY(const backend::Choice choice, backend::choose_backend(options.backend));
+#ifdef TRINE_HAS_WGPU
+  wgpu::install_abort_handler();
+#endif
+  TRINE_TRY(const backend::Choice choice, backend::choose_backend(options.backend, options.device));
   return choice.entry->check_device(options.device);
 }
 
@@ -48,9 +54,8 @@ void add_model_options(CLI::App& app, ModelOptions& options) {
   add_choice(app, "--backend", options.backend, {"auto", "cpu", "cuda", "wgpu"},
              "what computes; auto says what it chose; default: auto");
   add_text(app, "--device", options.device,
-           "device of the backend; for cpu an instruction set: portable, avx2 or avx512vnni; default: "
-           "the best one "
-           "here")
+           "device of the backend; for cpu an instruction set: portable, avx2 or avx512vnni; for wgpu an "
+           "adapter's index or part of its name; default: the best one here")
       .type_name("NAME");
   add_choice(app, "--numerics", options.numerics, {"exact", "fast"},
              "fast: activations as 8-bit blocks; exact: as 32-bit floats, slower; default: fast");
@@ -90,7 +95,7 @@ Result<LoadedModel> open_model(const ModelOptions& options) {
 }
 
 Result<void> start_backend(LoadedModel& model, const ModelOptions& options, std::int32_t context) {
-  TRINE_TRY(const backend::Choice choice, backend::choose_backend(options.backend));
+  TRINE_TRY(const backend::Choice choice, backend::choose_backend(options.backend, options.device));
   backend::BackendOptions wanted;
   wanted.threads = options.threads;
   wanted.context = context;

@@ -63,7 +63,7 @@ Result<std::string> hash_model(const gguf::File& file, bool quiet) {
 
 Result<std::unique_ptr<Subject>> open_subject(const Options& options) {
   auto subject = std::make_unique<Subject>();
-  TRINE_TRY(subject->choice, backend::choose_backend(options.model.backend));
+  TRINE_TRY(subject->choice, backend::choose_backend(options.model.backend, options.model.device));
   TRINE_TRY(subject->model, open_model(options.model));
   const gguf::File& file = *subject->model.file;
   const model::Config& config = subject->model.config();

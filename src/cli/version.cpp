@@ -15,6 +15,9 @@ std::vector<std::string> built_backends() {
 #ifdef TRINE_HAS_CPU
   names.emplace_back("cpu");
 #endif
+#ifdef TRINE_HAS_WGPU
+  names.emplace_back("wgpu");
+#endif
   return names;
 }
 

@@ -23,7 +23,9 @@ struct ShaderSource {
   std::vector<std::string> enables;  // "f16"; not "subgroups", which this library refuses
   std::vector<std::pair<std::string, std::uint32_t>> constants;  // const NAME: u32 = VALUEu;
   std::vector<std::pair<std::string, bool>> flags;               // const NAME: bool = VALUE;
-  std::vector<std::string> files;                                // embedded names, libraries first
+  // Embedded names, libraries first. "quant_q4_k.wgsl as gate" is the file with the word `weights` replaced
+  // by `gate`, wherever it stands: so a kernel with several matrices takes a library once for each.
+  std::vector<std::string> files;
 };
 
 // The WGSL text. A name that is not embedded is a bug (check()).

@@ -1,0 +1,229 @@
+#include "wgpu/forward.h"
+
+#include "wgpu/repack.h"
+
+#include <fmt/format.h>
+#include <algorithm>
+#include <bit>
+
+namespace trine::wgpu {
+
+using model::Stage;
+
+namespace {
+
+constexpr std::uint32_t most_rows = 256;
+constexpr std::uint64_t most_sum_bytes = 128ull << 20;
+
+std::uint32_t divide_up(std::uint64_t a, std::uint64_t b) {
+  return static_cast<std::uint32_t>((a + b - 1) / b);
+}
+
+std::uint64_t quads(const model::Config& config) {
+  return divide_up(static_cast<std::uint64_t>(config.head_dim), 4);
+}
+
+std::uint64_t q8_row_bytes(std::int64_t columns) {
+  const std::uint64_t units = static_cast<std::uint64_t>(columns) / unit_columns;
+  return 16 * (2 * units + (units + 1) / 2);
+}
+
+// Workgroup memory and threads of attention_tile.wgsl; takes as many rows as the device allows.
+void plan_tile(Capacity& capacity, const model::Config& config, const Tuning& tuning,
+               const AdapterLimits& limits) {
+  const std::uint32_t row_vectors =
+      divide_up(static_cast<std::uint64_t>(config.n_heads / config.n_kv_heads), 4);
+  for (std::uint32_t rows = tuning.attention_tile_rows; rows > 0; rows /= 2) {
+    const std::uint32_t vectors = rows * row_vectors;
+    const std::uint32_t step = 16 * vectors;
+    const std::uint64_t least =
+        std::max<std::uint64_t>(tuning.attention_workgroup, divide_up(vectors * quads(config), 4));
+    const std::uint64_t workgroup = std::uint64_t{divide_up(least, step)} * step;
+    const std::uint64_t memory = 16 * (vectors * (4 * quads(config) + 64 + 3) + workgroup);
+    if (workgroup > limits.max_workgroup_invocations || memory > limits.max_workgroup_bytes) continue;
+    capacity.tile_rows = rows;
+    capacity.tile_workgroup = static_cast<std::uint32_t>(workgroup);
+    return;
+  }
+}
+
+struct Sized {
+  Buffer Workspace::*buffer;
+  const char* label;
+  std::uint64_t bytes;
+};
+
+std::vector<Sized> sizes(const model::Config& c, const Capacity& capacity) {
+  const std::uint64_t n = capacity.rows;
+  const auto floats = [&](std::int64_t width) { return n * static_cast<std::uint64_t>(width) * 4; };
+  const std::uint64_t heads = static_cast<std::uint64_t>(c.n_heads);
+  return {
+      {&Workspace::step, "step", 16},
+      {&Workspace::rows, "rows", n * 16},
+      {&Workspace::page_tables, "page tables", n * capacity.pages * 4},
+      {&Workspace::unused, "unused", 16},
+      {&Workspace::x, "residual stream", floats(c.hidden_size)},
+      {&Workspace::attn_out, "attn_out", floats(c.hidden_size)},
+      {&Workspace::normed, "normed", floats(c.hidden_size)},
+      {&Workspace::normed_q8, "normed q8", n * q8_row_bytes(c.hidden_size)},
+      {&Workspace::qkv, "qkv", floats(c.q_size() + 2 * c.kv_size())},
+      {&Workspace::qk, "qk", floats(c.q_size() + c.kv_size())},
+      {&Workspace::attended, "attended", floats(c.q_size())},
+      {&Workspace::attended_q8, "attended q8", n * q8_row_bytes(c.q_size())},
+      {&Workspace::sums, "attention sums", capacity.chunk_sums * heads * quads(c) * 16},
+      {&Workspace::stats, "attention stats", capacity.chunk_sums * heads * 8},
+      {&Workspace::router_logits, "router logits", floats(c.n_experts)},
+      {&Workspace::ids, "expert ids", floats(c.experts_per_token)},
+      {&Workspace::expert_weights, "expert weights", floats(c.experts_per_token)},
+      {&Workspace::act, "expert activations", floats(c.experts_per_token * c.expert_ffn_size)},
+      {&Workspace::down, "expert outputs", floats(c.experts_per_token * c.hidden_size)},
+      {&Workspace::moe_out, "moe_out", floats(c.hidden_size)},
+      {&Workspace::logits, "logits", floats(c.vocab_size)},
+  };
+}
+
+}  // namespace
+
+Capacity plan_capacity(const model::Config& config, const Tuning& tuning, const AdapterLimits& limits,
+                       std::int32_t positions) {
+  Capacity capacity;
+  capacity.pages = divide_up(static_cast<std::uint64_t>(positions), KvCache::page_size);
+  const std::uint64_t context = std::uint64_t{capacity.pages} * KvCache::page_size;
+  const std::uint64_t limit = limits.max_storage_binding_bytes;
+
+  // Every buffer of a pass fits into a binding.
+  const std::int64_t widest = std::max<std::int64_t>(
+      {config.vocab_size, config.q_size() + 2 * config.kv_size(),
+       std::int64_t{config.experts_per_token} * std::max(config.expert_ffn_size, config.hidden_size)});
+  const std::uint64_t rows_that_fit = limit / 4 / static_cast<std::uint64_t>(widest);
+  capacity.rows = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(rows_that_fit, 1, most_rows));
+
+  // Where the chunks of long contexts would need too much memory, fewer rows run the decode kernel, and
+  // chunks of prefill are longer.
+  const std::uint64_t chunk_bytes = static_cast<std::uint64_t>(config.n_heads) * quads(config) * 16;
+  const std::uint64_t most_chunks = std::max<std::uint64_t>(1, std::min(limit, most_sum_bytes) / chunk_bytes);
+  capacity.decode_chunk = tuning.attention_chunk;
+  const std::uint64_t decode_chunks = divide_up(context, capacity.decode_chunk);
+  capacity.decode_rows = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(
+      most_chunks / decode_chunks, 1, std::min(tuning.attention_decode_rows, capacity.rows)));
+  plan_tile(capacity, config, tuning, limits);
+  if (capacity.tile_rows == 0) capacity.rows = capacity.decode_rows;
+  capacity.tile_chunk = tuning.attention_tile_chunk;
+  while (capacity.tile_chunk < context &&
+         capacity.rows * divide_up(context, capacity.tile_chunk) > most_chunks)
+    capacity.tile_chunk *= 2;
+  capacity.chunk_sums = std::max(capacity.decode_rows * decode_chunks,
+                                 std::uint64_t{capacity.rows} * divide_up(context, capacity.tile_chunk));
+  return capacity;
+}
+
+std::uint64_t Workspace::bytes(const model::Config& config, const Capacity& capacity) {
+  std::uint64_t sum = 0;
+  for (const Sized& one : sizes(config, capacity)) sum += one.bytes;
+  return sum;
+}
+
+Result<Workspace> Workspace::create(Gpu& gpu, const model::Config& config, const Capacity& capacity) {
+  Workspace work;
+  work.capacity = capacity;
+  for (const Sized& one : sizes(config, capacity)) {
+    // Kernels read 16 bytes at a time.
+    const std::uint64_t rounded = std::max<std::uint64_t>(16, (one.bytes + 15) / 16 * 16);
+    TRINE_TRY(work.*one.buffer, gpu.create_buffer(one.label, rounded));
+  }
+  const std::uint64_t read_rows = std::min(rows_per_read, capacity.rows);
+  TRINE_TRY(work.logits_read,
+            gpu.create_readback("logits", read_rows * static_cast<std::uint64_t>(config.vocab_size) * 4));
+  return work;
+}
+
+bool Builder::reads_q8(const Matrix& matrix) const {
+  return numerics == model::Numerics::fast && has_integer_dot(matrix.type);
+}
+
+std::string quant_file(const Matrix& matrix, std::string_view as) {
+  const std::string_view library = quant_library(matrix.type);
+  return as.empty() ? std::string(library) : fmt::format("{} as {}", library, as);
+}
+
+Result<std::vector<Op>> make_projection(const Builder& builder, const Projection& p) {
+  Kernels& kernels = builder.kernels;
+  std::vector<Op> ops;
+  for (const MatrixPart& part : p.matrix.parts) {
+    TRINE_TRY(const Bound params, kernels.params({part.count, p.y_stride, p.y_first + part.first}));
+    const std::vector<Bound> bound = {params,
+                                      reads(p.x),
+                                      reads(part.buffer),
+                                      reads(builder.work.step),
+                                      reads(p.residual != nullptr ? *p.residual : builder.work.unused),
+                                      writes(p.y)};
+    Op op;
+    for (const std::uint32_t tokens : {1u, 4u, 8u}) {
+      const Tile& tile = tokens == 1 ? kernels.tuning().matvec : kernels.tuning().matvec_many;
+      ShaderSource source = kernels.with_reduce(tile.workgroup, tile.team);
+      source.constants.insert(source.constants.end(),
+                              {{"ROWS", tile.rows}, {"TOKENS", tokens}, {"COLUMNS", p.matrix.columns}});
+      source.flags = {{"RESIDUAL", p.residual != nullptr}, {"LOGITS", p.logits}};
+      source.files.insert(source.files.end(),
+                          {"quant_common.wgsl", numerics_file(p.reads_q8), quant_file(p.matrix),
+                           "matvec_tile.wgsl", "matvec_multiply.wgsl", "matvec.wgsl"});
+      TRINE_TRY(const Pipeline* pipeline, kernels.compile("matvec", source, bound));
+      const std::uint32_t tiles = divide_up(part.count, tile.matrix_rows());
+      const std::uint32_t x = std::min(tiles, kernels.gpu().limits().max_workgroups_per_dimension);
+      op.variants.push_back({pipeline, tokens, x, divide_up(tiles, x)});
+    }
+    TRINE_CHECK_OK(kernels.bind(op, bound));
+    ops.push_back(std::move(op));
+  }
+  return ops;
+}
+
+Result<Op> make_norm(const Builder& builder, const Buffer& x, const Buffer& weight, NormOutput output,
+                     bool logits) {
+  Kernels& kernels = builder.kernels;
+  const Workspace& work = builder.work;
+  const bool quantize = output == NormOutput::f32_and_q8;
+  const std::uint32_t columns = static_cast<std::uint32_t>(builder.config.hidden_size);
+  ShaderSource source =
+      kernels.with_reduce(kernels.workgroup_for(divide_up(columns, 4), kernels.tuning().norm_workgroup), 4);
+  source.constants.emplace_back("COLUMNS", columns);
+  source.flags = {{"QUANTIZE", quantize}, {"LOGITS", logits}};
+  source.files.insert(source.files.end(), {"quantize.wgsl", "rms_norm.wgsl"});
+  TRINE_TRY(const Bound params, kernels.params({std::bit_cast<std::uint32_t>(builder.config.rms_norm_eps)}));
+  return kernels.make("rms_norm", source,
+                      {params, reads(work.step), reads(work.rows), reads(x), reads(weight),
+                       writes(work.normed), writes(quantize ? work.normed_q8 : work.unused)});
+}
+
+void Pass::run(const Op& op, std::uint32_t rows, std::uint32_t chunks) {
+  const std::uint32_t work_rows = rows * op.slots;
+  auto variant = std::find_if(op.variants.begin(), op.variants.end(),
+                              [&](const Op::Variant& v) { return v.rows_per_group >= work_rows; });
+  if (variant == op.variants.end()) --variant;
+  commands.dispatch({variant->pipeline, &op.bindings, variant->x,
+                     divide_up(work_rows, variant->rows_per_group), variant->z * chunks});
+}
+
+Result<Submission> Pass::submit() {
+  Commands recorded = std::exchange(commands, gpu.record());
+  return gpu.submit(std::move(recorded));
+}
+
+Result<void> Pass::read(const Buffer& buffer, std::span<std::uint32_t> into) {
+  TRINE_TRY(const Submission submission, submit());
+  TRINE_CHECK_OK(gpu.wait(submission, submission_patience));
+  return gpu.read(buffer, 0, std::as_writable_bytes(into));
+}
+
+Result<void> Pass::report(Stage stage, int layer, const Buffer& buffer, std::int64_t width) {
+  if (!wants(stage, layer)) return {};
+  std::vector<std::uint32_t> words(n_rows * static_cast<std::size_t>(width));
+  TRINE_CHECK_OK(read(buffer, words));
+  std::vector<float> values(words.size());
+  std::transform(words.begin(), words.end(), values.begin(),
+                 [](std::uint32_t word) { return std::bit_cast<float>(word); });
+  trace->take(stage, layer, 0, n_rows, width, values);
+  return {};
+}
+
+}  // namespace trine::wgpu

@@ -1,0 +1,136 @@
+#pragma once
+
+#include "model/device_model.h"
+#include "model/stage.h"
+#include "wgpu/kv_cache.h"
+#include "wgpu/pipelines.h"
+#include "wgpu/weights.h"
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace trine::wgpu {
+
+// Dimension key of every file in this folder:
+//   N batch rows (tokens), L rows that want logits, H hidden_size, D head_dim, Q n_heads·D, K n_kv_heads·D,
+//   E experts, k experts_per_token, F expert_ffn_size, V vocabulary.
+
+// What a pass is laid out for, fixed at load.
+struct Capacity {
+  std::uint32_t rows = 0;         // of a batch
+  std::uint32_t pages = 0;        // of a sequence
+  std::uint32_t decode_rows = 0;  // batches up to this long run the decode kernel
+  std::uint32_t decode_chunk = 0;
+  std::uint32_t tile_rows = 0;  // 0: the prefill kernel does not fit this model and device
+  std::uint32_t tile_chunk = 0;
+  std::uint32_t tile_workgroup = 0;
+  std::uint64_t chunk_sums = 0;  // rows · chunks that the merge buffers hold
+};
+
+Capacity plan_capacity(const model::Config& config, const Tuning& tuning, const AdapterLimits& limits,
+                       std::int32_t positions);
+
+// Buffers of one forward pass, sized once for the largest batch.
+struct Workspace {
+  // Errors: model_load (too little device memory).
+  static Result<Workspace> create(Gpu& gpu, const model::Config& config, const Capacity& capacity);
+  static std::uint64_t bytes(const model::Config& config, const Capacity& capacity);
+
+  Capacity capacity;
+  Buffer step;            // n_rows, n_logits, n_chunks, 0
+  Buffer rows;            // [N] (token, position, sequence, 1 when it wants logits)
+  Buffer page_tables;     // [N][pages]
+  Buffer unused;          // what a kernel binds and does not touch
+  Buffer x;               // [N][H] residual stream before attention, and after the layer
+  Buffer attn_out;        // [N][H] residual stream between attention and the experts
+  Buffer normed;          // [N][H]
+  Buffer normed_q8;       // [N] rows of 8-bit blocks, see quantize.wgsl
+  Buffer qkv;             // [N][Q+2K]
+  Buffer qk;              // [N][Q+K]
+  Buffer attended;        // [N][Q]
+  Buffer attended_q8;     // [N] rows of 8-bit blocks
+  Buffer sums;            // [N][n_heads][chunks][D rounded up to 4]
+  Buffer stats;           // [N][n_heads][chunks][2]
+  Buffer router_logits;   // [N][E]
+  Buffer ids;             // [N][k] by falling probability
+  Buffer expert_weights;  // [N][k]
+  Buffer act;             // [N][k][F] silu(gate)·up, in f32 or 8-bit blocks
+  Buffer down;            // [N][k][H] when W_down is split over several buffers
+  Buffer moe_out;         // [N][H]
+  Buffer logits;          // [L][V]
+  Readback logits_read;   // [rows_per_read][V]
+};
+
+// Logits come back in slices of so many rows.
+inline constexpr std::uint32_t rows_per_read = 16;
+
+// What the operations of a pass are made from.
+struct Builder {
+  Kernels& kernels;
+  const Workspace& work;
+  const model::Config& config;
+  model::Numerics numerics;
+
+  // Whether kernels read this matrix's activations as 8-bit blocks.
+  bool reads_q8(const Matrix& matrix) const;
+};
+
+// One matrix times the rows of an activation.
+struct Projection {
+  const Matrix& matrix;
+  const Buffer& x;  // f32, or 8-bit blocks
+  bool reads_q8;    // which of the two
+  const Buffer& y;  // [rows][y_stride]
+  std::uint32_t y_stride;
+  std::uint32_t y_first = 0;         // column of y that gets the first matrix row
+  const Buffer* residual = nullptr;  // added; another buffer than y
+  bool logits = false;               // x has the rows that want logits only
+};
+// One Op per part of the matrix.
+Result<std::vector<Op>> make_projection(const Builder& builder, const Projection& projection);
+
+enum class NormOutput { f32, f32_and_q8 };
+// normed = rmsnorm(x)·weight for every row; with `logits`, for those that want them, behind one another.
+Result<Op> make_norm(const Builder& builder, const Buffer& x, const Buffer& weight, NormOutput output,
+                     bool logits = false);
+
+// The libraries that read a matrix, named `as` when it is not "weights".
+std::string quant_file(const Matrix& matrix, std::string_view as = {});
+inline const char* numerics_file(bool reads_q8) {
+  return reads_q8 ? "numerics_fast.wgsl" : "numerics_exact.wgsl";
+}
+
+// A forward pass under way.
+struct Pass {
+  const model::Config& config;
+  Gpu& gpu;
+  Workspace& work;
+  const model::Batch& batch;
+  model::TraceSink* trace;
+  Commands commands;
+  std::uint32_t n_rows = 0;
+  std::uint32_t n_logits = 0;
+  std::uint32_t n_chunks = 0;  // of the longest row, for the attention kernel that runs
+  bool decode = false;         // which one that is
+
+  // Appends an operation for all rows of the batch, or another number of them.
+  void run(const Op& op) { run(op, n_rows); }
+  void run(const Op& op, std::uint32_t rows, std::uint32_t chunks = 1);
+  void run(std::span<const Op> ops) {
+    for (const Op& op : ops) run(op);
+  }
+
+  bool wants(model::Stage stage, int layer) const { return trace != nullptr && trace->wants(stage, layer); }
+  // Hands N × width floats to the trace when it wants this stage. Errors: inference.
+  Result<void> report(model::Stage stage, int layer, const Buffer& buffer, std::int64_t width);
+  // Runs what was recorded and copies the first into.size() words of a buffer. Errors: inference.
+  Result<void> read(const Buffer& buffer, std::span<std::uint32_t> into);
+  // Submits what was recorded. Errors: inference.
+  Result<Submission> submit();
+};
+
+// Seconds after which a submission counts as hung; a software adapter may need many.
+inline constexpr double submission_patience = 300;
+
+}  // namespace trine::wgpu

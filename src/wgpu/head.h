@@ -1,0 +1,23 @@
+#pragma once
+
+#include "wgpu/forward.h"
+
+#include <span>
+#include <vector>
+
+namespace trine::wgpu {
+
+struct HeadOps {
+  Op norm_all;  // of every row, for the trace
+  Op norm;      // of those that want logits
+  std::vector<Op> output;
+};
+
+// Errors: inference, model_load.
+Result<HeadOps> make_head(const Builder& builder, const Matrices& matrices);
+
+// logits = W_out · rmsnorm(x)·w for the rows that want them, [L][V], in batch order. Runs all that the pass
+// has recorded. Errors: inference.
+Result<void> head_forward(Pass& pass, const HeadOps& ops, std::span<float> logits);
+
+}  // namespace trine::wgpu

@@ -1,0 +1,35 @@
+#pragma once
+
+#include "model/config.h"
+#include "wgpu/gpu.h"
+
+#include <cstdint>
+#include <vector>
+
+namespace trine::wgpu {
+
+enum class KvType { f16, f32 };
+
+// Keys (after head norm and rotary embedding) and values of every layer, one buffer a layer, in the layout of
+// qk_norm_rope.wgsl: pages of `page_size` positions that the engine hands out.
+class KvCache {
+ public:
+  static constexpr std::int32_t page_size = 64;
+
+  // Holds at least `positions` positions. Errors: model_load (more than a binding of the device may hold, or
+  // than its memory).
+  static Result<KvCache> create(Gpu& gpu, const model::Config& config, std::int32_t positions, KvType type);
+  // Bytes of all layers.
+  static std::uint64_t bytes(const model::Config& config, std::int32_t positions, KvType type);
+
+  std::int32_t pages() const { return pages_; }
+  KvType type() const { return type_; }
+  const Buffer& layer(int layer) const { return layers_[static_cast<std::size_t>(layer)]; }
+
+ private:
+  KvType type_ = KvType::f16;
+  std::int32_t pages_ = 0;
+  std::vector<Buffer> layers_;
+};
+
+}  // namespace trine::wgpu

@@ -1,0 +1,236 @@
+#include "wgpu/model.h"
+
+#include "base/thread_pool.h"
+#include "wgpu/attention.h"
+#include "wgpu/experts.h"
+#include "wgpu/forward.h"
+#include "wgpu/head.h"
+#include "wgpu/router.h"
+
+#include <fmt/format.h>
+#include <algorithm>
+
+namespace trine::wgpu {
+
+using model::Numerics;
+using model::Stage;
+
+namespace {
+
+struct LayerOps {
+  AttentionOps attention;
+  RouterOps router;
+  ExpertOps experts;
+};
+
+// x = embed[token], one Op per part of the table.
+Result<std::vector<Op>> make_embed(const Builder& builder, const Matrix& table) {
+  constexpr std::uint32_t workgroup = 64;
+  const Workspace& work = builder.work;
+  ShaderSource source;
+  source.constants = {{"COLUMNS", table.columns}};
+  source.files = {"quant_common.wgsl", "numerics_exact.wgsl", quant_file(table), "embed.wgsl"};
+  const std::uint32_t units = (table.columns + 31) / 32;
+  std::vector<Op> ops;
+  for (const MatrixPart& part : table.parts) {
+    TRINE_TRY(const Bound params, builder.kernels.params({part.first, part.count}));
+    TRINE_TRY(Op op, builder.kernels.make(
+                         "embed", source,
+                         {params, writes(work.x), reads(part.buffer), reads(work.step), reads(work.rows)},
+                         (units + workgroup - 1) / workgroup));
+    ops.push_back(std::move(op));
+  }
+  return ops;
+}
+
+// What a device that is too small is told. WebGPU does not say how much memory there is.
+Error with_sizes(Error error, const model::Weights& weights, std::int32_t context, KvType kv_type,
+                 const Capacity& capacity) {
+  if (error.code != ErrorCode::model_load || !error.hint.empty()) return error;
+  const auto gib = [](std::uint64_t bytes) { return static_cast<double>(bytes) / (1 << 30); };
+  error.hint = fmt::format(
+      "The model takes {:.2f} GiB of weights, {:.2f} GiB of KV cache for {} positions and {:.2f} GiB of work "
+      "space: ask for a smaller context (--ctx), or take a file with smaller weights",
+      gib(device_bytes(weights)), gib(KvCache::bytes(weights.config, context, kv_type)), context,
+      gib(Workspace::bytes(weights.config, capacity)));
+  return error;
+}
+
+}  // namespace
+
+struct WgpuModel::State {
+  State(const model::Weights& weights, std::unique_ptr<Gpu> opened, Numerics numerics)
+      : weights(weights), numerics(numerics), gpu(std::move(opened)), kernels(*gpu) {}
+
+  const model::Config& config() const { return weights.config; }
+  Result<void> allocate(std::int32_t context, KvType kv_type);
+  Result<void> make_operations();
+  Result<Pass> begin(const model::Batch& batch, model::TraceSink* trace);
+
+  const model::Weights& weights;
+  Numerics numerics;
+  std::unique_ptr<Gpu> gpu;  // outlives all that follows
+  Kernels kernels;
+  KvCache kv;
+  Workspace work;
+  Matrices matrices;
+  std::vector<Op> embed;
+  std::vector<LayerOps> layers;
+  HeadOps head;
+};
+
+Result<void> WgpuModel::State::allocate(std::int32_t context, KvType kv_type) {
+  TRINE_TRY(kv, KvCache::create(*gpu, config(), context, kv_type));
+  const Capacity capacity = plan_capacity(config(), kernels.tuning(), gpu->limits(), context);
+  const auto fits = [&]() -> Result<void> {
+    TRINE_TRY(work, Workspace::create(*gpu, config(), capacity));
+    TRINE_TRY(matrices, allocate_weights(*gpu, weights));
+    return {};
+  };
+  if (Result<void> done = fits(); !done)
+    return fail(with_sizes(std::move(done).error(), weights, context, kv_type, capacity));
+  return {};
+}
+
+Result<void> WgpuModel::State::make_operations() {
+  const Builder builder{kernels, work, config(), numerics};
+  const double rope_scale = model::rope_table(config()).scale;
+  TRINE_TRY(embed, make_embed(builder, matrices.embed));
+  for (int layer = 0; layer < config().n_layers; ++layer) {
+    const LayerMatrices& m = matrices.layers[static_cast<std::size_t>(layer)];
+    LayerOps ops;
+    TRINE_TRY(ops.attention, make_attention(builder, m, kv.layer(layer), kv.type(), rope_scale));
+    TRINE_TRY(ops.router, make_router(builder, m));
+    TRINE_TRY(ops.experts, make_experts(builder, m));
+    layers.push_back(std::move(ops));
+  }
+  TRINE_TRY(head, make_head(builder, matrices));
+  return {};
+}
+
+WgpuModel::WgpuModel(std::unique_ptr<State> state) : state_(std::move(state)) {}
+WgpuModel::~WgpuModel() = default;
+
+Result<std::unique_ptr<WgpuModel>> WgpuModel::load(const model::Weights& weights,
+                                                   const WgpuOptions& options) {
+  GpuOptions open;
+  open.device = options.device;
+  open.checked_shaders = options.checked_shaders;
+  open.subgroups = options.subgroups;
+  TRINE_TRY(std::unique_ptr<Gpu> gpu, Gpu::open(open));
+  auto state = std::make_unique<State>(weights, std::move(gpu), options.numerics);
+  TRINE_CHECK_OK(
+      state->allocate(options.context, options.numerics == Numerics::exact ? KvType::f32 : KvType::f16));
+  TRINE_CHECK_OK(state->make_operations());
+  ThreadPool pool(options.threads);
+  TRINE_CHECK_OK(upload_weights(*state->gpu, weights, pool, state->matrices));
+  return std::unique_ptr<WgpuModel>(new WgpuModel(std::move(state)));
+}
+
+const model::Config& WgpuModel::config() const {
+  return state_->config();
+}
+model::DeviceInfo WgpuModel::describe() const {
+  const Adapter& adapter = state_->gpu->adapter();
+  model::DeviceInfo info;
+  info.backend = "wgpu";
+  info.name = adapter.name;
+  info.type = adapter.type;
+  info.api = adapter.api;
+  info.driver = adapter.driver;
+  info.numerics = state_->numerics;
+  info.stage_place.fill("device");
+  return info;
+}
+std::int32_t WgpuModel::kv_page_size() const {
+  return KvCache::page_size;
+}
+std::int32_t WgpuModel::kv_pages() const {
+  return state_->kv.pages();
+}
+std::int32_t WgpuModel::max_batch_rows() const {
+  return static_cast<std::int32_t>(state_->work.capacity.rows);
+}
+
+namespace {
+
+// A batch as the device wants it: only sequences that have rows, and of their tables what is read.
+struct Inputs {
+  std::vector<std::uint32_t> rows;         // [N][4]
+  std::vector<std::uint32_t> page_tables;  // [sequences][pages]
+  std::uint32_t n_logits = 0;
+  std::uint32_t positions = 0;  // of the longest row
+};
+
+Result<Inputs> gather_inputs(const model::Batch& batch, std::uint32_t pages) {
+  Inputs in;
+  std::vector<std::int32_t> index(batch.page_tables.size(), -1);
+  for (const model::Row& row : batch.rows) {
+    const auto sequence = static_cast<std::size_t>(row.sequence);
+    const auto position = static_cast<std::uint32_t>(row.position);
+    const std::vector<std::int32_t>& table = batch.page_tables[sequence];
+    if (position / KvCache::page_size >= pages) {
+      return fail({ErrorCode::inference,
+                   "position outside the KV cache",
+                   {},
+                   fmt::format("below {}", std::uint64_t{pages} * KvCache::page_size),
+                   fmt::format("{}", position),
+                   {}});
+    }
+    if (index[sequence] < 0) {
+      index[sequence] = static_cast<std::int32_t>(in.page_tables.size() / pages);
+      const auto used = static_cast<std::ptrdiff_t>(std::min<std::size_t>(table.size(), pages));
+      in.page_tables.insert(in.page_tables.end(), table.begin(), table.begin() + used);
+      in.page_tables.resize((static_cast<std::size_t>(index[sequence]) + 1) * pages);
+    }
+    in.rows.insert(in.rows.end(), {static_cast<std::uint32_t>(row.token), position,
+                                   static_cast<std::uint32_t>(index[sequence]), row.wants_logits ? 1u : 0u});
+    in.n_logits += row.wants_logits ? 1 : 0;
+    in.positions = std::max(in.positions, position + 1);
+  }
+  return in;
+}
+
+}  // namespace
+
+Result<Pass> WgpuModel::State::begin(const model::Batch& batch, model::TraceSink* trace) {
+  TRINE_TRY(const Inputs in, gather_inputs(batch, work.capacity.pages));
+  const auto n_rows = static_cast<std::uint32_t>(batch.rows.size());
+  // By the number of rows alone, so that the same batch always runs the same kernel.
+  const bool decode = n_rows <= work.capacity.decode_rows;
+  const std::uint32_t chunk = decode ? work.capacity.decode_chunk : work.capacity.tile_chunk;
+  const std::uint32_t n_chunks = (in.positions + chunk - 1) / chunk;
+  const std::vector<std::uint32_t> step = {n_rows, in.n_logits, n_chunks, 0};
+  TRINE_CHECK_OK(gpu->write(work.step, 0, std::as_bytes(std::span(step))));
+  TRINE_CHECK_OK(gpu->write(work.rows, 0, std::as_bytes(std::span(in.rows))));
+  TRINE_CHECK_OK(gpu->write(work.page_tables, 0, std::as_bytes(std::span(in.page_tables))));
+  return Pass{config(), *gpu, work, batch, trace, gpu->record(), n_rows, in.n_logits, n_chunks, decode};
+}
+
+Result<void> WgpuModel::forward(const model::Batch& batch, std::span<float> logits, model::TraceSink* trace) {
+  State& s = *state_;
+  TRINE_CHECK_OK(model::check_batch(batch, *this));
+  TRINE_TRY(Pass pass, s.begin(batch, trace));
+  pass.run(s.embed);
+  TRINE_CHECK_OK(pass.report(Stage::embed, -1, s.work.x, s.config().hidden_size));
+
+  // Long batches are split into submissions, and at most two of them wait.
+  const std::uint32_t layers_each = std::max(1u, s.kernels.tuning().row_layers_per_submit / pass.n_rows);
+  Submission before = 0;
+  for (int layer = 0; layer < s.config().n_layers; ++layer) {
+    const LayerOps& ops = s.layers[static_cast<std::size_t>(layer)];
+    TRINE_CHECK_OK(attention_forward_layer(pass, ops.attention, layer));
+    pass.run(ops.experts.norm);
+    TRINE_CHECK_OK(pass.report(Stage::ffn_norm, layer, s.work.normed, s.config().hidden_size));
+    TRINE_CHECK_OK(route_tokens(pass, ops.router, layer));
+    TRINE_CHECK_OK(moe_ffn_forward_layer(pass, ops.experts, layer));
+    if ((static_cast<std::uint32_t>(layer) + 1) % layers_each == 0) {
+      TRINE_TRY(const Submission now, pass.submit());
+      TRINE_CHECK_OK(s.gpu->wait(before, submission_patience));
+      before = now;
+    }
+  }
+  return head_forward(pass, s.head, logits);
+}
+
+}  // namespace trine::wgpu

@@ -1,0 +1,45 @@
+#pragma once
+
+#include "base/error.h"
+#include "model/device_model.h"
+#include "model/weights.h"
+#include "wgpu/adapter.h"
+
+#include <memory>
+#include <string>
+
+namespace trine::wgpu {
+
+struct WgpuOptions {
+  std::string device;           // as list_adapters() takes it
+  std::int32_t context = 4096;  // positions to hold in the KV cache, all sequences together
+  model::Numerics numerics = model::Numerics::fast;  // KV cache: f16 when fast, f32 when exact
+  int threads = 0;                                   // that repack weights at load; 0: one per available core
+  bool subgroups = true;                             // use them when the adapter has them
+  bool checked_shaders = false;                      // bounds checks in every kernel: for tests
+};
+
+// The WebGPU backend: weights stay quantised in device memory, only chosen experts' rows are read, and the
+// whole pass runs on the device. The same input gives the same bytes in every run.
+class WgpuModel final : public model::DeviceModel {
+ public:
+  // `weights` must outlive the model; its tensors are read during the call only. Errors: backend_unavailable
+  // (no such adapter), model_load (weights, KV cache and work space do not fit, with their sizes), inference
+  // (a kernel does not compile, a device fault).
+  static Result<std::unique_ptr<WgpuModel>> load(const model::Weights& weights, const WgpuOptions& options);
+  ~WgpuModel() override;
+
+  const model::Config& config() const override;
+  model::DeviceInfo describe() const override;
+  std::int32_t kv_page_size() const override;
+  std::int32_t kv_pages() const override;
+  std::int32_t max_batch_rows() const override;
+  Result<void> forward(const model::Batch& batch, std::span<float> logits, model::TraceSink* trace) override;
+
+ private:
+  struct State;
+  explicit WgpuModel(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace trine::wgpu

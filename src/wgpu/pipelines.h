@@ -1,0 +1,103 @@
+#pragma once
+
+#include "gguf/tensor_type.h"
+#include "wgpu/gpu.h"
+#include "wgpu/shader.h"
+
+#include <cstdint>
+#include <initializer_list>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace trine::wgpu {
+
+// How a mat-vec's workgroup is cut: `workgroup` threads in teams of `team` lanes; a team has `rows` matrix
+// rows.
+struct Tile {
+  std::uint32_t workgroup = 0;
+  std::uint32_t team = 0;
+  std::uint32_t rows = 0;
+  std::uint32_t matrix_rows() const { return workgroup / team * rows; }
+};
+
+// Every number that decides speed and no result, for one kind of device.
+struct Tuning {
+  std::uint32_t subgroup_size = 0;  // that it is for; 0: no subgroups
+  Tile matvec;                      // for one row of activations
+  Tile matvec_many;                 // for four or eight
+  Tile gate_up;                     // matrix_rows() is 32, a block of 8-bit activations
+  Tile down;
+  std::uint32_t norm_workgroup = 0;         // at most
+  std::uint32_t attention_workgroup = 0;    // of both attention kernels, at least
+  std::uint32_t attention_chunk = 0;        // positions a workgroup, decode
+  std::uint32_t attention_tile_chunk = 0;   // and prefill, at least
+  std::uint32_t attention_tile_rows = 0;    // batch rows a workgroup, prefill, at most
+  std::uint32_t attention_decode_rows = 0;  // batches up to this long run the decode kernel
+  std::uint32_t row_layers_per_submit = 0;  // rows · layers of one submission, so that no watchdog fires
+};
+
+// The table's line for a device with subgroups of this size.
+Tuning tuning_for(std::uint32_t subgroup_size);
+
+// A buffer as a kernel binds it.
+struct Bound {
+  Binding kind;
+  Slice slice;
+};
+inline Bound reads(const Buffer& buffer) {
+  return {Binding::read, buffer};
+}
+inline Bound writes(const Buffer& buffer) {
+  return {Binding::read_write, buffer};
+}
+
+// One launch of a layer, for a batch of any length: workgroups along y cover its rows.
+struct Op {
+  // One kernel per number of rows that a workgroup takes, in rising order: the first one is used that takes
+  // all, else the last.
+  struct Variant {
+    const Pipeline* pipeline = nullptr;
+    std::uint32_t rows_per_group = 1;
+    std::uint32_t x = 1;
+    std::uint32_t z = 1;
+  };
+  std::vector<Variant> variants;
+  BindGroup bindings;
+  std::uint32_t slots = 1;  // rows of work for each row of the batch
+};
+
+// Compiles kernels, each composition once, and binds them.
+class Kernels {
+ public:
+  explicit Kernels(Gpu& gpu) : gpu_(&gpu), tuning_(tuning_for(gpu.subgroup_size())) {}
+
+  Gpu& gpu() const { return *gpu_; }
+  const Tuning& tuning() const { return tuning_; }
+
+  // A source that begins with the constants WORKGROUP and TEAM and the reductions for them.
+  ShaderSource with_reduce(std::uint32_t workgroup, std::uint32_t team) const;
+  // The fewest threads, a power of two, that `work` lanes fill and reductions allow; at most `limit`.
+  std::uint32_t workgroup_for(std::uint32_t work, std::uint32_t limit) const;
+
+  // Errors: inference (the kernel does not compile, which names it).
+  Result<const Pipeline*> compile(std::string_view name, const ShaderSource& source,
+                                  const std::vector<Bound>& bound);
+  // An Op of one kernel. Errors: inference.
+  Result<Op> make(std::string_view name, const ShaderSource& source, const std::vector<Bound>& bound,
+                  std::uint32_t x = 1);
+  // Fills `op.bindings`, once it has its variants. Errors: inference.
+  Result<void> bind(Op& op, const std::vector<Bound>& bound);
+  // The uniform of a kernel, as 32-bit words; equal ones share a buffer. Errors: model_load.
+  Result<Bound> params(std::vector<std::uint32_t> words);
+
+ private:
+  Gpu* gpu_;
+  Tuning tuning_;
+  std::map<std::string, std::unique_ptr<Pipeline>> pipelines_;  // by text
+  std::map<std::vector<std::uint32_t>, Buffer> params_;
+};
+
+}  // namespace trine::wgpu

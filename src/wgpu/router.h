@@ -1,0 +1,20 @@
+#pragma once
+
+#include "wgpu/forward.h"
+
+#include <vector>
+
+namespace trine::wgpu {
+
+struct RouterOps {
+  std::vector<Op> logits;
+  Op top_k;
+};
+
+// Errors: inference, model_load.
+Result<RouterOps> make_router(const Builder& builder, const LayerMatrices& m);
+
+// router_logits, ids and expert_weights of every row, from work.normed. Errors: inference.
+Result<void> route_tokens(Pass& pass, const RouterOps& ops, int layer);
+
+}  // namespace trine::wgpu

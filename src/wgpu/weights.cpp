@@ -1,0 +1,229 @@
+#include "wgpu/weights.h"
+
+#include "base/check.h"
+#include "wgpu/repack.h"
+
+#include <fmt/format.h>
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <numbers>
+
+namespace trine::wgpu {
+namespace {
+
+// What is repacked at once, and what may wait in staging memory.
+constexpr std::uint64_t piece_bytes = 16ull << 20;
+constexpr std::uint64_t staged_bytes = 64ull << 20;
+
+std::uint64_t row_bytes(const model::Weight& weight) {
+  return device_row_bytes(weight.codec->type, static_cast<std::uint64_t>(weight.columns));
+}
+
+std::uint64_t expert_bytes(const model::Weight& weight) {
+  return static_cast<std::uint64_t>(weight.rows) * row_bytes(weight);
+}
+
+std::uint64_t head_constants_bytes(const model::Config& config) {
+  return 3 * static_cast<std::uint64_t>(config.head_dim) * sizeof(std::uint32_t);
+}
+
+std::uint64_t binding_limit(const Gpu& gpu) {
+  return std::min(gpu.limits().max_storage_binding_bytes, gpu.limits().max_buffer_bytes);
+}
+
+// Makes a matrix of parts with `per_part` units each: experts of `unit_rows` rows, or single rows.
+Result<Matrix> allocate_parts(Gpu& gpu, const model::Weight& weight, std::uint64_t unit_rows,
+                              std::uint64_t per_part) {
+  const std::uint64_t unit_bytes = unit_rows * row_bytes(weight);
+  if (per_part == 0) {
+    return fail({ErrorCode::model_load,
+                 "a part of a tensor is larger than a binding of this device may be",
+                 weight.tensor->name,
+                 fmt::format("at most {} bytes on {}", binding_limit(gpu), gpu.adapter().name),
+                 fmt::format("{} bytes in {} rows", unit_bytes, unit_rows),
+                 {}});
+  }
+  Matrix matrix{weight.codec->type,
+                static_cast<std::uint32_t>(weight.rows),
+                static_cast<std::uint32_t>(weight.columns),
+                static_cast<std::uint32_t>(unit_rows),
+                {}};
+  const std::uint64_t units = static_cast<std::uint64_t>(weight.experts * weight.rows) / unit_rows;
+  for (std::uint64_t first = 0; first < units; first += per_part) {
+    const std::uint64_t count = std::min(per_part, units - first);
+    TRINE_TRY(Buffer buffer, gpu.create_buffer(weight.tensor->name, count * unit_bytes));
+    matrix.parts.push_back(
+        {std::move(buffer), static_cast<std::uint32_t>(first), static_cast<std::uint32_t>(count)});
+  }
+  return matrix;
+}
+
+Result<Matrix> allocate(Gpu& gpu, const model::Weight& weight) {
+  return allocate_parts(gpu, weight, 1, binding_limit(gpu) / row_bytes(weight));
+}
+
+Result<Matrix> allocate_experts(Gpu& gpu, const model::Weight& weight, std::uint64_t bytes_of_largest) {
+  return allocate_parts(gpu, weight, static_cast<std::uint64_t>(weight.rows),
+                        binding_limit(gpu) / bytes_of_largest);
+}
+
+Result<Buffer> allocate_norm(Gpu& gpu, const model::Weight& weight) {
+  check(weight.codec->type == gguf::TensorType::F32, "norms are F32");
+  return gpu.create_buffer(weight.tensor->name, weight.expert_bytes());
+}
+
+// Sends weights to the device while the next piece is repacked.
+class Uploader {
+ public:
+  Uploader(Gpu& gpu, ThreadPool& pool) : gpu_(gpu), pool_(pool) {}
+
+  Result<void> send(const Buffer& buffer, std::uint64_t offset, std::span<const std::byte> bytes) {
+    TRINE_CHECK_OK(gpu_.write(buffer, offset, bytes));
+    staged_ += bytes.size();
+    return staged_ < staged_bytes ? Result<void>() : flush();
+  }
+
+  Result<void> send(const model::Weight& weight, const Matrix& matrix) {
+    const std::uint64_t unit = matrix.unit_rows;
+    for (const MatrixPart& part : matrix.parts)
+      TRINE_CHECK_OK(send_rows(weight, part.buffer, part.first * unit, part.count * unit));
+    return {};
+  }
+
+  Result<void> send_norm(const model::Weight& weight, const Buffer& buffer) {
+    return send(buffer, 0, {weight.data, weight.expert_bytes()});
+  }
+
+  // Waits for everything but what was sent last.
+  Result<void> flush() {
+    TRINE_TRY(const Submission now, gpu_.submit(gpu_.record()));
+    TRINE_CHECK_OK(gpu_.wait(before_));
+    before_ = now;
+    staged_ = 0;
+    return {};
+  }
+
+ private:
+  // Rows of all experts in one row, from `first` on.
+  Result<void> send_rows(const model::Weight& weight, const Buffer& buffer, std::uint64_t first,
+                         std::uint64_t count) {
+    const std::uint64_t out_bytes = row_bytes(weight);
+    const std::uint64_t per_piece = std::max<std::uint64_t>(1, piece_bytes / out_bytes);
+    constexpr std::int64_t per_task = 64;
+    for (std::uint64_t done = 0; done < count; done += per_piece) {
+      const std::uint64_t rows = std::min(per_piece, count - done);
+      const std::byte* in = weight.data + (first + done) * weight.row_bytes;
+      piece_.resize(rows * out_bytes);
+      pool_.parallel_for(
+          static_cast<std::int64_t>(rows), per_task, [&](std::int64_t begin, std::int64_t end, int) {
+            const auto from = static_cast<std::uint64_t>(begin), n = static_cast<std::uint64_t>(end - begin);
+            repack_rows(weight.codec->type, static_cast<std::uint64_t>(weight.columns),
+                        {in + from * weight.row_bytes, n * weight.row_bytes},
+                        std::span(piece_).subspan(from * out_bytes, n * out_bytes));
+          });
+      TRINE_CHECK_OK(send(buffer, done * out_bytes, piece_));
+    }
+    return {};
+  }
+
+  Gpu& gpu_;
+  ThreadPool& pool_;
+  std::vector<std::byte> piece_;
+  std::uint64_t staged_ = 0;
+  Submission before_ = 0;
+};
+
+void append_norm(std::vector<std::uint32_t>& words, const model::Weight& norm) {
+  for (std::int64_t i = 0; i < norm.columns; ++i) {
+    float value = 0;
+    norm.codec->decode_row(norm.data + static_cast<std::uint64_t>(i) * sizeof(float), 1, &value);
+    words.push_back(std::bit_cast<std::uint32_t>(value));
+  }
+}
+
+// Turns per position as a binary fraction of 64 bits: angles of large positions need more than f32 has.
+void append_frequencies(std::vector<std::uint32_t>& words, const model::RopeTable& rope) {
+  for (const double frequency : rope.frequencies) {
+    const long double turns = static_cast<long double>(frequency) / (2 * std::numbers::pi_v<long double>);
+    const long double scaled = std::round((turns - std::floor(turns)) * 0x1p64L);
+    const std::uint64_t fraction = scaled < 0x1p64L ? static_cast<std::uint64_t>(scaled) : 0;
+    words.push_back(static_cast<std::uint32_t>(fraction >> 32));
+    words.push_back(static_cast<std::uint32_t>(fraction));
+  }
+}
+
+}  // namespace
+
+std::uint64_t device_bytes(const model::Weights& weights) {
+  const auto bytes = [](const model::Weight& weight) {
+    return static_cast<std::uint64_t>(weight.experts) * expert_bytes(weight);
+  };
+  std::uint64_t sum = bytes(weights.embed) + bytes(weights.output_norm);
+  if (!weights.tied) sum += bytes(weights.output);
+  for (const model::LayerWeights& w : weights.layers) {
+    for (const model::Weight* weight : {&w.attn_norm, &w.attn_q, &w.attn_k, &w.attn_v, &w.attn_output,
+                                        &w.ffn_norm, &w.router, &w.expert_gate, &w.expert_up, &w.expert_down})
+      sum += bytes(*weight);
+    sum += head_constants_bytes(weights.config);
+  }
+  return sum;
+}
+
+Result<Matrices> allocate_weights(Gpu& gpu, const model::Weights& weights) {
+  Matrices out;
+  TRINE_TRY(out.embed, allocate(gpu, weights.embed));
+  TRINE_TRY(out.output_norm, allocate_norm(gpu, weights.output_norm));
+  if (!weights.tied) {
+    TRINE_TRY(out.own_output, allocate(gpu, weights.output));
+  }
+  for (const model::LayerWeights& w : weights.layers) {
+    LayerMatrices m;
+    TRINE_TRY(m.attn_norm, allocate_norm(gpu, w.attn_norm));
+    TRINE_TRY(m.attn_q, allocate(gpu, w.attn_q));
+    TRINE_TRY(m.attn_k, allocate(gpu, w.attn_k));
+    TRINE_TRY(m.attn_v, allocate(gpu, w.attn_v));
+    TRINE_TRY(m.head_constants,
+              gpu.create_buffer("head norms and rotary frequencies", head_constants_bytes(weights.config)));
+    TRINE_TRY(m.attn_output, allocate(gpu, w.attn_output));
+    TRINE_TRY(m.ffn_norm, allocate_norm(gpu, w.ffn_norm));
+    TRINE_TRY(m.router, allocate(gpu, w.router));
+    const std::uint64_t largest = std::max(expert_bytes(w.expert_gate), expert_bytes(w.expert_up));
+    TRINE_TRY(m.expert_gate, allocate_experts(gpu, w.expert_gate, largest));
+    TRINE_TRY(m.expert_up, allocate_experts(gpu, w.expert_up, largest));
+    TRINE_TRY(m.expert_down, allocate_experts(gpu, w.expert_down, expert_bytes(w.expert_down)));
+    out.layers.push_back(std::move(m));
+  }
+  return out;
+}
+
+Result<void> upload_weights(Gpu& gpu, const model::Weights& weights, ThreadPool& pool, Matrices& matrices) {
+  Uploader uploader(gpu, pool);
+  TRINE_CHECK_OK(uploader.send(weights.embed, matrices.embed));
+  TRINE_CHECK_OK(uploader.send_norm(weights.output_norm, matrices.output_norm));
+  if (!weights.tied) TRINE_CHECK_OK(uploader.send(weights.output, matrices.own_output));
+  const model::RopeTable rope = model::rope_table(weights.config);
+  for (std::size_t layer = 0; layer < weights.layers.size(); ++layer) {
+    const model::LayerWeights& w = weights.layers[layer];
+    const LayerMatrices& m = matrices.layers[layer];
+    TRINE_CHECK_OK(uploader.send_norm(w.attn_norm, m.attn_norm));
+    TRINE_CHECK_OK(uploader.send_norm(w.ffn_norm, m.ffn_norm));
+    std::vector<std::uint32_t> constants;
+    append_norm(constants, w.attn_q_norm);
+    append_norm(constants, w.attn_k_norm);
+    append_frequencies(constants, rope);
+    TRINE_CHECK_OK(uploader.send(m.head_constants, 0, std::as_bytes(std::span(constants))));
+    TRINE_CHECK_OK(uploader.send(w.attn_q, m.attn_q));
+    TRINE_CHECK_OK(uploader.send(w.attn_k, m.attn_k));
+    TRINE_CHECK_OK(uploader.send(w.attn_v, m.attn_v));
+    TRINE_CHECK_OK(uploader.send(w.attn_output, m.attn_output));
+    TRINE_CHECK_OK(uploader.send(w.router, m.router));
+    TRINE_CHECK_OK(uploader.send(w.expert_gate, m.expert_gate));
+    TRINE_CHECK_OK(uploader.send(w.expert_up, m.expert_up));
+    TRINE_CHECK_OK(uploader.send(w.expert_down, m.expert_down));
+  }
+  TRINE_CHECK_OK(uploader.flush());
+  return uploader.flush();
+}
+
+}  // namespace trine::wgpu
