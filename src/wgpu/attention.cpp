@@ -38,16 +38,16 @@ Result<Op> make_fused_qkv(const Builder& builder, const LayerMatrices& m) {
                                     reads(work.step),
                                     writes(work.qkv)};
   Op op;
-  for (const std::uint32_t tokens : {1u, 4u, 8u}) {
+  for (const std::uint32_t tokens : kernels.tuning().tokens) {
     const Tile& tile = tokens == 1 ? kernels.tuning().matvec : kernels.tuning().matvec_many;
     ShaderSource source = kernels.with_reduce(tile.workgroup, tile.team);
     source.constants.insert(source.constants.end(),
                             {{"ROWS", tile.rows}, {"TOKENS", tokens}, {"COLUMNS", m.attn_q.columns}});
     source.files.insert(
         source.files.end(),
-        {"quant_common.wgsl", numerics_file(qkv_reads_q8), "matvec_tile.wgsl", quant_file(m.attn_q, "q"),
-         "matvec_multiply.wgsl as q", quant_file(m.attn_k, "k"), "matvec_multiply.wgsl as k",
-         quant_file(m.attn_v, "v"), "matvec_multiply.wgsl as v", "qkv.wgsl"});
+        {"quant_common.wgsl", numerics_file(qkv_reads_q8), "matvec_tile.wgsl", quant_file(m.attn_q, "wq"),
+         "matvec_multiply.wgsl as wq", quant_file(m.attn_k, "wk"), "matvec_multiply.wgsl as wk",
+         quant_file(m.attn_v, "wv"), "matvec_multiply.wgsl as wv", "qkv.wgsl"});
     TRINE_TRY(const Pipeline* pipeline, kernels.compile("qkv", source, bound));
     std::uint32_t tiles = 0;
     for (const Matrix* matrix : {&m.attn_q, &m.attn_k, &m.attn_v})

@@ -158,7 +158,7 @@ Result<std::vector<Op>> make_projection(const Builder& builder, const Projection
                                       reads(p.residual != nullptr ? *p.residual : builder.work.unused),
                                       writes(p.y)};
     Op op;
-    for (const std::uint32_t tokens : {1u, 4u, 8u}) {
+    for (const std::uint32_t tokens : kernels.tuning().tokens) {
       const Tile& tile = tokens == 1 ? kernels.tuning().matvec : kernels.tuning().matvec_many;
       ShaderSource source = kernels.with_reduce(tile.workgroup, tile.team);
       source.constants.insert(source.constants.end(),

@@ -7,13 +7,15 @@ namespace trine::wgpu {
 namespace {
 
 // clang-format off
-// Lines of the table: the first one whose subgroups are not wider than the device's is taken.
-//  subgroup  matvec       matvec_many  gate_up       down         norm  attention            decode  submit
+//   subgroup   matvec        matvec_many   gate_up       down          tokens     norm  attention     tile  decode  submit
 constexpr Tuning table[] = {
-    {32,      {128, 32, 1}, {128, 16, 4}, {256, 16, 2}, {128, 32, 1}, 512, 128, 128, 512, 4, 16, 512},
-    {4,       {64, 4, 4},   {64, 4, 4},   {64, 4, 2},   {64, 4, 4},   256, 128, 128, 512, 4, 16, 512},
-    {0,       {64, 4, 4},   {64, 4, 4},   {64, 4, 2},   {64, 4, 4},   256, 128, 128, 512, 4, 16, 512},
+    {32,        {128, 32, 1}, {128, 16, 4}, {256, 16, 2}, {128, 32, 1}, {1, 4, 8}, 512, 128, 128, 512, 4,    16,     512},
+    {4,         {64, 4, 4},   {64, 4, 4},   {64, 4, 2},   {64, 4, 4},   {1, 4, 8}, 256, 128, 128, 512, 4,    16,     512},
+    {0,         {64, 4, 4},   {64, 4, 4},   {64, 4, 2},   {64, 4, 4},   {1, 4, 8}, 256, 128, 128, 512, 4,    16,     512},
 };
+// On a CPU the compiler's time counts, and it grows with the tile.
+constexpr Tuning software =
+    {0,         {64, 4, 1},   {64, 4, 1},   {128, 4, 1},  {64, 4, 1},   {1, 8, 8}, 256, 128, 128, 512, 4,    16,     512};
 // clang-format on
 
 std::vector<Binding> kinds_of(const std::vector<Bound>& bound) {
@@ -24,13 +26,20 @@ std::vector<Binding> kinds_of(const std::vector<Bound>& bound) {
 
 }  // namespace
 
-Tuning tuning_for(std::uint32_t subgroup_size) {
-  const std::uint32_t usable = std::has_single_bit(subgroup_size) && subgroup_size <= 128 ? subgroup_size : 0;
-  Tuning tuning = *std::find_if(std::begin(table), std::end(table),
-                                [&](const Tuning& line) { return line.subgroup_size <= usable; });
-  tuning.subgroup_size = tuning.subgroup_size == 0 ? 0 : usable;
+Tuning tuning_for(std::uint32_t subgroup_size, bool is_software) {
+  const std::uint32_t usable =
+      std::has_single_bit(subgroup_size) && subgroup_size >= 4 && subgroup_size <= 128 ? subgroup_size : 0;
+  // The first line whose subgroups are not wider than the device's.
+  Tuning tuning =
+      is_software ? software : *std::find_if(std::begin(table), std::end(table), [&](const Tuning& line) {
+        return line.subgroup_size <= usable;
+      });
+  tuning.subgroup_size = usable;
   return tuning;
 }
+
+Kernels::Kernels(Gpu& gpu)
+    : gpu_(&gpu), tuning_(tuning_for(gpu.subgroup_size(), gpu.adapter().type == "software")) {}
 
 ShaderSource Kernels::with_reduce(std::uint32_t workgroup, std::uint32_t team) const {
   ShaderSource source;

@@ -4,6 +4,7 @@
 #include "wgpu/gpu.h"
 #include "wgpu/shader.h"
 
+#include <array>
 #include <cstdint>
 #include <initializer_list>
 #include <map>
@@ -30,17 +31,18 @@ struct Tuning {
   Tile matvec_many;                 // for four or eight
   Tile gate_up;                     // matrix_rows() is 32, a block of 8-bit activations
   Tile down;
-  std::uint32_t norm_workgroup = 0;         // at most
-  std::uint32_t attention_workgroup = 0;    // of both attention kernels, at least
-  std::uint32_t attention_chunk = 0;        // positions a workgroup, decode
-  std::uint32_t attention_tile_chunk = 0;   // and prefill, at least
-  std::uint32_t attention_tile_rows = 0;    // batch rows a workgroup, prefill, at most
-  std::uint32_t attention_decode_rows = 0;  // batches up to this long run the decode kernel
-  std::uint32_t row_layers_per_submit = 0;  // rows · layers of one submission, so that no watchdog fires
+  std::array<std::uint32_t, 3> tokens = {};  // rows of activations that variants of a mat-vec take, rising
+  std::uint32_t norm_workgroup = 0;          // at most
+  std::uint32_t attention_workgroup = 0;     // of both attention kernels, at least
+  std::uint32_t attention_chunk = 0;         // positions a workgroup, decode
+  std::uint32_t attention_tile_chunk = 0;    // and prefill, at least
+  std::uint32_t attention_tile_rows = 0;     // batch rows a workgroup, prefill, at most
+  std::uint32_t attention_decode_rows = 0;   // batches up to this long run the decode kernel
+  std::uint32_t row_layers_per_submit = 0;   // rows · layers of one submission, so that no watchdog fires
 };
 
-// The table's line for a device with subgroups of this size.
-Tuning tuning_for(std::uint32_t subgroup_size);
+// For a device with subgroups of this size (0: none).
+Tuning tuning_for(std::uint32_t subgroup_size, bool is_software);
 
 // A buffer as a kernel binds it.
 struct Bound {
@@ -72,7 +74,7 @@ struct Op {
 // Compiles kernels, each composition once, and binds them.
 class Kernels {
  public:
-  explicit Kernels(Gpu& gpu) : gpu_(&gpu), tuning_(tuning_for(gpu.subgroup_size())) {}
+  explicit Kernels(Gpu& gpu);
 
   Gpu& gpu() const { return *gpu_; }
   const Tuning& tuning() const { return tuning_; }

@@ -1,11 +1,11 @@
 // Three matrices of any types times the same activations, in one dispatch: y[t] = (Q · x[t], K · x[t], V · x[t]).
 //
 // Files before it: reduce_*, quant_common, numerics_*, matvec_tile, then quant_<its type> and matvec_multiply for each
-//   of the three, with "weights" replaced by "q", "k" and "v".
+//   of the three, with "weights" replaced by "wq", "wk" and "wv".
 // Constants: COLUMNS, WORKGROUP, TEAM, ROWS, TOKENS as in matvec.wgsl.
 // Grid: the sum over the three of ceil(its rows / (WORKGROUP / TEAM * ROWS)) along x, ceil(step.n_rows / TOKENS) along
 //   y.
-// Bindings: 0 params, 1 x (see numerics), 2 q, 3 k, 4 v, 5 step, 6 y: f32 [rows of x][q_rows + k_rows + v_rows].
+// Bindings: 0 params, 1 x (see numerics), 2 wq, 3 wk, 4 wv, 5 step, 6 y: f32 [rows of x][q_rows + k_rows + v_rows].
 
 struct Params {
   q_rows: u32,
@@ -18,9 +18,9 @@ struct Step {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(2) var<storage, read> q: array<vec4<u32>>;
-@group(0) @binding(3) var<storage, read> k: array<vec4<u32>>;
-@group(0) @binding(4) var<storage, read> v: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> wq: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read> wk: array<vec4<u32>>;
+@group(0) @binding(4) var<storage, read> wv: array<vec4<u32>>;
 @group(0) @binding(5) var<storage, read> step: Step;
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;
 
@@ -38,17 +38,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var y_first = 0u;
   var sums: array<f32, OUTPUTS>;
   if (group.x < q_tiles) {
-    sums = q_multiply(first_row, n_rows, first_token, step.n_rows, lane);
+    sums = wq_multiply(first_row, n_rows, first_token, step.n_rows, lane);
   } else if (group.x < q_tiles + k_tiles) {
     first_row -= q_tiles * TILE_ROWS;
     n_rows = params.k_rows;
     y_first = params.q_rows;
-    sums = k_multiply(first_row, n_rows, first_token, step.n_rows, lane);
+    sums = wk_multiply(first_row, n_rows, first_token, step.n_rows, lane);
   } else {
     first_row -= (q_tiles + k_tiles) * TILE_ROWS;
     n_rows = params.v_rows;
     y_first = params.q_rows + params.k_rows;
-    sums = v_multiply(first_row, n_rows, first_token, step.n_rows, lane);
+    sums = wv_multiply(first_row, n_rows, first_token, step.n_rows, lane);
   }
 
   let y_stride = params.q_rows + params.k_rows + params.v_rows;

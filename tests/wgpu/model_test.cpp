@@ -1,0 +1,299 @@
+#include "wgpu/model.h"
+
+#include "compare.h"
+#include "loaded_model.h"
+#include "reference/model.h"
+#include "trace_recorder.h"
+#include "wgpu_fixture.h"
+
+#include <gtest/gtest.h>
+#include <algorithm>
+#include <cstring>
+#include <fstream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+namespace trine::test {
+namespace {
+
+using model::Numerics;
+using model::Stage;
+using wgpu::WgpuModel;
+using wgpu::WgpuOptions;
+
+WgpuOptions options(Numerics numerics, bool subgroups = true) {
+  WgpuOptions result;
+  result.device = wgpu::first_adapter;
+  result.context = 512;
+  result.numerics = numerics;
+  result.threads = 2;
+  result.subgroups = subgroups;
+  result.checked_shaders = true;
+  return result;
+}
+
+// Token ids below `vocab`, the same on every machine.
+std::vector<std::int32_t> sample_tokens(std::size_t n, std::int32_t vocab, std::uint32_t seed = 1) {
+  std::vector<std::int32_t> tokens;
+  for (std::size_t i = 0; i < n; ++i) {
+    seed = seed * 1664525u + 1013904223u;
+    tokens.push_back(static_cast<std::int32_t>((seed >> 8) % static_cast<std::uint32_t>(vocab)));
+  }
+  return tokens;
+}
+
+// One sequence on a model that owns all its pages, with the logits of every row.
+class Runner {
+ public:
+  Runner(const LoadedModel& loaded, const WgpuOptions& options) {
+    auto created = WgpuModel::load(loaded.weights, options);
+    if (!created) throw std::runtime_error(to_string(created.error()));
+    model = *std::move(created);
+    restart();
+  }
+
+  // Forgets the sequence; the next one gets its pages in an order of its own.
+  void restart(bool reversed = false) {
+    pages.resize(static_cast<std::size_t>(model->kv_pages()));
+    std::iota(pages.begin(), pages.end(), 0);
+    if (reversed) std::reverse(pages.begin(), pages.end());
+    position = 0;
+  }
+
+  // Appends tokens in slices of at most `slice`; returns [tokens][vocab_size].
+  std::vector<float> run(const std::vector<std::int32_t>& tokens, std::size_t slice = 256,
+                         model::TraceSink* trace = nullptr) {
+    const std::size_t vocab = static_cast<std::size_t>(model->config().vocab_size);
+    std::vector<float> all;
+    for (std::size_t begin = 0; begin < tokens.size(); begin += slice) {
+      const std::size_t n = std::min(slice, tokens.size() - begin);
+      model::Batch batch;
+      batch.page_tables.push_back(pages);
+      for (std::size_t i = 0; i < n; ++i) batch.rows.push_back({tokens[begin + i], position++, 0, true});
+      std::vector<float> logits(n * vocab);
+      const auto done = model->forward(batch, logits, trace);
+      if (!done) throw std::runtime_error(to_string(done.error()));
+      all.insert(all.end(), logits.begin(), logits.end());
+    }
+    return all;
+  }
+
+  std::unique_ptr<WgpuModel> model;
+  std::vector<std::int32_t> pages;
+  std::int32_t position = 0;
+};
+
+bool same_bytes(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+std::vector<std::string> all_models() {
+  std::vector<std::string> paths = tiny_paths();
+  paths.push_back(demo_path);
+  return paths;
+}
+
+class OnDevice : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (const std::string reason = wgpu::why_no_adapter(); !reason.empty()) GTEST_SKIP() << reason;
+  }
+};
+
+class WgpuModels : public testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    if (const std::string reason = wgpu::why_no_adapter(); !reason.empty()) GTEST_SKIP() << reason;
+  }
+  LoadedModel loaded{GetParam()};
+  const model::Config& config = loaded.weights.config;
+};
+
+INSTANTIATE_TEST_SUITE_P(Models, WgpuModels, testing::ValuesIn(all_models()),
+                         [](const auto& info) { return test_name(info.param); });
+
+void expect_close(const TraceRecorder& actual, const TraceRecorder& expected, const std::string& what) {
+  ASSERT_EQ(actual.stages.size(), expected.stages.size());
+  for (const auto& [key, values] : expected.stages) {
+    const auto found = actual.stages.find(key);
+    ASSERT_NE(found, actual.stages.end());
+    const Difference difference = compare(found->second, values);
+    EXPECT_TRUE(difference.cosine >= 0.99999 && difference.relative_l2 <= 2e-3)
+        << what << ", " << model::name_of(key.first) << " layer " << key.second << ": cosine "
+        << difference.cosine << ", relative L2 " << difference.relative_l2;
+  }
+}
+
+bool on_software() {
+  const auto adapter = wgpu::choose_adapter(wgpu::first_adapter);
+  return adapter && adapter->type == "software";
+}
+
+// design of the gate: every stage of every layer within 1e-5 of the reference's direction and 2e-3 of its
+// length. A batch of 18 rows and one of 5 run both attention kernels and every kind of mat-vec, with and
+// without subgroups. A software adapter compiles for seconds a kernel, so there tokens of most models run one
+// by one, which is half of the kernels, and only the one that mixes types runs all of this.
+TEST_P(WgpuModels, ExactAgreesWithTheReferenceStageByStage) {
+  const bool all = !on_software() || GetParam().find("tied") != std::string::npos;
+  const std::vector<std::int32_t> tokens = sample_tokens(all ? 23 : 3, config.vocab_size);
+  TraceRecorder expected;
+  ThreadPool pool(2);
+  reference::Sequence sequence;
+  ASSERT_TRUE(reference::Model(loaded.weights).forward(sequence, tokens, true, pool, &expected));
+  for (const bool subgroups : {true, false}) {
+    if (!subgroups && !all) continue;
+    Runner runner(loaded, options(Numerics::exact, subgroups));
+    TraceRecorder actual;
+    runner.run(tokens, all ? 18 : 1, &actual);
+    expect_close(actual, expected, subgroups ? "with subgroups" : "without subgroups");
+  }
+}
+
+TEST_F(OnDevice, ExactGreedyTokensOfTheDemoEqualTransformers) {
+  const LoadedModel loaded(demo_path);
+  const std::size_t vocab = static_cast<std::size_t>(loaded.weights.config.vocab_size);
+  std::ifstream file(models_dir + "demo-coder-Q4_K_M.golden.json");
+  const nlohmann::json golden = nlohmann::json::parse(file);
+  Runner runner(loaded, options(Numerics::exact));
+  constexpr std::size_t cases = 3;
+  ASSERT_GE(golden["cases"].size(), cases);
+  for (std::size_t i = 0; i < cases; ++i) {
+    const nlohmann::json& item = golden["cases"][i];
+    runner.restart();
+    // One row at a time, as a software adapter then compiles half of the kernels.
+    std::vector<float> logits = runner.run(item["tokens"].get<std::vector<std::int32_t>>(), 1);
+    std::vector<std::int32_t> greedy;
+    while (greedy.size() < item["greedy"].size()) {
+      greedy.push_back(argmax(std::span(logits).last(vocab)));
+      logits = runner.run({greedy.back()});
+    }
+    EXPECT_EQ(greedy, item["greedy"].get<std::vector<std::int32_t>>()) << item["text"];
+  }
+}
+
+// In fast numerics: runs, traces, slices, pages and neighbours in the batch.
+class FastTied : public OnDevice {
+ protected:
+  void SetUp() override {
+    OnDevice::SetUp();
+    if (IsSkipped()) return;
+    loaded = std::make_unique<LoadedModel>(models_dir + "tiny/tied-Q4_K_M.gguf");
+    runner = std::make_unique<Runner>(*loaded, options(Numerics::fast));
+    vocab = static_cast<std::size_t>(loaded->weights.config.vocab_size);
+  }
+
+  std::vector<std::int32_t> tokens(std::size_t n, std::uint32_t seed) const {
+    return sample_tokens(n, loaded->weights.config.vocab_size, seed);
+  }
+
+  std::unique_ptr<LoadedModel> loaded;
+  std::unique_ptr<Runner> runner;
+  std::size_t vocab = 0;
+};
+
+TEST_F(FastTied, RunsAndTracingChangeNoByte) {
+  const std::vector<std::int32_t> prompt = tokens(35, 5);
+  const std::vector<float> first = runner->run(prompt, 20);
+  runner->restart();
+  EXPECT_TRUE(same_bytes(runner->run(prompt, 20), first)) << "a second run";
+  runner->restart();
+  TraceRecorder trace;
+  EXPECT_TRUE(same_bytes(runner->run(prompt, 20, &trace), first)) << "traced";
+  EXPECT_EQ(trace.stages.at({Stage::logits, -1}), first);
+  runner->restart(true);
+  EXPECT_TRUE(same_bytes(runner->run(prompt, 20), first)) << "other pages";
+}
+
+TEST_F(FastTied, DecodeEqualsPrefill) {
+  const std::vector<std::int32_t> prompt = tokens(150, 3);
+  const std::vector<float> prefill = runner->run(prompt);
+  for (const std::size_t slice : {1, 7, 40}) {
+    runner->restart();
+    const std::vector<float> sliced = runner->run(prompt, slice);
+    ASSERT_EQ(sliced.size(), prefill.size());
+    for (std::size_t row = 0; row < prompt.size(); ++row) {
+      const auto one = [&](const std::vector<float>& all) {
+        return std::span(all).subspan(row * vocab, vocab);
+      };
+      EXPECT_TRUE(compare(one(sliced), one(prefill)).cosine >= 0.9999)
+          << "row " << row << ", slice " << slice;
+    }
+  }
+}
+
+TEST_F(FastTied, SequencesDoNotSeeEachOther) {
+  const std::vector<std::int32_t> first = tokens(70, 7), second = tokens(66, 8);
+  const std::vector<float> alone_first = runner->run(first);
+  runner->restart();
+  const std::vector<float> alone_second = runner->run(second);
+  model::Batch batch;
+  batch.page_tables = {{6, 1}, {}, {0, 5}};  // the one in the middle has no rows
+  for (std::size_t i = 0; i < first.size(); ++i) {
+    batch.rows.push_back({first[i], static_cast<std::int32_t>(i), 0, i + 1 == first.size()});
+    if (i < second.size())
+      batch.rows.push_back({second[i], static_cast<std::int32_t>(i), 2, i + 1 == second.size()});
+  }
+  std::vector<float> logits(2 * vocab);  // the second sequence is shorter: its last row comes first
+  const auto done = runner->model->forward(batch, logits, nullptr);
+  ASSERT_TRUE(done) << to_string(done.error());
+  EXPECT_TRUE(compare(std::span(logits).first(vocab), std::span(alone_second).last(vocab)).cosine >=
+              0.999999);
+  EXPECT_TRUE(compare(std::span(logits).last(vocab), std::span(alone_first).last(vocab)).cosine >= 0.999999);
+}
+
+TEST_F(FastTied, RefusesWhatIsOutOfRangeAndStaysUsable) {
+  const std::int32_t end = runner->model->kv_pages() * runner->model->kv_page_size();
+  const std::int32_t n_vocab = loaded->weights.config.vocab_size;
+  std::vector<float> logits(vocab);
+  const auto code = [&](std::vector<model::Row> rows, std::vector<std::vector<std::int32_t>> pages) {
+    const auto result = runner->model->forward({std::move(rows), std::move(pages)}, logits, nullptr);
+    return result ? ErrorCode{} : result.error().code;
+  };
+  EXPECT_EQ(code({}, {{0}}), ErrorCode::inference);
+  EXPECT_EQ(code({{n_vocab, 0, 0, true}}, {{0}}), ErrorCode::inference);
+  EXPECT_EQ(code({{0, 0, 1, true}}, {{0}}), ErrorCode::inference);
+  EXPECT_EQ(code({{0, 0, 0, true}}, {{runner->model->kv_pages()}}), ErrorCode::inference);
+  // A table that names a page twice holds more positions than the cache.
+  std::vector<std::int32_t> too_long = runner->pages;
+  too_long.push_back(0);
+  EXPECT_EQ(code({{0, end, 0, true}}, {too_long}), ErrorCode::inference);
+  EXPECT_EQ(code({{0, end - 1, 0, true}}, {runner->pages}), ErrorCode{});
+  EXPECT_EQ(code({{0, 0, 0, false}}, {{0}}), ErrorCode{});
+}
+
+TEST_F(FastTied, DescribesItsDevice) {
+  const model::DeviceInfo info = runner->model->describe();
+  const auto adapter = wgpu::choose_adapter(wgpu::first_adapter);
+  ASSERT_TRUE(adapter);
+  EXPECT_EQ(info.backend, "wgpu");
+  EXPECT_EQ(info.name, adapter->name);
+  EXPECT_EQ(info.type, adapter->type);
+  EXPECT_FALSE(info.api.empty());
+  EXPECT_FALSE(info.driver.empty());
+  EXPECT_EQ(info.numerics, Numerics::fast);
+  for (const std::string& place : info.stage_place) EXPECT_EQ(place, "device");
+}
+
+TEST_F(OnDevice, AContextThatDoesNotFitIsRefusedWithWhatWould) {
+  const LoadedModel loaded(demo_path);
+  WgpuOptions huge = options(Numerics::fast);
+  huge.context = 2'000'000'000;
+  const auto result = WgpuModel::load(loaded.weights, huge);
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, ErrorCode::model_load);
+  EXPECT_NE(to_string(result.error()).find("--ctx"), std::string::npos) << to_string(result.error());
+  EXPECT_NE(result.error().expected.find("positions"), std::string::npos) << to_string(result.error());
+}
+
+TEST_F(OnDevice, AnUnknownAdapterIsUnavailable) {
+  const LoadedModel loaded(tiny_paths().front());
+  WgpuOptions wrong = options(Numerics::fast);
+  wrong.device = "no such adapter";
+  const auto result = WgpuModel::load(loaded.weights, wrong);
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, ErrorCode::backend_unavailable);
+}
+
+}  // namespace
+}  // namespace trine::test
