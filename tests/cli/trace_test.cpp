@@ -143,6 +143,8 @@ TEST_F(TraceCommand, AFolderThatTakesNoFilesIsAnIoError) {
   fs::permissions(folder_, fs::perms::owner_read | fs::perms::owner_exec);
   // Root may write everywhere but into a file system without files of its own.
   const bool is_root = ::access(folder_.c_str(), W_OK) == 0;
+  if (is_root && !fs::exists("/sys/kernel"))
+    GTEST_SKIP() << "root may write everywhere here: /sys is not mounted";
   expect_failure({"trace", tied, "-o", is_root ? "/sys/trine.trace" : path("x")}, 7, "cannot ");
 }
 
