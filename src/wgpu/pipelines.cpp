@@ -15,7 +15,7 @@ constexpr Tuning table[] = {
 };
 // On a CPU the compiler's time counts, and it grows with the tile.
 constexpr Tuning software =
-    {0,         {64, 4, 1},   {64, 4, 1},   {128, 4, 1},  {64, 4, 1},   {1, 8, 8}, 256, 128, 128, 512, 4,    16,     512};
+    {0,         {64, 4, 1},   {64, 4, 1},   {128, 4, 1},  {64, 4, 1},   {1, 8, 8}, 256, 128, 128, 128, 4,    16,     512};
 // clang-format on
 
 std::vector<Binding> kinds_of(const std::vector<Bound>& bound) {

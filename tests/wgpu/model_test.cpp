@@ -156,7 +156,7 @@ TEST_F(OnDevice, ExactGreedyTokensOfTheDemoEqualTransformers) {
   std::ifstream file(models_dir + "demo-coder-Q4_K_M.golden.json");
   const nlohmann::json golden = nlohmann::json::parse(file);
   Runner runner(loaded, options(Numerics::exact));
-  constexpr std::size_t cases = 3;
+  const std::size_t cases = on_software() ? 1 : 3;
   ASSERT_GE(golden["cases"].size(), cases);
   for (std::size_t i = 0; i < cases; ++i) {
     const nlohmann::json& item = golden["cases"][i];
@@ -205,12 +205,17 @@ TEST_F(FastTied, RunsAndTracingChangeNoByte) {
   EXPECT_TRUE(same_bytes(runner->run(prompt, 20), first)) << "other pages";
 }
 
+// Past position 128, where both attention kernels have several chunks to merge on a software adapter.
 TEST_F(FastTied, DecodeEqualsPrefill) {
-  const std::vector<std::int32_t> prompt = tokens(150, 3);
+  const std::vector<std::int32_t> prompt = tokens(140, 3);
+  const std::vector<std::int32_t> head(prompt.begin(), prompt.begin() + 115);
+  const std::vector<std::int32_t> tail(prompt.begin() + 115, prompt.end());
   const std::vector<float> prefill = runner->run(prompt);
-  for (const std::size_t slice : {1, 7, 40}) {
+  for (const std::size_t slice : {1, 7}) {
     runner->restart();
-    const std::vector<float> sliced = runner->run(prompt, slice);
+    std::vector<float> sliced = runner->run(head, 40);
+    const std::vector<float> rest = runner->run(tail, slice);
+    sliced.insert(sliced.end(), rest.begin(), rest.end());
     ASSERT_EQ(sliced.size(), prefill.size());
     for (std::size_t row = 0; row < prompt.size(); ++row) {
       const auto one = [&](const std::vector<float>& all) {
