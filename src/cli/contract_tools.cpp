@@ -3,6 +3,7 @@
 #include "cli/console.h"
 #include "cli/options.h"
 #include "contract/judge.h"
+#include "contract/number_text.h"
 
 #include <fcntl.h>
 #include <spawn.h>
@@ -28,17 +29,18 @@ using contract::Line;
 
 // The worst sample: the smallest where the bound is from below, else the largest.
 std::string figure_text(const Figure& figure) {
-  if (figure.bound.starts_with(">=")) return fmt::format("{} {:.9g}", figure.name, figure.min);
+  if (figure.bound.starts_with(">="))
+    return fmt::format("{} {}", figure.name, contract::cosine_text(figure.min));
   return fmt::format("{} {:.3g}", figure.name, figure.max);
 }
 
-// What a pass was measured by: the first figure that has a bound, else the first.
+// What a pass was measured by: the first figure that the contract bounds, else the first.
 std::string evidence_text(const contract::FalsifierRun& run) {
   if (!run.command.empty()) return fmt::format("'{}' succeeded", run.command);
   const std::vector<Figure>& figures = run.result.figures;
   if (figures.empty()) return "every statement of the test held";
   auto shown = std::find_if(figures.begin(), figures.end(),
-                            [](const Figure& figure) { return !figure.bound.empty() && figure.n > 0; });
+                            [&](const Figure& figure) { return figure.name == run.headline; });
   if (shown == figures.end()) shown = figures.begin();
   std::string text = figure_text(*shown);
   if (!shown->bound.empty()) text += fmt::format(", must be {}", shown->bound);

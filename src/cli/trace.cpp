@@ -3,6 +3,7 @@
 #include "cli/console.h"
 #include "cli/load.h"
 #include "cli/options.h"
+#include "cli/output_file.h"
 #include "cli/progress.h"
 #include "cli/system.h"
 #include "cli/trace_report.h"
@@ -14,11 +15,7 @@
 #include "trine_version.h"
 
 #include <fmt/ranges.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <limits>
 #include <memory>
@@ -163,35 +160,14 @@ Result<void> start(LoadedModel& model, const Options& options, std::int32_t cont
   return {};
 }
 
-// Before the work. What is no trace is not replaced: -o may have swallowed the name of a model.
-Result<void> check_output(const std::string& path) {
-  struct stat status {};
-  if (::stat(path.c_str(), &status) == 0) {
-    if (!S_ISREG(status.st_mode))
-      return fail({ErrorCode::usage,
-                   "cannot write the trace here",
-                   path,
-                   "the name of a file",
-                   S_ISDIR(status.st_mode) ? "a directory" : "a device or pipe",
-                   {}});
-    if (status.st_size > 0 && !contract::TraceFile::open(path))
-      return fail({ErrorCode::usage,
-                   "the file exists and is no trace",
-                   path,
-                   {},
-                   {},
-                   "Traces are replaced, other files are not: name another one"});
-  }
-  const std::size_t slash = path.rfind('/');
-  const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
-  if (::access(folder.c_str(), W_OK | X_OK) == 0) return {};
-  const int code = errno;
-  return fail({code == ENOENT || code == ENOTDIR ? ErrorCode::file_not_found : ErrorCode::io,
-               "cannot write into this folder",
-               folder,
-               {},
-               std::strerror(code),
-               {}});
+// Before the work.
+Result<void> check_output(const Options& options, const LoadedModel& model) {
+  const OutputFile output = {options.output, "--output", "trace", [](const std::string& path) {
+                               return contract::TraceFile::open(path).has_value();
+                             }};
+  std::vector<std::string> inputs(model.file->paths().begin(), model.file->paths().end());
+  if (!options.file.empty()) inputs.push_back(options.file);
+  return check_outputs(std::span(&output, 1), inputs);
 }
 
 Result<std::string> hash_model(const gguf::File& file) {
@@ -226,7 +202,7 @@ Result<int> record(const Options& options) {
   contract::TraceInfo info;
   TRINE_TRY(info.tokens, read_tokens(options, model));
   TRINE_CHECK_OK(check_layers(options, model.config()));
-  TRINE_CHECK_OK(check_output(options.output));
+  TRINE_CHECK_OK(check_output(options, model));
   warn_if_larger_than_memory(*model.file);
   TRINE_TRY(info.model_sha256, hash_model(*model.file));
   TRINE_CHECK_OK(start(model, options, static_cast<std::int32_t>(info.tokens.size())));

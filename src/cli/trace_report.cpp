@@ -5,6 +5,7 @@
 #include "cli/options.h"
 #include "cli/system.h"
 #include "cli/table.h"
+#include "contract/number_text.h"
 
 #include <fmt/format.h>
 #include <array>
@@ -86,7 +87,7 @@ std::string stages_table(const TraceDiff& diff) {
     const bool is_ids = stage == Stage::expert_ids;
     table.add({std::string(model::name_of(stage)), layer_ranges(line.layers),
                fmt::format("{} of {}", line.outside, line.rows),
-               is_ids ? "-" : fmt::format("{:.9f}", c.worst_cosine),
+               is_ids ? "-" : contract::cosine_text(c.worst_cosine),
                is_ids ? "" : place(c.slot, c.worst_cosine_row),
                is_ids ? "-" : fmt::format("{:.3g}", l.worst_relative_l2),
                is_ids ? "" : place(l.slot, l.worst_relative_l2_row)});
@@ -128,7 +129,7 @@ std::string divergence_text(const TraceComparison& comparison) {
   if (std::isnan(first.cosine)) return text + "a value that is no finite number\n";
   if (first.slot.stage == Stage::expert_ids) return text + swap_text(comparison.diff.swaps.front()) + "\n";
   if (!(first.cosine >= limit.cosine))
-    text += fmt::format("cosine {:.9f}, below {}", first.cosine, limit.cosine);
+    text += fmt::format("cosine {}, below {}", contract::cosine_text(first.cosine), limit.cosine);
   if (!(first.relative_l2 <= limit.relative_l2))
     text += fmt::format("{}relative L2 {:.3g}, above {}", first.cosine >= limit.cosine ? "" : "; ",
                         first.relative_l2, limit.relative_l2);

@@ -4,9 +4,11 @@
 #include "cli/console.h"
 #include "cli/load.h"
 #include "cli/options.h"
+#include "cli/output_file.h"
 #include "cli/progress.h"
 #include "contract/gate.h"
 #include "contract/goldens.h"
+#include "contract/number_text.h"
 #include "contract/receipt.h"
 #include "contract/report.h"
 #include "contract/sha256.h"
@@ -14,9 +16,11 @@
 
 #include <fmt/chrono.h>
 #include <algorithm>
-#include <cstdio>
+#include <cmath>
 #include <filesystem>
+#include <fstream>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 namespace trine::cli {
@@ -55,6 +59,37 @@ struct Subject {
   std::string sha256;
 };
 
+// The first bytes of a file, enough to tell what it is.
+std::string head_of(const std::string& path) {
+  std::string head(4096, '\0');
+  std::ifstream file(path, std::ios::binary);
+  file.read(head.data(), static_cast<std::streamsize>(head.size()));
+  head.resize(static_cast<std::size_t>(file.gcount()));
+  return head;
+}
+
+bool is_receipt(const std::string& path) {
+  const std::string head = head_of(path);
+  return head.starts_with('{') && head.find("\"format\": \"trine-receipt-") != std::string::npos;
+}
+
+bool is_page(const std::string& path) {
+  const std::string head = head_of(path);
+  return head.starts_with("<!DOCTYPE html>") && head.find(": trine verify ") != std::string::npos;
+}
+
+// Before the work, so that none of it is lost and nothing that it reads is replaced.
+Result<void> check_outputs_of(const Options& options, const LoadedModel& model) {
+  std::vector<OutputFile> outputs;
+  if (!options.receipt.empty()) outputs.push_back({options.receipt, "--receipt", "receipt", is_receipt});
+  if (!options.html.empty()) outputs.push_back({options.html, "--html", "page of trine verify", is_page});
+  std::vector<std::string> inputs(model.file->paths().begin(), model.file->paths().end());
+  if (!options.prompts.empty()) inputs.push_back(options.prompts);
+  for (const char* extension : {".golden.json", ".json"})
+    inputs.push_back(std::filesystem::path(model.source.path).replace_extension().string() + extension);
+  return check_outputs(outputs, inputs);
+}
+
 Result<std::string> hash_model(const gguf::File& file, bool quiet) {
   Progress progress("hashing", file.total_bytes());
   if (quiet) progress.finish();
@@ -65,6 +100,7 @@ Result<std::unique_ptr<Subject>> open_subject(const Options& options) {
   auto subject = std::make_unique<Subject>();
   TRINE_TRY(subject->choice, backend::choose_backend(options.model.backend, options.model.device));
   TRINE_TRY(subject->model, open_model(options.model));
+  TRINE_CHECK_OK(check_outputs_of(options, subject->model));
   const gguf::File& file = *subject->model.file;
   const model::Config& config = subject->model.config();
   if (options.layers > config.n_layers) {
@@ -103,11 +139,14 @@ LegResult judge_reference(const Subject& subject, int threads) {
   }
   ThreadPool pool(threads);
   const reference::Model reference(subject.weights);
-  return contract::judge_goldens(*goldens, config, contract::Bounds::golden_cosine,
-                                 [&](std::span<const std::int32_t> tokens) {
-                                   reference::Sequence sequence;
-                                   return reference.forward(sequence, tokens, true, pool, nullptr);
-                                 });
+  LegResult leg = contract::judge_goldens(*goldens, config, contract::Bounds::golden_cosine,
+                                          [&](std::span<const std::int32_t> tokens) {
+                                            reference::Sequence sequence;
+                                            return reference.forward(sequence, tokens, true, pool, nullptr);
+                                          });
+  if (leg.result.verdict != Verdict::pass)
+    leg.result.reason = fmt::format("{}: {}", goldens->file, leg.result.reason);
+  return leg;
 }
 
 GateResult judge_backend(const Subject& subject, const Options& options) {
@@ -149,14 +188,20 @@ std::vector<std::string> left_out(const Subject& subject, const Options& options
                                contract::full_prompt_count));
   }
   const std::int32_t run = subject.weights.config.n_layers, all = subject.model.config().n_layers;
-  if (run < all) left.push_back(fmt::format("--layers: {} of {} layers", run, all));
+  if (run < all) left.push_back(fmt::format("--layers: only the first {} of {}", run, all));
   if (options.numerics == "exact") left.emplace_back("fast numerics (leg F)");
   if (options.numerics == "fast") left.emplace_back("exact numerics (leg X)");
+  if (options.numerics != "exact" && contract::says_random(subject.model.config()))
+    left.emplace_back("a judgement of fast numerics (leg F): measured only, the weights are random");
   return left;
 }
 
 GateResult judge(const Subject& subject, const Options& options) {
   GateResult result = judge_backend(subject, options);
+  // By mode, each with its D and T.
+  std::stable_sort(result.legs.begin(), result.legs.end(), [](const LegResult& a, const LegResult& b) {
+    return a.numerics == Numerics::exact && b.numerics != Numerics::exact;
+  });
   result.legs.insert(result.legs.begin(), judge_reference(subject, options.model.threads));
   result.model.path = std::filesystem::path(subject.model.source.path).filename().string();
   result.model.name = subject.model.config().name;
@@ -171,37 +216,72 @@ GateResult judge(const Subject& subject, const Options& options) {
 // ---- Showing ----
 
 std::string figure_text(const contract::Figure& figure) {
-  const bool lower_is_worse = figure.bound.starts_with(">=");
-  return fmt::format("{} {:.9g} ({})", figure.name, lower_is_worse ? figure.min : figure.max, figure.bound);
+  const bool lower_is_worse =
+      figure.bound.starts_with(">=") || figure.name.find("cosine") != std::string::npos;
+  const double worst = lower_is_worse ? figure.min : figure.max;
+  return fmt::format("{} {} ({})", figure.name,
+                     lower_is_worse ? contract::cosine_text(worst) : fmt::format("{:.6g}", worst),
+                     figure.bound.empty() ? "measured, not judged" : figure.bound);
+}
+
+// The two that say most; the receipt has all.
+std::string figures_text(const LegResult& leg) {
+  const bool is_judged = std::any_of(leg.result.figures.begin(), leg.result.figures.end(),
+                                     [](const contract::Figure& figure) { return !figure.bound.empty(); });
+  std::string text;
+  std::size_t shown = 0;
+  for (const contract::Figure& figure : leg.result.figures) {
+    // Shares of positions say nothing without their counts.
+    const bool says_most = is_judged ? !figure.bound.empty() && !figure.name.starts_with("share ")
+                                     : figure.name.starts_with("logits ");
+    if (!says_most || figure.n == 0 || ++shown > 2) continue;
+    text += (text.empty() ? "" : "; ") + figure_text(figure);
+  }
+  return text;
+}
+
+std::string positions_text(const LegResult& leg) {
+  std::size_t judged = 0, excused = 0;
+  double worst = 1;
+  for (const contract::PromptFigures& prompt : leg.prompts) {
+    judged += prompt.positions;
+    excused += prompt.excused;
+    worst = std::fmin(worst, prompt.worst_excused_cosine);
+  }
+  if (excused == 0) return judged == 0 ? "" : fmt::format("all {} positions held to them", judged);
+  return fmt::format(
+      "{} of {} positions held to them; {} miss one behind an expert swap and are excused, "
+      "worst cosine {}",
+      judged, judged + excused, excused, contract::cosine_text(worst));
 }
 
 std::string leg_text(const LegResult& leg) {
   std::string text = fmt::format("{}  {:<6} {:<48} {}\n", leg.leg, contract::name_of(leg.numerics),
                                  contract::title_of(leg.leg), contract::name_of(leg.result.verdict));
-  if (leg.result.verdict != Verdict::pass) text += fmt::format("     {}\n", leg.result.reason);
-  // The two that say most; the receipt has all.
-  std::string figures;
-  std::size_t shown = 0;
-  for (const contract::Figure& figure : leg.result.figures) {
-    if (figure.bound.empty() || figure.n == 0 || ++shown > 2) continue;
-    figures += (figures.empty() ? "" : "; ") + figure_text(figure);
-  }
-  if (!figures.empty()) text += fmt::format("     {}\n", figures);
+  if (leg.result.verdict != Verdict::pass) text += fmt::format("     {}\n", printable(leg.result.reason));
+  if (const std::string figures = figures_text(leg); !figures.empty())
+    text += fmt::format("     {}\n", printable(figures));
+  const bool is_judged = leg.result.verdict == Verdict::pass || leg.result.verdict == Verdict::fail;
+  if (const std::string positions = positions_text(leg); leg.leg == 'F' && is_judged && !positions.empty())
+    text += fmt::format("     {}\n", positions);
   return text;
+}
+
+std::string prompts_text(const contract::PromptIdentity& prompts) {
+  const std::string source = prompts.source == "built-in" ? "built in" : "from " + printable(prompts.source);
+  return fmt::format("prompts  {} {}, {} tokens in all, the last {} of each decoded one by one\n",
+                     prompts.count, source, prompts.tokens, contract::decode_positions);
 }
 
 std::string to_text(const Subject& subject, const GateResult& result) {
   std::string text;
-  for (const model::DeviceInfo& device : result.devices) {
-    text += fmt::format("device   {} ({})\n", describe_device(device), subject.choice.reason);
-  }
-  text += fmt::format("model    {}, sha256 {}\n", result.model.path, result.model.sha256);
-  text += fmt::format("prompts  {} {}, {} tokens, the last {} of each decoded one by one\n\n",
-                      result.prompts.count, result.prompts.source, result.prompts.tokens,
-                      contract::decode_positions);
+  for (const model::DeviceInfo& device : result.devices)
+    text += fmt::format("device   {} ({})\n", printable(describe_device(device)), subject.choice.reason);
+  text += fmt::format("model    {}, sha256 {}\n", printable(result.model.path), result.model.sha256);
+  text += prompts_text(result.prompts) + "\n";
   for (const LegResult& leg : result.legs) text += leg_text(leg);
-  text += "\n" + contract::summarise(result) + "\n";
-  for (const std::string& left : result.left_out) text += fmt::format("Left out: {}\n", left);
+  text += "What these mean: docs/contract.md\n\n" + printable(contract::summarise(result)) + "\n";
+  for (const std::string& left : result.left_out) text += fmt::format("Left out: {}\n", printable(left));
   return text;
 }
 
@@ -209,16 +289,42 @@ std::string now() {
   return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::chrono::system_clock::now()));
 }
 
-Result<void> write_file(const std::string& path, const std::string& text) {
-  std::FILE* file = std::fopen(path.c_str(), "wb");
-  bool written = file != nullptr && std::fwrite(text.data(), 1, text.size(), file) == text.size();
-  if (file != nullptr) written = std::fclose(file) == 0 && written;
-  if (!written) return fail({ErrorCode::io, "cannot write the file", path, {}, {}, {}});
-  return {};
-}
-
 int exit_code(const GateResult& result) {
   return result.verdict == Verdict::pass ? 0 : static_cast<int>(ErrorCode::validation_failed);
+}
+
+// For a result that cannot have a receipt: no device was opened, say.
+std::string verdict_json(const GateResult& result, const Error& missing) {
+  const nlohmann::ordered_json out = {{"verdict", contract::name_of(result.verdict)},
+                                      {"reason", result.reason},
+                                      {"receipt", nullptr},
+                                      {"no_receipt_because", to_string(missing)}};
+  return out.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+Result<void> write_receipt(const GateResult& result, const contract::ToolIdentity& tool,
+                           const std::string& finished, const Options& options) {
+  if (!options.json && options.receipt.empty()) return {};
+  const auto receipt = contract::make_receipt(result, tool, finished);
+  if (!receipt) {
+    if (options.json) write_out(verdict_json(result, receipt.error()));
+    if (options.receipt.empty()) return {};
+    return fail(receipt.error());
+  }
+  TRINE_TRY(const std::string json, contract::to_json(*receipt));
+  if (options.json) write_out(json);
+  return options.receipt.empty() ? Result<void>{} : write_output(options.receipt, json);
+}
+
+// Each is written whatever becomes of the other; the page tells also of what cannot have a receipt.
+Result<void> write_results(const GateResult& result, const Options& options) {
+  TRINE_TRY(const contract::ToolIdentity tool, contract::this_tool());
+  const std::string finished = now();
+  const Result<void> page = options.html.empty()
+                                ? Result<void>{}
+                                : write_output(options.html, contract::to_html(result, tool, finished));
+  TRINE_CHECK_OK(write_receipt(result, tool, finished, options));
+  return page;
 }
 
 Result<int> verify(const Options& options) {
@@ -230,17 +336,7 @@ Result<int> verify(const Options& options) {
   const GateResult result = judge(*subject, options);
   if (!options.json) write_out(to_text(*subject, result));
   if (!options.json && options.receipt.empty() && options.html.empty()) return exit_code(result);
-  TRINE_TRY(const contract::ToolIdentity tool, contract::this_tool());
-  const std::string finished = now();
-  // The page first: it tells also of what cannot have a receipt.
-  if (!options.html.empty())
-    TRINE_CHECK_OK(write_file(options.html, contract::to_html(result, tool, finished)));
-  if (options.json || !options.receipt.empty()) {
-    TRINE_TRY(const contract::Receipt receipt, contract::make_receipt(result, tool, finished));
-    TRINE_TRY(const std::string json, contract::to_json(receipt));
-    if (options.json) write_out(json);
-    if (!options.receipt.empty()) TRINE_CHECK_OK(write_file(options.receipt, json));
-  }
+  TRINE_CHECK_OK(write_results(result, options));
   return exit_code(result);
 }
 
@@ -250,11 +346,11 @@ Action define_verify(CLI::App& app) {
   const auto options = std::make_shared<Options>();
   describe(
       app,
-      "Proves on this machine that a backend gives the reference's answer: every stage of every layer, "
+      "Checks on this machine that a backend gives the reference's answer: every stage of every layer, "
       "logits, "
       "decode against prefill, and the same run twice.\n"
-      "Exit 0 when it does, 5 when it does not or could not be judged. docs/contract.md tells what each leg "
-      "holds.");
+      "Exit 0 when it does, 5 when it does not or could not be judged; an error before the comparison has a "
+      "code of its own and writes nothing. docs/contract.md tells what each leg holds.");
   add_text(app, "MODEL", options->model.path, "GGUF file; default: the demo model");
   add_text(app, "-m,--model", options->model.path, "the same, as other commands take it")
       .type_name("FILE")

@@ -60,16 +60,25 @@ std::string status_of(const StageRecord& stage) {
 
 void compare_bounds(const std::string& what, const Falsifier& before, const Falsifier& after,
                     Sentences& out) {
-  const auto key = [](const Bound& bound) { return fmt::format("on '{}' {}", bound.figure, bound.relation); };
-  compare_parts(
-      what + ": bound", before.bounds, after.bounds, key,
-      [&](const std::string& bound, const Bound& old, const Bound& now) {
-        if (old.limit == now.limit) return;
-        const bool tighter = now.relation == ">=" ? now.limit > old.limit : now.limit < old.limit;
-        const std::string_view sense = now.relation == "==" ? "changed" : tighter ? "tightened" : "loosened";
-        out.push_back(fmt::format("{} {} from {} to {}", bound, sense, old.limit, now.limit));
-      },
-      out);
+  const auto find = [](const std::vector<Bound>& bounds, const Bound& like) {
+    return std::find_if(bounds.begin(), bounds.end(), [&](const Bound& bound) {
+      return bound.figure == like.figure && bound.relation == like.relation;
+    });
+  };
+  for (const Bound& old : before.bounds)
+    if (find(after.bounds, old) == after.bounds.end())
+      out.push_back(fmt::format("{}: bound '{} {}' removed", what, old.figure, old.text()));
+  for (const Bound& now : after.bounds) {
+    const auto old = find(before.bounds, now);
+    if (old == before.bounds.end()) {
+      out.push_back(fmt::format("{}: bound '{} {}' added", what, now.figure, now.text()));
+    } else if (old->limit != now.limit) {
+      const bool tighter = now.relation == ">=" ? now.limit > old->limit : now.limit < old->limit;
+      const std::string_view sense = now.relation == "==" ? "changed" : tighter ? "tightened" : "loosened";
+      out.push_back(fmt::format("{}: bound on '{}' {} from {} to {}", what, now.figure, sense, old->text(),
+                                now.text()));
+    }
+  }
 }
 
 void compare_tests(const Contract& before, const Contract& after, Sentences& out) {

@@ -87,6 +87,7 @@ std::vector<FalsifierRun> run_falsifiers(const Contract& contract, const CheckRe
     if (test.backends.empty()) backends.emplace_back();
     for (const std::string& backend : backends) {
       FalsifierRun run{contract.id, contract.version, test.id, test.check, test.command, backend, {}};
+      if (!test.bounds.empty()) run.headline = test.bounds.front().figure;
       run.result = enforce_bounds(test.bounds, run_one(test, registry, options, backend));
       if (options.on_result) options.on_result(run);
       runs.push_back(std::move(run));

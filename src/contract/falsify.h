@@ -19,6 +19,7 @@ struct FalsifierRun {
   std::string command;
   std::string backend;  // empty when the test depends on none
   CheckResult result;
+  std::string headline = {};  // the first figure that the contract bounds
 };
 
 struct FalsifyOptions {

@@ -349,32 +349,6 @@ class Gate {
   std::uint64_t total_ = 0;
 };
 
-std::string grouped(std::size_t number) {
-  std::string digits = fmt::format("{}", number);
-  for (auto i = static_cast<std::ptrdiff_t>(digits.size()) - 3; i > 0; i -= 3)
-    digits.insert(static_cast<std::size_t>(i), 1, ',');
-  return digits;
-}
-
-std::string legs_of(const GateResult& result, Verdict verdict) {
-  std::string names;
-  for (const LegResult& leg : result.legs)
-    if (leg.result.verdict == verdict)
-      names += fmt::format("{}{} {}", names.empty() ? "" : ", ", leg.leg, name_of(leg.numerics));
-  return names;
-}
-
-// The worst judged stage of a leg: "worst cosine 0.999997 at layer 31, attention".
-std::string worst_stage(const LegResult& leg) {
-  const StageCell* worst = nullptr;
-  for (const StageCell& cell : leg.cells)
-    if (worst == nullptr || !(cell.worst_cosine >= worst->worst_cosine)) worst = &cell;
-  if (worst == nullptr) return "no stage compared";
-  const std::string layer = worst->layer < 0 ? "" : fmt::format("layer {}, ", worst->layer);
-  return fmt::format("worst cosine {:.9g} at {}{} (relative error {:.2g})", worst->worst_cosine, layer,
-                     model::name_of(worst->stage), worst->worst_relative_l2);
-}
-
 }  // namespace
 
 const LegResult* GateResult::find(char leg, Numerics numerics) const {
@@ -422,21 +396,6 @@ void conclude(GateResult& result) {
   const auto leg = any(Verdict::not_run);
   result.verdict = Verdict::not_run;
   result.reason = leg == result.legs.end() ? "no leg was run" : leg->result.reason;
-}
-
-std::string summarise(const GateResult& result) {
-  if (result.verdict == Verdict::refused) return "Not judged: " + result.reason + ".";
-  if (result.verdict == Verdict::not_run) return "Not run: " + result.reason + ".";
-  if (result.verdict == Verdict::fail)
-    return "This device does NOT give the reference's answer: " + result.reason + ".";
-  const LegResult* leg = result.find('X', Numerics::exact);
-  if (leg == nullptr || leg->result.verdict != Verdict::pass) leg = result.find('F', Numerics::fast);
-  std::string text =
-      fmt::format("This device gives the reference's answer: {}; {} of {} expert choices differ.",
-                  worst_stage(*leg), grouped(leg->choices_different), grouped(leg->choices));
-  if (const std::string names = legs_of(result, Verdict::not_run); !names.empty())
-    text += fmt::format(" Not run: {}.", names);
-  return text;
 }
 
 model::Weights cut_layers(const model::Weights& weights, std::int32_t layers) {

@@ -62,21 +62,26 @@ Result<Goldens> read_goldens(const std::string& model_path, const model::Config&
   const std::string stem = fs::path(model_path).replace_extension().string();
   std::error_code problem;
   std::string path = stem + ".golden.json";
-  if (!fs::is_regular_file(path, problem)) path = stem + ".json";
+  // Under the general name there may be anything; under the other it must be golden logits.
+  const bool is_general = !fs::is_regular_file(path, problem);
+  if (is_general) path = stem + ".json";
   if (!fs::is_regular_file(path, problem))
     return fail({ErrorCode::file_not_found,
                  "there are no golden logits beside the model",
                  stem,
-                 fs::path(stem).filename().string() + ".golden.json",
+                 fmt::format("{0}.golden.json or {0}.json", fs::path(stem).filename().string()),
                  {},
                  {}});
   TRINE_TRY(const std::string text, read_file(path));
   const nlohmann::json document = nlohmann::json::parse(text, nullptr, false);
   if (!document.is_object() || !document.contains("cases") || !document["cases"].is_array() ||
-      document["cases"].empty() || !document.contains("reference") || !document["reference"].is_string())
-    return fail(
-        bad_golden(path, "this is no file of golden logits", "'reference' and a list 'cases'", "others"));
-  Goldens goldens{document["reference"].get<std::string>(), {}};
+      document["cases"].empty() || !document.contains("reference") || !document["reference"].is_string()) {
+    Error error =
+        bad_golden(path, "this is no file of golden logits", "'reference' and a list 'cases'", "others");
+    if (is_general) error.code = ErrorCode::file_not_found;
+    return fail(std::move(error));
+  }
+  Goldens goldens{document["reference"].get<std::string>(), fs::path(path).filename().string(), {}};
   std::string lower = goldens.source;
   std::transform(lower.begin(), lower.end(), lower.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
@@ -113,9 +118,9 @@ LegResult judge_goldens(const Goldens& goldens, const model::Config& config, dou
     const Similarity similarity = compare(row(golden.tokens.size() - 1), golden.logits_last);
     judge.sample("logits cosine", similarity.cosine);
     const std::int32_t last = argmax(row(golden.tokens.size() - 1));
-    judge.sample("argmax that differ", last >= 0 && last == argmax(golden.logits_last) ? 0 : 1);
+    judge.sample("top-1 that differ", last >= 0 && last == argmax(golden.logits_last) ? 0 : 1);
     for (std::size_t r = 0; r < golden.argmax_all.size(); ++r)
-      judge.sample("argmax that differ", argmax(row(r)) == golden.argmax_all[r] ? 0 : 1);
+      judge.sample("top-1 that differ", argmax(row(r)) == golden.argmax_all[r] ? 0 : 1);
     if (!(similarity.cosine >= cosine) && !divergence)
       divergence = Divergence{model::Stage::logits,
                               -1,
@@ -125,7 +130,7 @@ LegResult judge_goldens(const Goldens& goldens, const model::Config& config, dou
                               similarity.relative_l2};
   }
   judge.hold("logits cosine", ">=", cosine);
-  judge.hold("argmax that differ", "==", 0);
+  judge.hold("top-1 that differ", "==", 0);
   out.result = judge.result();
   out.result.first_divergence = std::move(divergence);
   return out;

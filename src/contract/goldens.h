@@ -22,11 +22,13 @@ struct GoldenCase {
 };
 struct Goldens {
   std::string source;  // who computed them, as the file says
+  std::string file;    // its name
   std::vector<GoldenCase> cases;
 };
 
 // The goldens of "dir/stem.gguf": dir/stem.golden.json, or dir/stem.json. Errors: file_not_found (neither is
-// there), validation_failed (what is wrong with the file, goldens that Trine made included).
+// there, or the second is no file of golden logits), validation_failed (what is wrong with the file, goldens
+// that Trine made included).
 Result<Goldens> read_goldens(const std::string& model_path, const model::Config& config);
 
 // Logits of every position of a case: [tokens][V].

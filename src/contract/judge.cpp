@@ -53,6 +53,14 @@ void Judge::hold(std::string_view figure, std::string_view relation, double limi
   held.limit = limit;
 }
 
+Judge Judge::without(std::span<const std::string_view> figures) const {
+  Judge rest = *this;
+  std::erase_if(rest.figures_, [&](const Measured& one) {
+    return std::find(figures.begin(), figures.end(), one.name) != figures.end();
+  });
+  return rest;
+}
+
 Judge::Measured& Judge::measured(std::string_view figure) {
   for (Measured& one : figures_)
     if (one.name == figure) return one;

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "contract/result.h"
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,6 +27,8 @@ class Judge {
   void hold(std::string_view figure, std::string_view relation, double limit);
 
   CheckResult result() const;
+  // The same without these figures.
+  Judge without(std::span<const std::string_view> figures) const;
 
  private:
   struct Measured {

@@ -39,9 +39,10 @@ void add_circumstances(Page& page, const GateResult& result, std::string_view fi
     const model::DeviceInfo& device = result.devices.front();
     page.add("<bdi>"_html, device.name, "</bdi> ("_html, device.backend, ", "_html, device.api, "), "_html);
   }
-  page.add(grouped_text(result.prompts.count), " prompts of "_html, result.prompts.tokens, " tokens, "_html,
-           result.model.layers_run, " of "_html, result.model.layers_in_file, " layers, finished "_html,
-           finished, " after "_html, fmt::format("{:.1f}", result.seconds), " s</p>\n"_html);
+  page.add(grouped_text(result.prompts.count), " prompts, "_html, result.prompts.tokens,
+           " tokens in all, "_html, result.model.layers_run, " of "_html, result.model.layers_in_file,
+           " layers, finished "_html, finished, " after "_html, fmt::format("{:.1f}", result.seconds),
+           " s</p>\n"_html);
 }
 
 void add_verdict(Page& page, const GateResult& result, std::string_view finished) {

@@ -51,12 +51,6 @@ std::string escape_html(std::string_view text) {
   return out;
 }
 
-std::string grouped_text(std::size_t value) {
-  std::string digits = std::to_string(value);
-  for (std::size_t i = digits.size(); i > 3; i -= 3) digits.insert(i - 3, 1, ',');
-  return digits;
-}
-
 std::string number_text(double value) {
   if (std::isnan(value)) return "not a number";
   if (value >= 0 && value < 1e15 && value == std::floor(value))

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "contract/number_text.h"
+
 #include <concepts>
 #include <cstddef>
 #include <string>
@@ -25,7 +27,6 @@ std::string escape_html(std::string_view text);
 // A figure as a person reads it: whole numbers with groups of three digits, nine digits near 1 (cosines) and
 // the distance where those would all be nines, else three; "not a number" for NaN.
 std::string number_text(double value);
-std::string grouped_text(std::size_t value);
 
 class Page {
  public:

@@ -131,8 +131,9 @@ constexpr Term terms[] = {
      "How far apart the reference scored the two experts, and how far this layer's typical error "
      "reaches (four times its median). A swap is excused only below that, or behind one that was."_html},
     {"excused"_html,
-     "Not judged, because an excused swap came before it. At most a tenth of all rows may have a "
-     "swap of its own."_html},
+     "Of a stage's row: not judged, because an excused swap came before it. Of a position: it misses its "
+     "bound, and such a swap came before it. At most a tenth of all rows may have a swap of their own, and "
+     "at most a tenth of all positions may be excused."_html},
     {"exact, fast"_html,
      "Exact numerics keep activations in 32-bit floats; fast ones store them as 8-bit blocks where "
      "that is quicker."_html},

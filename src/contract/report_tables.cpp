@@ -91,13 +91,15 @@ void add_figures(Page& page, const GateResult& result) {
 // Below this many, more rows say nothing new.
 constexpr std::size_t shown_prompts = 8;
 
-// NaN first, then by falling distance; prompts of which nothing was judged last.
+double worst_of(const PromptFigures& one) {
+  if (std::isnan(one.worst_cosine) || std::isnan(one.worst_excused_cosine)) return -2;
+  return std::min(one.worst_cosine, one.worst_excused_cosine);
+}
+
+// NaN first, then by the worst cosine, excused or not.
 std::vector<PromptFigures> worst_first(const LegResult& leg) {
   std::vector<PromptFigures> prompts = leg.prompts;
-  const auto rank = [](const PromptFigures& one) {
-    if (one.positions == 0) return 2.0;
-    return std::isnan(one.worst_cosine) ? -2.0 : one.worst_cosine;
-  };
+  const auto rank = [](const PromptFigures& one) { return worst_of(one); };
   std::stable_sort(prompts.begin(), prompts.end(),
                    [&](const PromptFigures& a, const PromptFigures& b) { return rank(a) < rank(b); });
   return prompts;
@@ -112,7 +114,18 @@ void add_prompt(Page& page, const PromptFigures& prompt) {
              "</td><td class=\"num\">"_html, prompt.worst_kl, "</td>"_html);
   }
   page.add("<td class=\"num\">"_html, prompt.tokens, "</td><td class=\"num\">"_html, prompt.positions,
-           "</td><td class=\"num\">"_html, prompt.excused, "</td></tr>\n"_html);
+           "</td><td class=\"num\">"_html, prompt.excused, "</td><td class=\"num\">"_html);
+  if (prompt.excused > 0) page.add(prompt.worst_excused_cosine);
+  page.add("</td></tr>\n"_html);
+}
+
+// Leg D that agrees to rounding has no worst prompt.
+bool has_worst_prompts(const LegResult& leg) {
+  constexpr double rounding = 1e-9;
+  return !leg.prompts.empty() &&
+         (leg.leg != 'D' || std::any_of(leg.prompts.begin(), leg.prompts.end(), [](const auto& prompt) {
+            return prompt.excused > 0 || !(worst_of(prompt) >= 1 - rounding);
+          }));
 }
 
 // ---- Swaps ----
@@ -233,17 +246,18 @@ void add_prompts(Page& page, const GateResult& result) {
   }
   open_box(page, "The worst prompts");
   page.add("<table>\n<caption>Logits by prompt, the "_html, shown_prompts,
-           " worst of each leg by cosine</caption>\n"_html);
+           " worst of each leg by cosine, excused or not</caption>\n"_html);
   add_head(page, {{"prompt"_html},
                   {"worst cosine"_html, true},
                   {"at row"_html, true},
                   {"worst KL"_html, true},
                   {"tokens"_html, true},
                   {"positions judged"_html, true},
-                  {"excused"_html, true}});
+                  {"excused"_html, true},
+                  {"worst excused cosine"_html, true}});
   for (const LegResult& leg : result.legs) {
-    if (leg.prompts.empty()) continue;
-    page.add("<tbody>\n<tr class=\"group\"><th scope=\"rowgroup\" colspan=\"7\"><b>"_html, leg_name(leg),
+    if (!has_worst_prompts(leg)) continue;
+    page.add("<tbody>\n<tr class=\"group\"><th scope=\"rowgroup\" colspan=\"8\"><b>"_html, leg_name(leg),
              "</b> "_html, title_of(leg.leg), ", "_html, leg.prompts.size(), " prompts</th></tr>\n"_html);
     const std::vector<PromptFigures> prompts = worst_first(leg);
     for (std::size_t i = 0; i < std::min(prompts.size(), shown_prompts); ++i) add_prompt(page, prompts[i]);

@@ -45,7 +45,8 @@ Similarity compare(std::span<const float> actual, std::span<const float> expecte
     dd += (a - e) * (a - e);
   }
   if (aa == 0 && ee == 0) return {1, 0};
-  const double cosine = aa == 0 || ee == 0 ? 0 : dot / (std::sqrt(aa) * std::sqrt(ee));
+  // Rounding alone leads past 1.
+  const double cosine = aa == 0 || ee == 0 ? 0 : std::clamp(dot / (std::sqrt(aa) * std::sqrt(ee)), -1.0, 1.0);
   const double relative = ee == 0 ? std::numeric_limits<double>::infinity() : std::sqrt(dd / ee);
   return {cosine, relative};
 }
@@ -59,7 +60,7 @@ double kl_divergence(std::span<const float> actual, std::span<const float> expec
     const double log_e = expected[i] - e.largest - e.log_sum;
     sum += std::exp(log_e) * (log_e - log_a);
   }
-  return sum;
+  return sum < 0 ? 0 : sum;  // by rounding; NaN stays
 }
 
 double largest_difference(std::span<const float> actual, std::span<const float> expected) {

@@ -210,8 +210,9 @@ TEST(ContractCommand, DiffTellsWhatAnAmendmentChanges) {
       folder.write("moe-router-v1.yaml", replaced(file_bytes(before), "\"<= 1e-7\"", "\"<= 1e-8\""));
   const Outcome diff = run_contract({"diff", before, after});
   EXPECT_EQ(diff.status, 0) << diff.err;
-  EXPECT_EQ(diff.out,
-            "test FALSIFY-MOE-ROUTER-005: bound on 'distance from 1/k' <= tightened from 1e-07 to 1e-08\n");
+  EXPECT_EQ(
+      diff.out,
+      "test FALSIFY-MOE-ROUTER-005: bound on 'distance from 1/k' tightened from <= 1e-07 to <= 1e-08\n");
   EXPECT_EQ(run_contract({"diff", before, before}).out, "no difference\n");
 }
 

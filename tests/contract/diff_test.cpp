@@ -19,12 +19,12 @@ TEST(Diff, NothingDiffers) {
 
 TEST(Diff, BoundsTightenAndLoosen) {
   EXPECT_EQ(changes(35, {"      - {figure: error, must_be: \"<= 1e-7\"}"}),
-            Sentences{"test FALSIFY-SAMPLE-001: bound on 'error' <= tightened from 1e-06 to 1e-07"});
+            Sentences{"test FALSIFY-SAMPLE-001: bound on 'error' tightened from <= 1e-06 to <= 1e-07"});
   EXPECT_EQ(changes(35, {"      - {figure: error, must_be: \"<= 1e-3\"}"}),
-            Sentences{"test FALSIFY-SAMPLE-001: bound on 'error' <= loosened from 1e-06 to 0.001"});
+            Sentences{"test FALSIFY-SAMPLE-001: bound on 'error' loosened from <= 1e-06 to <= 0.001"});
   EXPECT_EQ(changes(35, {"      - {figure: cosine, must_be: \">= 0.9\"}"}),
-            (Sentences{"test FALSIFY-SAMPLE-001: bound on 'error' <= removed",
-                       "test FALSIFY-SAMPLE-001: bound on 'cosine' >= added"}));
+            (Sentences{"test FALSIFY-SAMPLE-001: bound 'error <= 1e-06' removed",
+                       "test FALSIFY-SAMPLE-001: bound 'cosine >= 0.9' added"}));
 }
 
 TEST(Diff, PartsComeGoAndChange) {

@@ -1,0 +1,106 @@
+#include "cli/output_file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <system_error>
+
+namespace trine::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+tl::unexpected<Error> system_error(std::string what, const std::string& where) {
+  const int code = errno;
+  return fail({code == ENOENT || code == ENOTDIR ? ErrorCode::file_not_found : ErrorCode::io,
+               std::move(what),
+               where,
+               {},
+               std::strerror(code),
+               {}});
+}
+
+// By their place on disk where both exist, else by their paths.
+bool is_same_file(const std::string& a, const std::string& b) {
+  std::error_code problem;
+  if (fs::equivalent(a, b, problem) && !problem) return true;
+  const fs::path left = fs::weakly_canonical(fs::absolute(a, problem), problem);
+  return !problem && left == fs::weakly_canonical(fs::absolute(b, problem), problem);
+}
+
+Result<void> check_replaced(const OutputFile& output) {
+  struct stat status {};
+  if (::stat(output.path.c_str(), &status) != 0) return {};
+  if (!S_ISREG(status.st_mode))
+    return fail({ErrorCode::usage,
+                 fmt::format("cannot write the {} here", output.kind),
+                 output.path,
+                 "the name of a file",
+                 S_ISDIR(status.st_mode) ? "a directory" : "a device or pipe",
+                 {}});
+  if (status.st_size > 0 && !output.is_its_kind(output.path))
+    return fail({ErrorCode::usage,
+                 fmt::format("the file exists and is no {}", output.kind),
+                 output.path,
+                 {},
+                 {},
+                 fmt::format("A {} is replaced, other files are not: name another one", output.kind)});
+  if (::access(output.path.c_str(), W_OK) != 0) return system_error("cannot write the file", output.path);
+  return {};
+}
+
+Result<void> check_folder(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  if (::access(folder.c_str(), W_OK | X_OK) == 0) return {};
+  return system_error("cannot write into this folder", folder);
+}
+
+bool write_all(int descriptor, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t written = ::write(descriptor, text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return false;
+    text.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return ::fsync(descriptor) == 0;
+}
+
+}  // namespace
+
+Result<void> check_outputs(std::span<const OutputFile> outputs, std::span<const std::string> inputs) {
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    const auto refuse = [&](std::string what) {
+      return fail({ErrorCode::usage, std::move(what), outputs[i].path, {}, {}, {}});
+    };
+    TRINE_CHECK_OK(check_replaced(outputs[i]));
+    for (const std::string& input : inputs)
+      if (is_same_file(outputs[i].path, input))
+        return refuse(fmt::format("{} names a file that this command reads", outputs[i].option));
+    for (std::size_t j = 0; j < i; ++j)
+      if (is_same_file(outputs[i].path, outputs[j].path))
+        return refuse(fmt::format("{} and {} name one file", outputs[j].option, outputs[i].option));
+    TRINE_CHECK_OK(check_folder(outputs[i].path));
+  }
+  return {};
+}
+
+Result<void> write_output(const std::string& path, std::string_view text) {
+  const std::string temporary = fmt::format("{}.{}.part", path, ::getpid());
+  const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (descriptor < 0) return system_error("cannot create the file", path);
+  const bool written = write_all(descriptor, text);
+  const int code = errno;
+  const bool closed = ::close(descriptor) == 0;
+  if (!written) errno = code;
+  if (written && closed && ::rename(temporary.c_str(), path.c_str()) == 0) return {};
+  auto problem = system_error("cannot write the file", path);
+  ::unlink(temporary.c_str());
+  return problem;
+}
+
+}  // namespace trine::cli
