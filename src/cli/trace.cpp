@@ -8,6 +8,7 @@
 #include "cli/system.h"
 #include "cli/trace_report.h"
 #include "contract/reference_device.h"
+#include "contract/model_stamp.h"
 #include "contract/sha256.h"
 #include "contract/trace_diff.h"
 #include "contract/trace_writer.h"
@@ -204,6 +205,7 @@ Result<int> record(const Options& options) {
   TRINE_CHECK_OK(check_layers(options, model.config()));
   TRINE_CHECK_OK(check_output(options, model));
   warn_if_larger_than_memory(*model.file);
+  TRINE_TRY(const contract::ModelStamp stamp, contract::ModelStamp::of(*model.file));
   TRINE_TRY(info.model_sha256, hash_model(*model.file));
   TRINE_CHECK_OK(start(model, options, static_cast<std::int32_t>(info.tokens.size())));
   info.model_name = model.config().name;
@@ -229,6 +231,7 @@ Result<int> record(const Options& options) {
     note("interrupted; no file was left behind");
     return interrupted_status();
   }
+  TRINE_CHECK_OK(stamp.check_unchanged());
   TRINE_CHECK_OK(writer->finish());
   if (options.json) {
     write_out(recording_json(options, model, info, slots, writer->total_bytes()));
