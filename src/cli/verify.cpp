@@ -8,9 +8,11 @@
 #include "cli/progress.h"
 #include "contract/gate.h"
 #include "contract/goldens.h"
+#include "contract/model_stamp.h"
 #include "contract/number_text.h"
 #include "contract/receipt.h"
 #include "contract/report.h"
+#include "contract/scope.h"
 #include "contract/sha256.h"
 #include "reference/model.h"
 
@@ -21,6 +23,7 @@
 #include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <utility>
 
 namespace trine::cli {
@@ -57,6 +60,7 @@ struct Subject {
   contract::PromptSet all_prompts;  // before --quick
   backend::Choice choice;
   std::string sha256;
+  contract::ModelStamp stamp;  // before hashing
 };
 
 // The first bytes of a file, enough to tell what it is.
@@ -118,13 +122,15 @@ Result<std::unique_ptr<Subject>> open_subject(const Options& options) {
     TRINE_TRY(subject->all_prompts, contract::read_prompts(options.prompts, file.metadata(), config));
   }
   subject->prompts = options.quick ? contract::quick_subset(subject->all_prompts) : subject->all_prompts;
+  TRINE_TRY(subject->stamp, contract::ModelStamp::of(file));
   TRINE_TRY(subject->sha256, hash_model(file, options.quiet));
   return subject;
 }
 
 // ---- Running ----
 
-LegResult judge_reference(const Subject& subject, int threads) {
+LegResult judge_reference(const Subject& subject, int threads,
+                          std::optional<contract::GoldenIdentity>& identity) {
   const model::Config& config = subject.weights.config;
   const auto without = [](Verdict verdict, std::string reason) {
     return contract::leg_without('R', Numerics::exact, verdict, std::move(reason));
@@ -132,11 +138,12 @@ LegResult judge_reference(const Subject& subject, int threads) {
   if (config.n_layers < subject.model.config().n_layers) {
     return without(Verdict::not_run, "golden logits are of all layers, and only the first were run");
   }
-  const auto goldens = contract::read_goldens(subject.model.source.path, config);
+  const auto goldens = contract::read_goldens(subject.model.source.path, config, subject.sha256);
   if (!goldens) {
     const bool absent = goldens.error().code == ErrorCode::file_not_found;
     return without(absent ? Verdict::not_run : Verdict::fail, to_string(goldens.error()));
   }
+  identity = {goldens->file, goldens->sha256, goldens->source, goldens->cases.size()};
   ThreadPool pool(threads);
   const reference::Model reference(subject.weights);
   LegResult leg = contract::judge_goldens(*goldens, config, contract::Bounds::golden_cosine,
@@ -175,40 +182,21 @@ GateResult judge_backend(const Subject& subject, const Options& options) {
                             gate);
 }
 
-// What a complete run would have done and this one did not, for the receipt.
-std::vector<std::string> left_out(const Subject& subject, const Options& options) {
-  std::vector<std::string> left;
-  if (options.quick) {
-    left.push_back(fmt::format("--quick: {} of {} prompts, each cut to {} tokens",
-                               subject.prompts.prompts.size(), subject.all_prompts.prompts.size(),
-                               contract::shortest_prompt));
-  } else if (subject.prompts.prompts.size() < contract::full_prompt_count) {
-    left.push_back(fmt::format("{}, and a complete run has {}",
-                               plural(subject.prompts.prompts.size(), "prompt"),
-                               contract::full_prompt_count));
-  }
-  const std::int32_t run = subject.weights.config.n_layers, all = subject.model.config().n_layers;
-  if (run < all) left.push_back(fmt::format("--layers: only the first {} of {}", run, all));
-  if (options.numerics == "exact") left.emplace_back("fast numerics (leg F)");
-  if (options.numerics == "fast") left.emplace_back("exact numerics (leg X)");
-  if (options.numerics != "exact" && contract::says_random(subject.model.config()))
-    left.emplace_back("a judgement of fast numerics (leg F): measured only, the weights are random");
-  return left;
-}
-
 GateResult judge(const Subject& subject, const Options& options) {
   GateResult result = judge_backend(subject, options);
   // By mode, each with its D and T.
   std::stable_sort(result.legs.begin(), result.legs.end(), [](const LegResult& a, const LegResult& b) {
     return a.numerics == Numerics::exact && b.numerics != Numerics::exact;
   });
-  result.legs.insert(result.legs.begin(), judge_reference(subject, options.model.threads));
+  result.legs.insert(result.legs.begin(),
+                     judge_reference(subject, options.model.threads, result.goldens));
   result.model.path = std::filesystem::path(subject.model.source.path).filename().string();
   result.model.name = subject.model.config().name;
   result.model.bytes = subject.model.file->total_bytes();
   result.model.layers_in_file = subject.model.config().n_layers;
   result.prompts.source = options.prompts.empty() ? "built-in" : options.prompts;
-  result.left_out = left_out(subject, options);
+  result.left_out = contract::left_out(
+      result, {options.quick, subject.all_prompts.prompts.size(), !options.prompts.empty()});
   contract::conclude(result);
   return result;
 }
@@ -334,6 +322,7 @@ Result<int> verify(const Options& options) {
   }
   warn_if_larger_than_memory(*subject->model.file);
   const GateResult result = judge(*subject, options);
+  TRINE_CHECK_OK(subject->stamp.check_unchanged());
   if (!options.json) write_out(to_text(*subject, result));
   if (!options.json && options.receipt.empty() && options.html.empty()) return exit_code(result);
   TRINE_CHECK_OK(write_results(result, options));

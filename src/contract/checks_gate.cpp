@@ -79,7 +79,7 @@ CheckResult repeat_of_reference(const CheckContext& context, const GateBench& be
   const auto run = run_repeat(backend_side(context, bench, prompts), Numerics::exact, context.threads, {});
   if (!run) return failed_with(run.error());
   const LegContext legs{bench.weights.config, prompts, says_random(bench.weights.config)};
-  return (leg == 'D' ? judge_decode(legs, *run) : judge_repeat(legs, *run)).result;
+  return (leg == 'D' ? judge_decode(legs, *run) : judge_repeat(legs, *run, nullptr)).result;
 }
 
 // ---- Leg R ----
@@ -104,7 +104,7 @@ Result<std::vector<float>> run_case(model::DeviceModel& device, std::span<const 
 
 CheckResult against_transformers(const CheckContext& context, const GateBench& bench) {
   const model::Config& config = bench.weights.config;
-  const auto goldens = read_goldens(context.model_path, config);
+  const auto goldens = read_goldens(context.model_path, config, bench.sha256);
   if (!goldens && goldens.error().code == ErrorCode::file_not_found)
     return not_run(to_string(goldens.error()));
   if (!goldens) return failed_with(goldens.error());

@@ -200,8 +200,8 @@ class Gate {
         pool_(options.threads),
         open_(backend, options.threads),
         count_([this](std::uint64_t bytes) { done(bytes); }) {
-    // The reference once; each mode once against it, and three times for D and T.
-    total_ = static_cast<std::uint64_t>(rows_) * slots_.row_bytes() * (1 + 4 * options.numerics.size());
+    // The reference once; each mode once against it, and four times for D and T.
+    total_ = static_cast<std::uint64_t>(rows_) * slots_.row_bytes() * (1 + 5 * options.numerics.size());
   }
 
   GateResult run() {
@@ -209,10 +209,13 @@ class Gate {
       stop(Verdict::refused, reason);
       return std::move(result_);
     }
-    const auto measured = measure();
-    if (!measured) {
-      const CheckResult failed = failed_with(measured.error());
+    const auto admitted = admit();
+    if (!admitted) {
+      const CheckResult failed = failed_with(admitted.error());
       stop(failed.verdict, failed.reason);
+    } else if (*admitted) {
+      // A device that was there and is gone, or lacks half-way what it said it had, has failed.
+      if (const auto measured = measure(); !measured) stop(Verdict::fail, to_string(measured.error()));
     }
     return std::move(result_);
   }
@@ -227,19 +230,19 @@ class Gate {
       run.actual = RouterTable(config_, rows_);
       runs_.push_back(std::move(run));
     }
-    TRINE_TRY(const bool admitted, admit());
-    if (!admitted) return {};
     TRINE_CHECK_OK(compare_in_groups());
-    judge_parity();
+    const std::vector<JudgedLogits> judged = judge_parity();
     open_.close();
-    for (const Numerics numerics : options_.numerics) {
+    for (std::size_t i = 0; i < judged.size(); ++i) {
+      const Numerics numerics = options_.numerics[i];
       doing_ = fmt::format("{} twice, {}", backend_.backend, name_of(numerics));
-      const auto repeat = run_repeat(backend_, numerics, options_.threads, [this](std::int64_t rows) {
-        done(static_cast<std::uint64_t>(rows) * slots_.row_bytes());
-      });
-      if (!repeat) return fail(repeat.error());
-      result_.legs.push_back(judge_decode(context(), *repeat));
-      result_.legs.push_back(judge_repeat(context(), *repeat));
+      TRINE_TRY(const RepeatRun repeat,
+                run_repeat(backend_, numerics, options_.threads, [this](std::int64_t rows) {
+                  done(static_cast<std::uint64_t>(rows) * slots_.row_bytes());
+                }));
+      result_.prompts.largest_batch = std::max(result_.prompts.largest_batch, repeat.largest_batch);
+      result_.legs.push_back(judge_decode(context(), repeat));
+      result_.legs.push_back(judge_repeat(context(), repeat, &judged[i]));
     }
     return {};
   }
@@ -311,11 +314,16 @@ class Gate {
     return {};
   }
 
-  void judge_parity() {
-    for (const ParityRun& run : runs_)
+  // Keeps what was judged, by mode: what runs untraced must be that.
+  std::vector<JudgedLogits> judge_parity() {
+    std::vector<JudgedLogits> judged;
+    for (ParityRun& run : runs_) {
       result_.legs.push_back(run.numerics == Numerics::exact ? judge_exact(context(), run)
                                                              : judge_fast(context(), run));
+      judged.push_back(std::move(run.actual_logits));
+    }
     runs_.clear();
+    return judged;
   }
 
   LegContext context() const { return {config_, reference_.prompts, says_random(config_)}; }
@@ -363,6 +371,7 @@ GateResult run_gate(const ReferenceSide& reference, const BackendSide& backend, 
   result.prompts.sha256 = reference.prompts.sha256();
   result.prompts.count = reference.prompts.prompts.size();
   result.prompts.tokens = reference.prompts.rows();
+  result.prompts.longest = reference.prompts.longest();
   result.model.sha256 = reference.model_sha256;
   result.model.layers_run = reference.weights.config.n_layers;
   result.model.random_weights = says_random(reference.weights.config);
@@ -384,16 +393,22 @@ void conclude(GateResult& result) {
                                 leg->result.reason);
     return;
   }
-  // R judges the reference and T compares a run with itself: neither says that the backend is right.
-  const bool judged = std::any_of(result.legs.begin(), result.legs.end(), [](const LegResult& leg) {
-    return (leg.leg == 'X' || leg.leg == 'F') && leg.result.verdict == Verdict::pass;
+  // R judges the reference and T compares a run with itself: neither says that the backend is right. Only R,
+  // where nothing judges the reference, and F, on random weights, may be left out of a pass.
+  const auto passed = [&](char leg) {
+    return std::any_of(result.legs.begin(), result.legs.end(), [&](const LegResult& one) {
+      return one.leg == leg && one.result.verdict == Verdict::pass;
+    });
+  };
+  const auto left = std::find_if(result.legs.begin(), result.legs.end(), [](const LegResult& leg) {
+    return leg.result.verdict == Verdict::not_run && leg.leg != 'R' && leg.leg != 'F';
   });
-  if (judged) {
+  if (left == result.legs.end() && (passed('X') || passed('F'))) {
     result.verdict = Verdict::pass;
     result.reason.clear();
     return;
   }
-  const auto leg = any(Verdict::not_run);
+  const auto leg = left != result.legs.end() ? left : any(Verdict::not_run);
   result.verdict = Verdict::not_run;
   result.reason = leg == result.legs.end() ? "no leg was run" : leg->result.reason;
 }

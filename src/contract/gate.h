@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -49,13 +50,24 @@ struct FileIdentity {
 struct PromptIdentity {
   std::string sha256;
   std::size_t count = 0;
-  std::int64_t tokens = 0;
-  std::string source;  // "built-in", or the file's name
+  std::int64_t tokens = 0;         // in all
+  std::string source;              // "built-in", or the file's name
+  std::int64_t longest = 0;        // tokens of the longest: no position from here on was judged
+  std::int64_t largest_batch = 0;  // rows that the backend was given at a time
+};
+
+// What the reference was held to.
+struct GoldenIdentity {
+  std::string file;  // its name
+  std::string sha256;
+  std::string source;  // who computed it, as the file says
+  std::size_t cases = 0;
 };
 
 struct GateResult {
   FileIdentity model;
   PromptIdentity prompts;
+  std::optional<GoldenIdentity> goldens;   // of leg R, where there are some
   std::string reference_sha256;            // of the reference's logits at the judged positions
   std::vector<model::DeviceInfo> devices;  // one per numerics mode that ran
   std::vector<LegResult> legs;             // R, then X, F, D, T as far as they were asked for
@@ -73,8 +85,8 @@ struct GateResult {
 // deliver different numbers of rows.
 GateResult run_gate(const ReferenceSide& reference, const BackendSide& backend, const GateOptions& options);
 
-// The verdict over all legs: fail if any failed, else refused if any was, else pass if X or F passed, else
-// not-run. A leg that did not run is no pass and is listed.
+// The verdict over all legs: fail if any failed, else refused if any was, else pass if X or F passed and X, D
+// and T ran wherever they are listed, else not-run. Every mode that was asked for lists its legs.
 void conclude(GateResult& result);
 
 // What sums a result up for a person (summary.cpp): "This device gives the reference's answer. Exact: worst

@@ -69,6 +69,13 @@ std::string unequal_logits(const LegContext& context, const JudgedLogits& a, con
 
 // ---- Logits of two runs ----
 
+std::size_t different_bytes(std::span<const float> a, std::span<const float> b) {
+  std::size_t different = 0;
+  for (std::size_t i = 0; i < a.size(); ++i)
+    if (std::memcmp(&a[i], &b[i], sizeof(float)) != 0) different += sizeof(float);
+  return different;
+}
+
 struct PositionFigures {
   JudgedPosition place{};
   Similarity similarity;
@@ -478,46 +485,64 @@ LegResult judge_fast(const LegContext& context, const ParityRun& run) {
 }
 
 LegResult judge_decode(const LegContext& context, const RepeatRun& run) {
-  if (std::string reason = unequal_logits(context, run.prefill, run.second); !reason.empty())
-    return leg_without('D', run.numerics, Verdict::refused, std::move(reason));
-  SwapReport swaps = judge_swaps(run.second_routers, run.prefill_routers, context.prompts, context.config);
-  std::vector<PositionFigures> logits = measure_logits(context, run.prefill, run.second, swaps);
-  excuse(logits, decode_logits);
+  for (const JudgedLogits* other : {&run.prefill, &run.batched})
+    if (std::string reason = unequal_logits(context, *other, run.second); !reason.empty())
+      return leg_without('D', run.numerics, Verdict::refused, std::move(reason));
+  // Two ways that must come to the same as token by token: all tokens at once, and beside another prompt.
+  const std::pair<const JudgedLogits*, const RouterTable*> ways[] = {{&run.prefill, &run.prefill_routers},
+                                                                     {&run.batched, &run.batched_routers}};
   Judge judge;
-  sample_logits(judge, logits, decode_logits);
-  sample_swaps(judge, swaps);
+  SwapReport all_swaps;
+  std::vector<PositionFigures> all_logits;
+  double swapped = 0;
+  for (const auto& [logits, routers] : ways) {
+    const SwapReport swaps = judge_swaps(run.second_routers, *routers, context.prompts, context.config);
+    std::vector<PositionFigures> figures = measure_logits(context, *logits, run.second, swaps);
+    excuse(figures, decode_logits);
+    sample_logits(judge, figures, decode_logits);
+    sample_swaps(judge, swaps);
+    swapped = std::max(swapped, swaps.swapped_share());
+    all_logits.insert(all_logits.end(), figures.begin(), figures.end());
+    all_swaps.swaps.insert(all_swaps.swaps.end(), swaps.swaps.begin(), swaps.swaps.end());
+    all_swaps.choices += swaps.choices;
+    all_swaps.different += swaps.different;
+  }
   hold_logits(judge, decode_logits);
-  hold_swaps(judge, logits);
-  CheckResult result = conclude_logits(judge, logits, swaps.swapped_share());
-  name_divergence(result,
-                  logits_divergence(logits, Bounds::decode_cosine, std::numeric_limits<double>::infinity()));
-  return finish('D', run.numerics, context, std::move(result), std::move(swaps), logits);
+  hold_swaps(judge, all_logits);
+  CheckResult result = conclude_logits(judge, all_logits, swapped);
+  name_divergence(
+      result, logits_divergence(all_logits, Bounds::decode_cosine, std::numeric_limits<double>::infinity()));
+  return finish('D', run.numerics, context, std::move(result), std::move(all_swaps), all_logits);
 }
 
-LegResult judge_repeat(const LegContext& context, const RepeatRun& run) {
-  if (std::string reason = unequal_logits(context, run.first, run.second); !reason.empty())
-    return leg_without('T', run.numerics, Verdict::refused, std::move(reason));
+LegResult judge_repeat(const LegContext& context, const RepeatRun& run, const JudgedLogits* judged_logits) {
+  const JudgedLogits& traced = judged_logits != nullptr ? *judged_logits : run.first;
+  for (const JudgedLogits* other : {&run.second, &traced})
+    if (std::string reason = unequal_logits(context, run.first, *other); !reason.empty())
+      return leg_without('T', run.numerics, Verdict::refused, std::move(reason));
   Judge judge;
   const std::vector<JudgedPosition> positions = judged(context.prompts);
   std::optional<Divergence> divergence;
   for (std::size_t i = 0; i < positions.size(); ++i) {
     const auto a = logits_at(run.second, i, context.config.vocab_size);
     const auto e = logits_at(run.first, i, context.config.vocab_size);
-    std::size_t different = 0;
-    for (std::size_t j = 0; j < a.size(); ++j)
-      if (std::memcmp(&a[j], &e[j], sizeof(float)) != 0) different += sizeof(float);
-    const Similarity similarity = compare(a, e);
+    const auto t = logits_at(traced, i, context.config.vocab_size);
+    const std::size_t different = different_bytes(a, e), by_tracing = different_bytes(t, e);
+    const Similarity similarity = compare(different > 0 ? a : t, e);
     // Two runs that both give NaN agree to the byte and have no answer.
     judge.expect(!std::isnan(similarity.cosine), "logits hold a value that is no number");
     judge.sample("tokens that differ", argmax(a) == argmax(e) && argmax(a) >= 0 ? 0 : 1);
     judge.sample("logits bytes that differ", static_cast<double>(different));
-    if (different > 0 && !divergence)
+    if (judged_logits != nullptr)
+      judge.sample("logits bytes that tracing changes", static_cast<double>(by_tracing));
+    if (different + by_tracing > 0 && !divergence)
       divergence = Divergence{
           Stage::logits,         -1, positions[i].prompt->name, positions[i].row, similarity.cosine,
           similarity.relative_l2};
   }
   judge.hold("tokens that differ", "==", 0);
   judge.hold("logits bytes that differ", "==", 0);
+  if (judged_logits != nullptr) judge.hold("logits bytes that tracing changes", "==", 0);
   LegResult out = leg_without('T', run.numerics, Verdict::not_run, {});
   out.result = judge.result();
   name_divergence(out.result, std::move(divergence));

@@ -113,8 +113,11 @@ struct RepeatRun {
   JudgedLogits first;    // prefill, then token by token, untraced
   JudgedLogits second;   // the same on a backend loaded anew, with another number of threads
   JudgedLogits prefill;  // all tokens at once
+  JudgedLogits batched;  // beside another prompt in the same batches, prefill and then token by token
   RouterTable second_routers;
   RouterTable prefill_routers;
+  RouterTable batched_routers;
+  std::int64_t largest_batch = 0;  // rows
 };
 
 // ---- The legs ----
@@ -128,7 +131,9 @@ struct LegContext {
 LegResult judge_exact(const LegContext& context, const ParityRun& run);   // X
 LegResult judge_fast(const LegContext& context, const ParityRun& run);    // F
 LegResult judge_decode(const LegContext& context, const RepeatRun& run);  // D
-LegResult judge_repeat(const LegContext& context, const RepeatRun& run);  // T
+// T. `judged`: the logits of the traced run that X or F judges, which an untraced one must give to the byte;
+// else users get what nobody judged. Null for the reference, which nothing judges.
+LegResult judge_repeat(const LegContext& context, const RepeatRun& run, const JudgedLogits* judged);
 // A leg that has no figures, with why.
 LegResult leg_without(char leg, model::Numerics numerics, Verdict verdict, std::string reason);
 

@@ -9,8 +9,10 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 namespace trine::contract {
@@ -18,7 +20,7 @@ namespace {
 
 constexpr std::int64_t usual_tokens = 24;
 constexpr std::int64_t long_tokens = 72;
-constexpr std::int64_t quick_prompts = 4;
+constexpr std::size_t quick_prompts = 4;
 constexpr std::uint64_t max_prompt_file = 16 << 20;
 
 using Ids = std::vector<std::int32_t>;
@@ -31,7 +33,7 @@ Result<std::optional<text::Tokenizer>> tokenizer_of(const gguf::Metadata& metada
 }
 
 // At least the shortest prompt and at most `tokens`: a text of few tokens is repeated.
-Ids encode(const text::Tokenizer& tokenizer, const char* text, std::int64_t tokens) {
+Ids encode(const text::Tokenizer& tokenizer, const std::string& text, std::int64_t tokens) {
   const Ids once = tokenizer.encode(text, true);
   Ids ids;
   while (!once.empty() && static_cast<std::int64_t>(ids.size()) < tokens)
@@ -94,8 +96,12 @@ std::string PromptSet::sha256() const {
 
 Result<void> PromptSet::check(const model::Config& config) const {
   if (prompts.empty()) return fail(ErrorCode::validation_failed, "there is no prompt");
+  std::map<Ids, std::string_view> known;
   for (const Prompt& prompt : prompts) {
     const std::string where = fmt::format("prompt '{}'", prompt.name);
+    if (const auto [same, is_new] = known.try_emplace(prompt.tokens, prompt.name); !is_new)
+      return fail(bad_prompts(where, "a prompt stands there twice", "different prompts",
+                              fmt::format("the tokens of prompt '{}'", same->second)));
     if (prompt.size() < shortest_prompt)
       return fail(bad_prompts(where, "a prompt is too short to be judged",
                               fmt::format("at least {} tokens, the last {} of them decoded one by one",
@@ -120,13 +126,20 @@ Result<PromptSet> builtin_prompts(const gguf::Metadata& metadata, const model::C
   };
   PromptSet set;
   std::uint64_t seed = 0;
-  const auto add = [&](const PromptText& text, std::int64_t tokens) {
+  const auto add = [&](std::string name, const std::string& text, std::int64_t tokens) {
     ++seed;
-    set.prompts.push_back({text.name, tokenizer ? encode(*tokenizer, text.text, room(tokens))
-                                                : drawn(seed, room(tokens), config)});
+    Ids ids = tokenizer ? encode(*tokenizer, text, room(tokens)) : drawn(seed, room(tokens), config);
+    const bool is_known = std::any_of(set.prompts.begin(), set.prompts.end(),
+                                      [&](const Prompt& prompt) { return prompt.tokens == ids; });
+    if (!is_known) set.prompts.push_back({std::move(name), std::move(ids)});
   };
-  for (const PromptText& text : prompt_texts) add(text, usual_tokens);
-  add(long_text, long_tokens);
+  std::string all = long_text.text;
+  for (const PromptText& text : prompt_texts) {
+    add(text.name, text.text, usual_tokens);
+    all += text.text;
+  }
+  add(long_text.name, long_text.text, long_tokens);
+  add("all texts", all, longest_prompt);
   const Ids fixed(std::begin(fixed_ids), std::end(fixed_ids));
   if (*std::max_element(fixed.begin(), fixed.end()) < config.vocab_size)
     set.prompts.push_back({"fixed ids", fixed});
@@ -158,12 +171,21 @@ Result<PromptSet> read_prompts(const std::string& path, const gguf::Metadata& me
 
 PromptSet quick_subset(const PromptSet& all) {
   PromptSet quick;
-  const auto count = static_cast<std::int64_t>(all.prompts.size());
-  const std::int64_t wanted = std::min(count, quick_prompts);
-  for (std::int64_t i = 0; i < wanted; ++i) {
-    Prompt prompt = all.prompts[static_cast<std::size_t>(wanted == 1 ? 0 : i * (count - 1) / (wanted - 1))];
-    prompt.tokens.resize(std::min<std::size_t>(prompt.tokens.size(), shortest_prompt));
-    quick.prompts.push_back(std::move(prompt));
+  const std::size_t count = all.prompts.size(), wanted = std::min(count, quick_prompts);
+  const auto is_known = [&](const Prompt& cut) {
+    return std::any_of(quick.prompts.begin(), quick.prompts.end(),
+                       [&](const Prompt& prompt) { return prompt.tokens == cut.tokens; });
+  };
+  for (std::size_t i = 0; i < wanted; ++i) {
+    const std::size_t from = wanted == 1 ? 0 : i * (count - 1) / (wanted - 1);
+    // Prompts may begin alike.
+    for (std::size_t next = 0; next < count; ++next) {
+      Prompt prompt = all.prompts[(from + next) % count];
+      prompt.tokens.resize(std::min<std::size_t>(prompt.tokens.size(), shortest_prompt));
+      if (is_known(prompt)) continue;
+      quick.prompts.push_back(std::move(prompt));
+      break;
+    }
   }
   return quick;
 }

@@ -17,6 +17,7 @@ inline constexpr std::int64_t decode_positions = 8;
 inline constexpr std::int64_t judged_positions = decode_positions + 1;
 inline constexpr std::int64_t shortest_prompt = 12;  // tokens
 inline constexpr std::size_t full_prompt_count = 16;
+inline constexpr std::int64_t longest_prompt = 300;  // tokens of the longest built-in one: five pages of 64
 
 struct Prompt {
   std::string name;  // "python", "fixed ids"
@@ -33,15 +34,16 @@ struct PromptSet {
   // Of the canonical form: the token ids in decimal, separated by commas, one prompt a line.
   std::string sha256() const;
   std::int64_t longest() const;
-  // Whether this model can run them. Errors: validation_failed (no prompt, one that is too short or too long,
-  // an id outside the vocabulary, by name).
+  // Whether this model can run them. Errors: validation_failed (no prompt, one that is too short or too long
+  // or stands there twice, an id outside the vocabulary, by name).
   Result<void> check(const model::Config& config) const;
 };
 
 // The built-in texts (code, prose, several scripts, digits, chat), cut to 24 tokens, one of 72 that crosses
-// from one KV page to the next, and the fixed ids 785, 9217, 308, … where the vocabulary has them. Tokenised
-// with the model's own tokenizer; a file without one gets ids drawn from a counter. Errors: those of
-// Tokenizer::from_gguf and of PromptSet::check.
+// from one KV page to the next, all texts one after another, the long one first, cut to 300 tokens, and the
+// fixed ids 785, 9217, 308, … where the vocabulary has them. None stands there twice, whatever the
+// vocabulary. Tokenised with the model's own tokenizer; a file without one gets ids drawn from a counter.
+// Errors: those of Tokenizer::from_gguf and of PromptSet::check.
 Result<PromptSet> builtin_prompts(const gguf::Metadata& metadata, const model::Config& config);
 
 // A JSON array whose items are texts or arrays of ids. Errors: file_not_found, io, validation_failed (which
@@ -49,7 +51,7 @@ Result<PromptSet> builtin_prompts(const gguf::Metadata& metadata, const model::C
 Result<PromptSet> read_prompts(const std::string& path, const gguf::Metadata& metadata,
                                const model::Config& config);
 
-// Four prompts of at most 12 tokens, spread over the set: what --quick runs.
+// Four prompts of at most 12 tokens, spread over the set, no two alike: what --quick runs.
 PromptSet quick_subset(const PromptSet& all);
 
 }  // namespace trine::contract

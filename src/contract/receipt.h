@@ -39,6 +39,7 @@ struct Receipt {
   ToolIdentity tool;
   FileIdentity model;
   PromptIdentity prompts;
+  std::optional<GoldenIdentity> goldens;  // of leg R
   std::string reference_sha256;
   model::DeviceInfo device;           // name, type, driver, API, threads, stage_place
   std::vector<std::string> numerics;  // modes that ran
@@ -50,8 +51,10 @@ struct Receipt {
   double seconds = 0;
 };
 
-// A complete receipt, or why there is none. Errors: validation_failed, naming the field that is missing.
+// A complete receipt, or why there is none. Errors: validation_failed, naming the field that is missing or
+// that contradicts another one.
 Result<Receipt> make_receipt(const GateResult& result, const ToolIdentity& tool, std::string finished);
+// Judges every figure against its bound again, and the verdict by the legs (receipt_check.cpp).
 Result<void> check_complete(const Receipt& receipt);
 
 // Errors of to_json: those of check_complete. Errors of read_receipt: validation_failed (no JSON, another

@@ -39,7 +39,16 @@ void visit(A& a, PromptIdentity& x) {
   a("sha256", x.sha256);
   a("count", x.count);
   a("tokens", x.tokens);
+  a("longest", x.longest);
+  a("largest_batch", x.largest_batch);
   a("source", x.source);
+}
+template <typename A>
+void visit(A& a, GoldenIdentity& x) {
+  a("file", x.file);
+  a("sha256", x.sha256);
+  a("source", x.source);
+  a("cases", x.cases);
 }
 template <typename A>
 void visit(A& a, std::array<std::string, model::stage_count>& x) {
@@ -103,6 +112,7 @@ void visit(A& a, Receipt& x) {
   a("tool", x.tool);
   a("model", x.model);
   a("prompts", x.prompts);
+  a("goldens", x.goldens);
   a("reference_sha256", x.reference_sha256);
   a("device", x.device);
   a("numerics", x.numerics);

@@ -13,6 +13,8 @@ namespace {
 
 using model::Stage;
 
+constexpr std::int64_t usual_page = 64;  // positions
+
 // What the interface of a device may call a GPU.
 constexpr std::array<std::string_view, 3> gpu_types = {"discrete-gpu", "integrated-gpu", "virtual-gpu"};
 
@@ -53,6 +55,83 @@ Result<void> run_span(model::DeviceModel& device, const Prompt& prompt,
   return {};
 }
 
+// ---- Two prompts in one batch ----
+
+// Keeps the router stages of a batch whose row r is row places[r] of the table, or of none below 0.
+class BatchRouterSink final : public model::TraceSink {
+ public:
+  explicit BatchRouterSink(RouterTable& table) : table_(table) {}
+  bool wants(Stage stage, int) override {
+    return stage == Stage::router_logits || stage == Stage::expert_ids;
+  }
+  void take(Stage stage, int layer, std::int64_t first, std::int64_t rows, std::int64_t width,
+            std::span<const float> values) override {
+    const bool fits = first >= 0 && first + rows <= static_cast<std::int64_t>(places.size()) &&
+                      static_cast<std::int64_t>(values.size()) == rows * width;
+    for (std::int64_t r = 0; fits && r < rows; ++r)
+      table_.take(stage, layer, places[static_cast<std::size_t>(first + r)],
+                  values.subspan(static_cast<std::size_t>(r * width), static_cast<std::size_t>(width)));
+  }
+
+  std::vector<std::int64_t> places;
+
+ private:
+  RouterTable& table_;
+};
+
+// The pages of two sequences, in turn, so that neither's lie together.
+Result<std::vector<std::vector<std::int32_t>>> shared_pages(const model::DeviceModel& device,
+                                                            std::span<const BatchedPrompt, 2> two,
+                                                            std::size_t shift) {
+  const std::vector<std::int32_t> pool = rotated_pages(device, shift);
+  const std::int64_t page = device.kv_page_size();
+  std::vector<std::vector<std::int32_t>> tables(2);
+  std::size_t next = 0;
+  for (bool more = true; more;) {
+    more = false;
+    for (std::size_t s = 0; s < 2; ++s) {
+      if (static_cast<std::int64_t>(tables[s].size()) * page >= two[s].prompt->size()) continue;
+      if (next == pool.size())
+        return fail(ErrorCode::inference, "the device's KV cache does not hold two prompts at a time");
+      tables[s].push_back(pool[next++]);
+      more = true;
+    }
+  }
+  return tables;
+}
+
+struct SharedRow {
+  std::size_t sequence;
+  std::int64_t position;
+};
+
+// Positions [begin(s), end(s)) of both, row beside row while both last.
+template <typename Begin, typename End>
+std::vector<SharedRow> side_by_side(Begin begin, End end) {
+  std::vector<SharedRow> rows;
+  for (std::int64_t i = 0;; ++i) {
+    const std::size_t before = rows.size();
+    for (std::size_t s = 0; s < 2; ++s)
+      if (begin(s) + i < end(s)) rows.push_back({s, begin(s) + i});
+    if (rows.size() == before) return rows;
+  }
+}
+
+// The batches of a run of both: the prefills in as few as the backend takes, then a token of each.
+std::vector<std::vector<SharedRow>> shared_batches(std::span<const BatchedPrompt, 2> two, std::size_t most) {
+  const auto prefill = [&](std::size_t s) { return two[s].prompt->prefill(); };
+  const std::vector<SharedRow> rows = side_by_side([](std::size_t) { return std::int64_t{0}; }, prefill);
+  std::vector<std::vector<SharedRow>> batches;
+  for (std::size_t begin = 0; begin < rows.size(); begin += most) {
+    const auto part = std::span(rows).subspan(begin, std::min(most, rows.size() - begin));
+    batches.emplace_back(part.begin(), part.end());
+  }
+  for (std::int64_t i = 0; i < decode_positions; ++i)
+    batches.push_back(side_by_side([&](std::size_t s) { return prefill(s) + i; },
+                                   [&](std::size_t s) { return prefill(s) + i + 1; }));
+  return batches;
+}
+
 // Another number of threads than `threads`: results must not depend on it.
 int other_threads(int threads) {
   const int now = threads == 0 ? available_cores() : threads;
@@ -62,7 +141,8 @@ int other_threads(int threads) {
 }  // namespace
 
 std::int32_t context_for(const PromptSet& prompts) {
-  return static_cast<std::int32_t>(std::max<std::int64_t>(128, 2 * prompts.longest()));
+  const std::int64_t pages = std::max<std::int64_t>(1, (prompts.longest() + usual_page - 1) / usual_page);
+  return static_cast<std::int32_t>(2 * pages * usual_page);
 }
 
 std::string refuse_device(const BackendSide& backend, model::Numerics numerics,
@@ -100,10 +180,20 @@ void RouterSink::take(Stage stage, int layer, std::int64_t first, std::int64_t r
                 values.subspan(static_cast<std::size_t>(r * width), static_cast<std::size_t>(width)));
 }
 
+std::vector<std::int64_t> prefill_ends(const Prompt& prompt) {
+  const std::int64_t all = prompt.prefill();
+  if (prompt.size() <= 2 * usual_page) return {all};
+  return {all / 7, all * 3 / 7, all};
+}
+
 Result<void> run_decode(model::DeviceModel& device, const Prompt& prompt, std::size_t shift,
                         JudgedLogits& logits, RowSink* trace) {
   const std::vector<std::int32_t> pages = rotated_pages(device, shift);
-  TRINE_CHECK_OK(run_span(device, prompt, pages, 0, prompt.prefill(), logits, trace));
+  std::int64_t begin = 0;
+  for (const std::int64_t end : prefill_ends(prompt)) {
+    TRINE_CHECK_OK(run_span(device, prompt, pages, begin, end, logits, trace));
+    begin = end;
+  }
   for (std::int64_t i = prompt.prefill(); i < prompt.size(); ++i)
     TRINE_CHECK_OK(run_span(device, prompt, pages, i, i + 1, logits, trace));
   return {};
@@ -113,6 +203,62 @@ Result<void> run_prefill(model::DeviceModel& device, const Prompt& prompt, std::
                          JudgedLogits& logits, RowSink* trace) {
   return run_span(device, prompt, rotated_pages(device, shift), 0, prompt.size(), logits, trace);
 }
+
+Result<std::int64_t> run_side_by_side(model::DeviceModel& device, std::span<const BatchedPrompt, 2> two,
+                                      std::size_t shift, JudgedLogits& logits, RouterTable& routers) {
+  const auto vocab = static_cast<std::size_t>(device.config().vocab_size);
+  model::Batch batch;
+  TRINE_TRY(batch.page_tables, shared_pages(device, two, shift));
+  BatchRouterSink sink(routers);
+  std::array<JudgedLogits, 2> own;
+  std::size_t largest = 0;
+  for (const auto& rows : shared_batches(two, static_cast<std::size_t>(device.max_batch_rows()))) {
+    batch.rows.clear();
+    sink.places.clear();
+    std::size_t wanted = 0;
+    for (const auto& [s, position] : rows) {
+      const bool is_judged = position >= two[s].prompt->prefill() - 1;
+      batch.rows.push_back({two[s].prompt->tokens[static_cast<std::size_t>(position)],
+                            static_cast<std::int32_t>(position), static_cast<std::int32_t>(s), is_judged});
+      sink.places.push_back(two[s].offset < 0 ? -1 : two[s].offset + position);
+      wanted += is_judged ? 1 : 0;
+    }
+    JudgedLogits both(wanted * vocab);
+    TRINE_CHECK_OK(device.forward(batch, both, &sink));
+    auto next = both.begin();
+    for (const model::Row& row : batch.rows) {
+      if (!row.wants_logits) continue;
+      JudgedLogits& to = own[static_cast<std::size_t>(row.sequence)];
+      to.insert(to.end(), next, next + static_cast<std::ptrdiff_t>(vocab));
+      next += static_cast<std::ptrdiff_t>(vocab);
+    }
+    largest = std::max(largest, rows.size());
+  }
+  for (std::size_t s = 0; s < 2; ++s)
+    if (two[s].offset >= 0) logits.insert(logits.end(), own[s].begin(), own[s].end());
+  return static_cast<std::int64_t>(largest);
+}
+
+namespace {
+
+// Every prompt beside the next; the last of an odd number beside the first, which has its place already.
+Result<void> run_all_side_by_side(model::DeviceModel& device, const std::vector<Prompt>& prompts,
+                                  RepeatRun& run, const std::function<void(std::int64_t rows)>& done) {
+  std::int64_t offset = 0;
+  for (std::size_t i = 0; i < prompts.size(); i += 2) {
+    const bool is_pair = i + 1 < prompts.size();
+    const Prompt &a = prompts[i], &b = prompts[is_pair ? i + 1 : 0];
+    const BatchedPrompt two[] = {{&a, offset}, {&b, is_pair ? offset + a.size() : -1}};
+    TRINE_TRY(const std::int64_t largest, run_side_by_side(device, two, i, run.batched, run.batched_routers));
+    run.largest_batch = std::max(run.largest_batch, largest);
+    const std::int64_t rows = a.size() + (is_pair ? b.size() : 0);
+    offset += rows;
+    if (done) done(rows);
+  }
+  return {};
+}
+
+}  // namespace
 
 Result<RepeatRun> run_repeat(const BackendSide& backend, model::Numerics numerics, int threads,
                              const std::function<void(std::int64_t rows)>& done) {
@@ -139,6 +285,9 @@ Result<RepeatRun> run_repeat(const BackendSide& backend, model::Numerics numeric
       RouterSink sink(run.prefill_routers, offset);
       return run_prefill(*device, prompt, i + 1, run.prefill, &sink);
     }));
+    run.largest_batch = std::min<std::int64_t>(backend.prompts.longest(), device->max_batch_rows());
+    run.batched_routers = RouterTable(device->config(), rows);
+    TRINE_CHECK_OK(run_all_side_by_side(*device, backend.prompts.prompts, run, done));
   }
   TRINE_TRY(const auto device, backend.open(numerics, other_threads(threads)));
   run.second_routers = RouterTable(device->config(), rows);

@@ -27,7 +27,8 @@ struct BackendSide {
   OpenBackend open;
 };
 
-// Positions of KV cache that the prompts need: two pages of 64 at least, so that prompts change pages.
+// Positions of KV cache that two of the prompts need together, in pages of 64: two at least, so that prompts
+// change pages.
 std::int32_t context_for(const PromptSet& prompts);
 
 // Why this device must not be judged under this name, or nothing: another backend or other numerics than
@@ -54,12 +55,27 @@ class RouterSink final : public RowSink {
   std::int64_t offset_;
 };
 
+// Where the prefill of run_decode is cut into batches, its end included: one, two and four sevenths of a
+// prompt of more than two pages, so that a chunk meets a cache that an earlier one has filled; else one
+// batch.
+std::vector<std::int64_t> prefill_ends(const Prompt& prompt);
+
 // One prompt from an empty cache; logits of the judged positions are appended. `shift` rotates the KV pages,
 // so that prompts overwrite each other's. `trace` may be null. Errors: those of the backend.
 Result<void> run_decode(model::DeviceModel& device, const Prompt& prompt, std::size_t shift,
                         JudgedLogits& logits, RowSink* trace);  // prefill, then token by token
 Result<void> run_prefill(model::DeviceModel& device, const Prompt& prompt, std::size_t shift,
                          JudgedLogits& logits, RowSink* trace);  // all tokens at once
+
+// Two prompts as two sequences of the same batches, row beside row: their prefills, then token beside token.
+// Appends the first one's logits, then the second one's. Returns the rows of the largest batch. Errors: those
+// of the backend; inference when its cache does not hold both.
+struct BatchedPrompt {
+  const Prompt* prompt = nullptr;
+  std::int64_t offset = 0;  // of its first row in the table; below 0: what it gives is dropped
+};
+Result<std::int64_t> run_side_by_side(model::DeviceModel& device, std::span<const BatchedPrompt, 2> two,
+                                      std::size_t shift, JudgedLogits& logits, RouterTable& routers);
 
 // All prompts for legs D and T. `done` is told of rows as they are run and may be empty. Errors: those of the
 // backend.

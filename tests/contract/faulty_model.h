@@ -18,6 +18,10 @@ struct Fault {
   std::function<void(const model::Batch&, std::span<float> logits)> logits;  // after
   // Rows of a stage as they are delivered; may change their number.
   std::function<void(model::Stage, int layer, std::int64_t width, std::vector<float>& values)> stage;
+  // Logits of a run that is not traced in full, which is what users get.
+  std::function<void(const model::Batch&, std::span<float> logits)> untraced_logits = {};
+  // Whether the device is still there; asked before each batch.
+  std::function<Result<void>()> alive = {};
 };
 
 // A real backend that lies.
@@ -36,11 +40,14 @@ class FaultyModel final : public model::DeviceModel {
   std::int32_t kv_pages() const override { return real_->kv_pages(); }
   std::int32_t max_batch_rows() const override { return real_->max_batch_rows(); }
   Result<void> forward(const model::Batch& batch, std::span<float> logits, model::TraceSink* trace) override {
+    if (fault_.alive) TRINE_CHECK_OK(fault_.alive());
     model::Batch changed = batch;
     if (fault_.batch) fault_.batch(changed);
     Sink sink(trace, fault_);
     TRINE_CHECK_OK(real_->forward(changed, logits, trace != nullptr ? &sink : nullptr));
     if (fault_.logits) fault_.logits(batch, logits);
+    const bool is_traced = trace != nullptr && trace->wants(model::Stage::moe_out, 0);
+    if (fault_.untraced_logits && !is_traced) fault_.untraced_logits(batch, logits);
     return {};
   }
 

@@ -7,6 +7,7 @@
 #include <functional>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 
 namespace trine::test {
 namespace {
@@ -26,6 +27,7 @@ contract::GateResult real_result() {
   result.model.bytes = 123;
   result.model.layers_in_file = 2;
   result.prompts.source = "built-in";
+  result.goldens = {"tied.json", contract::sha256("golden"), "transformers 5", 8};
   return result;
 }
 
@@ -121,6 +123,84 @@ TEST_F(ReceiptTest, UnknownFieldsAndKindsAreRefused) {
   EXPECT_FALSE(contract::read_receipt("[]"));
 }
 
+// What contradicts itself was not written by a gate, whatever its fields are.
+TEST_F(ReceiptTest, ContradictionsAreRefusedByTheirField) {
+  const auto said_of = [&](const std::function<void(Json&)>& spoil) {
+    Json copy = *json;
+    spoil(copy);
+    const auto read = contract::read_receipt(copy.dump());
+    return read ? std::string("read") : to_string(read.error());
+  };
+  // A leg by its letter and mode, and the first of its figures that is held to something.
+  const auto leg = [](Json& j, const char* letter, const char* mode) -> Json& {
+    for (Json& one : j["legs"])
+      if (one["leg"] == letter && one["numerics"] == mode) return one;
+    throw std::runtime_error("no such leg");
+  };
+  const auto held = [&](Json& j) -> Json& {
+    for (Json& figure : leg(j, "X", "exact")["figures"])
+      if (figure["bound"].get<std::string>().starts_with(">=")) return figure;
+    throw std::runtime_error("no such figure");
+  };
+  const auto drop = [](Json& j, const char* letter) {
+    for (std::size_t i = 0; i < j["legs"].size(); ++i)
+      if (j["legs"][i]["leg"] == letter) return j["legs"].erase(i);
+  };
+  const std::pair<const char*, std::function<void(Json&)>> lies[] = {
+      {"the legs come to 'fail'",
+       [&](Json& j) {
+         leg(j, "D", "exact")["verdict"] = "fail";
+         leg(j, "D", "exact")["reason"] = "it differs";
+       }},
+      {"the legs come to 'not-run'",
+       [&](Json& j) {
+         leg(j, "T", "exact")["verdict"] = "not-run";
+         leg(j, "T", "exact")["reason"] = "it is gone";
+       }},
+      {"the legs come to 'not-run'",
+       [&](Json& j) {
+         leg(j, "X", "exact")["verdict"] = "not-run";
+         leg(j, "X", "exact")["reason"] = "it was not asked for";
+       }},
+      {"the legs come to 'pass'",
+       [](Json& j) {
+         j["verdict"] = "fail";
+         j["reason"] = "it differs";
+       }},
+      {"the legs come to 'not-run'", [&](Json& j) { drop(j, "X"); }},
+      {"legs[D exact]", [&](Json& j) { drop(j, "D"); }},
+      {"legs[T exact]", [&](Json& j) { drop(j, "T"); }},
+      {"does not hold", [&](Json& j) { held(j)["min"] = 0.5; }},
+      {"does not hold", [&](Json& j) { held(j)["bound"] = ">= 2"; }},
+      {"does not hold", [&](Json& j) { held(j)["min"] = held(j)["median"] = held(j)["max"] = "nan"; }},
+      {"another order", [&](Json& j) { held(j)["median"] = 3; }},
+      {"another order", [&](Json& j) { held(j)["min"] = "nan"; }},
+      {"no relation", [&](Json& j) { held(j)["bound"] = "> 0.9"; }},
+      {"no relation", [&](Json& j) { held(j)["bound"] = ">= inf"; }},
+      {"no relation", [&](Json& j) { held(j)["bound"] = ">= 0.9 or so"; }},
+      {"figures",
+       [&](Json& j) {
+         for (Json& figure : leg(j, "T", "exact")["figures"]) figure["bound"] = "";
+       }},
+      {"numerics", [](Json& j) { j["numerics"][0] = "coarse"; }},
+      {"model.layers_run", [](Json& j) { j["model"]["layers_run"] = 3; }},
+      {"prompts.longest", [](Json& j) { j["prompts"]["longest"] = 0; }},
+      {"prompts.longest", [](Json& j) { j["prompts"]["longest"] = 1000; }},
+      {"prompts.largest_batch", [](Json& j) { j["prompts"]["largest_batch"] = 0; }},
+      {"goldens",
+       [&](Json& j) {
+         Json golden = leg(j, "T", "exact");
+         golden["leg"] = "R";
+         j["legs"].push_back(golden);
+         j["goldens"] = nullptr;
+       }},
+      {"goldens.sha256", [](Json& j) { j["goldens"]["sha256"] = "5a"; }},
+      {"goldens.source", [](Json& j) { j["goldens"]["source"] = ""; }},
+  };
+  for (const auto& [field, lie] : lies)
+    EXPECT_NE(said_of(lie).find(field), std::string::npos) << field << ": " << said_of(lie);
+}
+
 TEST_F(ReceiptTest, TheBuilderRefusesAnIncompleteOne) {
   const std::pair<const char*, std::function<void(contract::GateResult&)>> holes[] = {
       {"model.path", [](auto& r) { r.model.path.clear(); }},
@@ -159,7 +239,11 @@ TEST_F(ReceiptTest, TheBuilderRefusesAnIncompleteOne) {
 
 TEST_F(ReceiptTest, NanIsWrittenAndReadAsNan) {
   contract::GateResult copy = *result;
-  copy.legs[0].result.figures[0].min = std::numeric_limits<double>::quiet_NaN();
+  contract::Figure& figure = copy.legs[0].result.figures[0];
+  figure.min = figure.median = figure.max = std::numeric_limits<double>::quiet_NaN();
+  copy.legs[0].result.verdict = Verdict::fail;
+  copy.legs[0].result.reason = "it is no number";
+  contract::conclude(copy);
   const auto made = contract::make_receipt(copy, tool, "now");
   ASSERT_TRUE(made);
   const auto read = contract::read_receipt(*contract::to_json(*made));
