@@ -153,6 +153,90 @@ TEST(SwapRule, AnExactTieWithoutErrorIsNotExcused) {
   EXPECT_EQ(report.not_excused, 1u);
 }
 
+// ---- Positions behind a swap ----
+
+// One prompt of twelve rows, nine of them judged, all behind a near-tie at row 2 of the first layer.
+struct BehindASwap : Tables {
+  BehindASwap() {
+    set(expected, 0, 2, {4, 3.02f, 3, 1});
+    set(actual, 0, 2, {4, 3.01f, 3.02f, 1});
+    run.numerics = Numerics::fast;
+    run.scores = contract::StageScores(config, rows);
+    run.scores.scores.assign(run.scores.scores.size(), {1, 0});
+    run.scores.delivered.assign(run.scores.delivered.size(), 1);
+    for (std::int64_t i = 0; i < contract::judged_positions * config.vocab_size; ++i)
+      run.expected_logits.push_back(static_cast<float>(i % 7) - 3);
+    run.actual_logits = run.expected_logits;
+  }
+
+  // Turns a part of a position's logits round.
+  void spoil(std::int64_t position, int of_hundred) {
+    for (std::int64_t i = 0; i < of_hundred; ++i)
+      run.actual_logits[static_cast<std::size_t>(position * config.vocab_size + i)] *= -1;
+  }
+  contract::LegResult judge_leg() {
+    run.expected = expected;
+    run.actual = actual;
+    return contract::judge_fast({config, prompts}, run);
+  }
+
+  contract::ParityRun run;
+};
+
+std::size_t samples_of(const contract::LegResult& leg, const std::string& name) {
+  for (const contract::Figure& figure : leg.result.figures)
+    if (figure.name == name) return figure.n;
+  return 0;
+}
+
+TEST(BehindSwaps, APositionThatHoldsIsJudged) {
+  BehindASwap scene;
+  const contract::LegResult leg = scene.judge_leg();
+  EXPECT_EQ(leg.result.verdict, Verdict::pass) << leg.result.reason;
+  ASSERT_EQ(leg.result.swaps.size(), 1u);
+  EXPECT_TRUE(leg.result.swaps[0].excused);
+  EXPECT_EQ(samples_of(leg, "logits cosine"), 9u);
+  EXPECT_EQ(samples_of(leg, "logits KL"), 9u);
+  EXPECT_EQ(leg.prompts[0].excused, 0u);
+}
+
+// Two of nine are more than a share allows, and too few to blame a device for.
+TEST(BehindSwaps, TooFewPositionsAreNeitherAPassNorAFailure) {
+  BehindASwap scene;
+  scene.spoil(4, 2);
+  scene.spoil(7, 2);
+  const contract::LegResult leg = scene.judge_leg();
+  EXPECT_EQ(leg.result.verdict, Verdict::refused) << leg.result.reason;
+  EXPECT_NE(leg.result.reason.find("too little was run to tell: 2 of 9"), std::string::npos)
+      << leg.result.reason;
+  EXPECT_EQ(samples_of(leg, "logits cosine"), 7u);
+  contract::GateResult result;
+  result.legs = {leg};
+  contract::conclude(result);
+  EXPECT_EQ(result.verdict, Verdict::refused);
+  EXPECT_EQ(contract::summarise(result).find("does NOT"), std::string::npos);
+}
+
+TEST(BehindSwaps, NothingExcusesAnotherAnswer) {
+  BehindASwap scene;
+  scene.spoil(8, 100);
+  const contract::LegResult leg = scene.judge_leg();
+  EXPECT_EQ(leg.result.verdict, Verdict::fail);
+  EXPECT_NE(leg.result.reason.find("logits cosine at excused positions"), std::string::npos)
+      << leg.result.reason;
+  BehindASwap none;
+  none.run.actual_logits[5] = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_EQ(none.judge_leg().result.verdict, Verdict::fail);
+}
+
+// Without the swap the same position is a failure.
+TEST(BehindSwaps, WithoutASwapNothingIsExcused) {
+  BehindASwap scene;
+  scene.set(scene.actual, 0, 2, {4, 3.02f, 3, 1});
+  scene.spoil(4, 2);
+  EXPECT_EQ(scene.judge_leg().result.verdict, Verdict::fail);
+}
+
 // ---- The whole gate ----
 
 // Expert ids exchanged in the trace, router logits right.
