@@ -188,8 +188,7 @@ GateResult judge(const Subject& subject, const Options& options) {
   std::stable_sort(result.legs.begin(), result.legs.end(), [](const LegResult& a, const LegResult& b) {
     return a.numerics == Numerics::exact && b.numerics != Numerics::exact;
   });
-  result.legs.insert(result.legs.begin(),
-                     judge_reference(subject, options.model.threads, result.goldens));
+  result.legs.insert(result.legs.begin(), judge_reference(subject, options.model.threads, result.goldens));
   result.model.path = std::filesystem::path(subject.model.source.path).filename().string();
   result.model.name = subject.model.config().name;
   result.model.bytes = subject.model.file->total_bytes();
