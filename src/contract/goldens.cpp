@@ -153,7 +153,8 @@ LegResult judge_goldens(const Goldens& goldens, const model::Config& config, dou
     const GoldenCase& golden = goldens.cases[i];
     const auto logits = run(golden.tokens);
     if (!logits) {
-      out.result = failed_with(logits.error());
+      out.result.verdict = Verdict::fail;  // whatever is open and cannot run has failed
+      out.result.reason = to_string(logits.error());
       return out;
     }
     if (logits->size() != golden.tokens.size() * vocab) {

@@ -71,6 +71,17 @@ TEST_F(GoldenHoles, AScaleIsNoAgreement) {
   }
 }
 
+TEST_F(GoldenHoles, ADeviceThatIsLostHasFailed) {
+  const auto goldens = contract::read_goldens(tied_path, loaded.weights.config);
+  const contract::LegResult leg =
+      contract::judge_goldens(*goldens, loaded.weights.config, contract::Bounds::golden_cosine,
+                              [](std::span<const std::int32_t>) -> Result<std::vector<float>> {
+                                return fail(ErrorCode::backend_unavailable, "the device was lost");
+                              });
+  EXPECT_EQ(leg.result.verdict, Verdict::fail);
+  EXPECT_NE(leg.result.reason.find("was lost"), std::string::npos) << leg.result.reason;
+}
+
 TEST_F(GoldenHoles, TheFileSaysWhatItIs) {
   const auto goldens = read([](Json&) {});
   ASSERT_TRUE(goldens) << to_string(goldens.error());
