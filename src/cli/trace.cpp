@@ -261,7 +261,7 @@ Result<int> compare(const Options& options) {
   const bool same_file = std::filesystem::equivalent(options.diff[0], options.diff[1], problem);
   const TraceComparison comparison{a, b, options.tolerance, diff, same_file};
   write_out(options.json ? comparison_json(comparison) : comparison_text(comparison));
-  return diff.first ? static_cast<int>(ErrorCode::validation_failed) : 0;
+  return diff.holds() ? 0 : static_cast<int>(ErrorCode::validation_failed);
 }
 
 Result<int> trace(const Options& options) {

@@ -126,7 +126,9 @@ std::string divergence_text(const TraceComparison& comparison) {
   const contract::TraceTolerance& limit = comparison.tolerance;
   std::string text = fmt::format("First outside: {}, {} (token {}): ", model::name_of(first.slot.stage),
                                  place(first.slot, first.row), first.token);
-  if (std::isnan(first.cosine)) return text + "a value that is no finite number\n";
+  if (std::isnan(first.cosine))
+    return text + "a value that is no " +
+           (first.slot.stage == Stage::expert_ids ? "expert" : "finite number") + "\n";
   if (first.slot.stage == Stage::expert_ids) return text + swap_text(comparison.diff.swaps.front()) + "\n";
   if (!(first.cosine >= limit.cosine))
     text += fmt::format("cosine {}, below {}", contract::cosine_text(first.cosine), limit.cosine);
@@ -226,16 +228,18 @@ std::string comparison_text(const TraceComparison& comparison) {
   text += stages_table(diff) + "\n";
   text += missing_text('A', diff.only_a) + missing_text('B', diff.only_b);
   if (diff.first) return text + divergence_text(comparison) + swaps_text(diff.swaps);
-  return text + fmt::format(
-                    "Within tolerance: every row of {} has a cosine of at least {} and a relative L2 of at "
-                    "most {}.\n",
-                    plural(diff.slots.size(), "tensor"), comparison.tolerance.cosine,
-                    comparison.tolerance.relative_l2);
+  text += fmt::format(
+      "Within tolerance: every row of {} has a cosine of at least {} and a relative L2 of at most {}.\n",
+      plural(diff.slots.size(), "tensor"), comparison.tolerance.cosine, comparison.tolerance.relative_l2);
+  if (!diff.only_b.empty())
+    text += fmt::format("Not all of B was compared: A lacks {}.\n", plural(diff.only_b.size(), "tensor"));
+  return text;
 }
 
 std::string comparison_json(const TraceComparison& comparison) {
   const TraceDiff& diff = comparison.diff;
-  Json out = {{"within_tolerance", !diff.first},
+  Json out = {{"holds", diff.holds()},
+              {"within_tolerance", !diff.first},
               {"tolerance",
                {{"cosine", comparison.tolerance.cosine}, {"relative_l2", comparison.tolerance.relative_l2}}},
               {"same_file", comparison.same_file},

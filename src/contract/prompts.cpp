@@ -154,6 +154,9 @@ Result<PromptSet> read_prompts(const std::string& path, const gguf::Metadata& me
   if (!document.is_array())
     return fail(bad_prompts(path, "the prompts are no JSON array", "an array of texts or of arrays of ids",
                             document.is_discarded() ? "no JSON" : document.type_name()));
+  if (document.size() > most_prompts)
+    return fail(bad_prompts(path, "too many prompts", fmt::format("at most {}", most_prompts),
+                            fmt::format("{}", document.size())));
   TRINE_TRY(const std::optional<text::Tokenizer> tokenizer, tokenizer_of(metadata));
   PromptSet set;
   for (std::size_t i = 0; i < document.size(); ++i) {

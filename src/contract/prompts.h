@@ -46,6 +46,9 @@ struct PromptSet {
 // Errors: those of Tokenizer::from_gguf and of PromptSet::check.
 Result<PromptSet> builtin_prompts(const gguf::Metadata& metadata, const model::Config& config);
 
+// Of a file: each takes minutes with a full-size model.
+inline constexpr std::size_t most_prompts = 256;
+
 // A JSON array whose items are texts or arrays of ids. Errors: file_not_found, io, validation_failed (which
 // item, and why).
 Result<PromptSet> read_prompts(const std::string& path, const gguf::Metadata& metadata,

@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 namespace trine::contract {
@@ -41,6 +42,14 @@ Result<void> check_comparable(const TraceFile& a, const TraceFile& b) {
 
 bool all_finite(const Floats& values) {
   return std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); });
+}
+
+// Whole, not negative, and no two alike.
+bool are_experts(Floats ids) {
+  if (!all_finite(ids)) return false;
+  std::sort(ids.begin(), ids.end());
+  return std::all_of(ids.begin(), ids.end(), [](float id) { return id >= 0 && id == std::floor(id); }) &&
+         std::adjacent_find(ids.begin(), ids.end()) == ids.end();
 }
 
 bool has(const Floats& ids, float id) {
@@ -93,7 +102,7 @@ class Comparison {
       keep_worst(cosine, cosine < out.worst_cosine, row, out.worst_cosine, out.worst_cosine_row);
       keep_worst(relative_l2, relative_l2 > out.worst_relative_l2, row, out.worst_relative_l2,
                  out.worst_relative_l2_row);
-      const bool within = is_ids ? row_a_ == row_b_ && all_finite(row_a_)
+      const bool within = is_ids ? row_a_ == row_b_ && !std::isnan(cosine)
                                  : cosine >= tolerance_.cosine && relative_l2 <= tolerance_.relative_l2;
       if (within) continue;
       ++out.rows_outside;
@@ -104,7 +113,8 @@ class Comparison {
   }
 
   Similarity compare_ids(int layer, std::int64_t row) {
-    if (!all_finite(row_a_) || !all_finite(row_b_)) return compare(row_a_, row_b_);
+    constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+    if (!are_experts(row_a_) || !are_experts(row_b_)) return {nan, nan};
     if (row_a_ != row_b_) note_swap(layer, row);
     return {1, 0};
   }

@@ -16,7 +16,8 @@ struct TraceTolerance {
 };
 
 // A slot that both files have. expert_ids are names, not quantities: a row is within tolerance when all are
-// equal, and cosine and relative L2 say nothing of it (1 and 0).
+// equal, and cosine and relative L2 say nothing of it (1 and 0; NaN when an id is not whole, negative or
+// there twice).
 struct SlotDiff {
   TraceSlot slot;
   double worst_cosine = 1;  // NaN when a row held a value that is not finite
@@ -51,8 +52,11 @@ struct TraceSwap {
 struct TraceDiff {
   std::vector<SlotDiff> slots;  // in the order of a forward pass
   std::vector<TraceSlot> only_a, only_b;
-  std::optional<TraceDivergence> first;  // nothing: all is within tolerance
+  std::optional<TraceDivergence> first;  // nothing: what both have is within tolerance
   std::vector<TraceSwap> swaps;          // the first of each row that differs, in the order of the slots
+
+  // All of b is in a and within tolerance. What only a has, b says nothing of.
+  bool holds() const { return !first && only_b.empty(); }
 };
 
 // Compares b, which is taken as right, with a. Reads row by row. Errors: validation_failed (other models,

@@ -117,8 +117,12 @@ class Validator {
     if (arguments.empty())
       report("unknown-command", fmt::format("'{}' is no command of trine: 'trine NAME …'", test.command),
              test.line);
-    else if (known_.is_command && !known_.is_command(arguments[0]))
-      report("unknown-command", fmt::format("trine has no command '{}'", arguments[0]), test.line);
+    else if (std::find(std::begin(test_commands), std::end(test_commands), arguments[0]) ==
+             std::end(test_commands))
+      report(
+          "unknown-command",
+          fmt::format("a test cannot run 'trine {}', only {}", arguments[0], fmt::join(test_commands, ", ")),
+          test.line);
   }
 
   void check_stage(const StageRecord& stage) {

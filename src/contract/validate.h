@@ -12,8 +12,7 @@ namespace trine::contract {
 
 // What contracts may refer to outside their folder.
 struct KnownNames {
-  std::function<bool(std::string_view name)> is_check;    // registered in the CheckRegistry
-  std::function<bool(std::string_view name)> is_command;  // "run" of "trine run …"; absent: any word is taken
+  std::function<bool(std::string_view name)> is_check;  // registered in the CheckRegistry
   std::string project;  // the folder that evidence files are relative to; empty: the project is not here
 };
 
@@ -43,6 +42,11 @@ Result<std::vector<Finding>> validate_path(const std::string& path, const KnownN
 // The project that a folder of contracts belongs to, for KnownNames::project: the folder's parent when it is
 // Trine's source tree, else empty.
 std::string project_of(const std::string& contracts_folder);
+
+// What a falsification test may run of trine: commands that only read, and end by themselves. Not `contract`,
+// which would start itself.
+inline constexpr std::string_view test_commands[] = {"inspect", "tokenize", "detokenize", "devices",
+                                                     "version"};
 
 // "trine devices --json" split at blanks: {"devices", "--json"}. Empty when the command is not trine's.
 std::vector<std::string> trine_arguments(std::string_view command);

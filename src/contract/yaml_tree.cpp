@@ -65,6 +65,10 @@ class TreeBuilder final : public YAML::EventHandler {
 
   void scalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, std::string value) {
     check_plain(mark, tag, anchor);
+    // Contracts are shown on terminals.
+    const auto is_control = [](unsigned char c) { return (c < 0x20 && c != '\n') || c == 0x7F; };
+    if (std::any_of(value.begin(), value.end(), is_control))
+      report("yaml", "control characters are not part of the contract format", line_of(mark));
     YamlNode node;
     node.line = line_of(mark);
     node.text = std::move(value);
@@ -106,6 +110,8 @@ class TreeBuilder final : public YAML::EventHandler {
   }
 
   void add_key(YamlNode& mapping, const YamlNode& key) {
+    if (mapping.keys.size() >= max_yaml_keys)
+      limit(fmt::format("more than {} keys in one mapping", max_yaml_keys), {});
     const auto same = std::find_if(mapping.keys.begin(), mapping.keys.end(),
                                    [&](const auto& earlier) { return earlier.first == key.text; });
     if (same != mapping.keys.end())

@@ -38,6 +38,7 @@ struct YamlDocument {
 inline constexpr std::size_t max_yaml_bytes = 1 << 18;
 inline constexpr std::size_t max_yaml_nodes = 20000;
 inline constexpr std::size_t max_yaml_depth = 16;
+inline constexpr std::size_t max_yaml_keys = 64;  // of one mapping
 
 YamlDocument parse_yaml(std::string_view text);
 

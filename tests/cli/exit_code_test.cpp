@@ -111,7 +111,9 @@ TEST(ExitCode, NumbersOutOfRange) {
 TEST(ExitCode, Backends) {
   expect_failure({"run", "--backend", "tpu", "hi"}, 2, "one of auto, cpu, cuda, wgpu");
   expect_failure({"run", "--backend", "cuda", "hi"}, 9, "no cuda backend");
+#ifndef TRINE_HAS_WGPU
   expect_failure({"run", "--backend", "wgpu", "hi"}, 9, "no wgpu backend");
+#endif
 #ifdef TRINE_HAS_CPU
   expect_failure({"run", "--device", "sse9", "hi"}, 14, "portable");
   expect_failure({"run", "--backend", "cpu", "--device", "sse9", "hi"}, 14, "portable");
@@ -120,6 +122,18 @@ TEST(ExitCode, Backends) {
   expect_failure({"run", "hi"}, 9, "backend");
 #endif
 }
+
+#ifdef TRINE_HAS_WGPU
+TEST(ExitCode, ALibraryThatIsNotThere) {
+  Spawn spawn;
+  spawn.arguments = {"run", "--backend", "wgpu", "hi"};
+  spawn.environment["TRINE_WGPU_LIBRARY"] = "/nowhere/libwgpu_native.so";
+  const Outcome outcome = run_trine(spawn);
+  EXPECT_EQ(outcome.status, 14) << outcome.err;
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_NE(outcome.err.find("/nowhere/libwgpu_native.so"), std::string::npos) << outcome.err;
+}
+#endif
 
 TEST(ExitCode, FilesThatAreNoModel) {
   for (const std::string command : {"inspect", "tokenize", "detokenize"}) {

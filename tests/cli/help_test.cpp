@@ -8,9 +8,9 @@
 namespace trine::test {
 namespace {
 
-const std::vector<std::string> commands = {"run",   "inspect",    "tokenize", "detokenize",
-                                           "bench", "perplexity", "synth",    "contract",
-                                           "trace", "devices",    "version"};
+const std::vector<std::string> commands = {"run",    "inspect",    "tokenize", "detokenize",
+                                           "bench",  "perplexity", "synth",    "contract",
+                                           "verify", "trace",      "devices",  "version"};
 
 std::set<std::string> flags_in(const std::string& text, const std::regex& pattern) {
   std::set<std::string> flags;

@@ -260,10 +260,17 @@ TEST_F(TraceCommand, DiffSaysWhatItDidNotCompare) {
   const std::string a = record("a", {"--stages", "embed,qkv", "--layers", "0"});
   const std::string b = record("b", {"--stages", "qkv,logits"});
   const Outcome outcome = run_trine({"trace", "--diff", a, b});
-  EXPECT_EQ(outcome.status, 0) << outcome.out;
+  EXPECT_EQ(outcome.status, 5) << outcome.out;
+  EXPECT_NE(outcome.out.find("Not all of B was compared: A lacks 2 tensors"), std::string::npos)
+      << outcome.out;
   EXPECT_NE(outcome.out.find("Only in A: embed\nOnly in B: layer.1.qkv, logits\n"), std::string::npos)
       << outcome.out;
   EXPECT_EQ(outcome.out.find("the same file"), std::string::npos);
+
+  // What only A has, B says nothing of.
+  const std::string less = record("less", {"--stages", "qkv", "--layers", "0"});
+  EXPECT_EQ(run_trine({"trace", "--diff", a, less}).status, 0);
+  EXPECT_EQ(run_trine({"trace", "--diff", less, a}).status, 5);
 
   const Outcome same = run_trine({"trace", "--diff", a, path("../" + folder_.filename().string() + "/a")});
   EXPECT_EQ(same.status, 0) << same.err;

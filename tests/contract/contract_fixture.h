@@ -63,7 +63,6 @@ inline std::string sample(std::size_t at = 0, const std::vector<std::string>& wi
 inline contract::KnownNames sample_names() {
   contract::KnownNames known;
   known.is_check = [](std::string_view name) { return name == "sample.check"; };
-  known.is_command = [](std::string_view name) { return name == "inspect"; };
   known.project = TRINE_SOURCE_DIR;
   return known;
 }

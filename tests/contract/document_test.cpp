@@ -60,6 +60,7 @@ const Defect defects[] = {
     {"UnknownMetadataKey", 5, {"  summary: x", "  author: somebody"}, "unknown-key", 6},
     {"UnknownTestKey", 36, {"    if_fails: x", "    tolerance: 0.1"}, "unknown-key", 37},
     {"DuplicateKey", 4, {"  title: A sample", "  title: Another"}, "duplicate-key", 5},
+    {"ControlCharacter", 4, {"  title: \"A \\e[2J sample\""}, "yaml", 4},
     {"DuplicateTopKey", 11, {"preconditions: [x]", "preconditions: [y]"}, "duplicate-key", 12},
     {"DuplicateKeyInFlow", 35, {"      - {figure: a, must_be: \"<= 1\", figure: b}"}, "duplicate-key", 35},
     {"TitleIsAList", 4, {"  title: [A sample]"}, "wrong-type", 4},
@@ -115,6 +116,9 @@ TEST(Document, SizesAreBounded) {
   std::string many = "a: [";
   for (int i = 0; i < 30000; ++i) many += "1,";
   EXPECT_EQ(parse_contract(many + "1]", "x.yaml").findings.at(0).rule, "limits");
+  std::string keys;
+  for (int i = 0; i < 100; ++i) keys += "key" + std::to_string(i) + ": 1\n";
+  EXPECT_EQ(parse_contract(keys, "x.yaml").findings.at(0).rule, "limits");
   // Ten levels of ten aliases each would be ten thousand million values.
   std::string bomb = "a: &a [x]\n";
   for (char name = 'b'; name < 'l'; ++name) {

@@ -99,6 +99,21 @@ TEST_F(TraceDiffTest, NumbersThatAreNoneNeverPass) {
   }
 }
 
+TEST_F(TraceDiffTest, IdsThatAreNoExpertsNeverPass) {
+  const TraceFile file = parsed(good_);
+  std::vector<float> ids;
+  file.read_row(file.index_of(Stage::expert_ids, 1), 2, ids);
+  ASSERT_GE(ids.size(), 2u);
+  for (const float bad : {-1.0F, ids[1] + 0.5F, ids[1]}) {
+    const std::string spoilt_file = spoilt(good_, "layer.1.expert_ids", 2, 0, [&](float) { return bad; });
+    const contract::TraceDiff diff = diff_of(spoilt_file, spoilt_file);
+    ASSERT_TRUE(diff.first) << bad;
+    EXPECT_EQ(contract::slot_name(diff.first->slot.stage, diff.first->slot.layer), "layer.1.expert_ids");
+    EXPECT_EQ(diff.first->row, 2);
+    EXPECT_FALSE(diff.holds());
+  }
+}
+
 TEST_F(TraceDiffTest, ToleranceIsTheBound) {
   // One value of a row doubled: relative L2 is |x| / ‖row‖.
   const TraceFile file = parsed(good_);

@@ -71,6 +71,9 @@ TEST(Validate, ChecksCommandsAndBackendsExist) {
   expect_only(sample(32, {"    check: sample.chekc"}), "unknown-check", 30);
   expect_only(sample(32, {"    command: trine insepct"}), "unknown-command", 30);
   expect_only(sample(32, {"    command: rm -rf x"}), "unknown-command", 30);
+  for (const std::string starts_itself_or_writes :
+       {"contract run", "verify", "synth -o x", "trace -o x", "run hi"})
+    expect_only(sample(32, {"    command: trine " + starts_itself_or_writes}), "unknown-command", 30);
   expect_only(sample(33, {"    backends: [cpu, metal]"}), "unknown-backend", 33);
   expect_only(sample(33, {"    backends: [cpu, cpu]"}), "unknown-backend", 33);
   expect_only(sample(35, {good_contract[34], good_contract[34]}), "duplicate-bound", 36);
