@@ -4,6 +4,7 @@
 #include "wgpu/attention.h"
 #include "wgpu/experts.h"
 #include "wgpu/forward.h"
+#include "wgpu/gemm.h"
 #include "wgpu/head.h"
 #include "wgpu/router.h"
 
@@ -65,6 +66,7 @@ struct WgpuModel::State {
   const model::Config& config() const { return weights.config; }
   Result<void> allocate(std::int32_t context, KvType kv_type);
   Result<void> make_operations();
+  Result<void> make_operations_of_many();
   Result<Pass> begin(const model::Batch& batch, model::TraceSink* trace);
 
   const model::Weights& weights;
@@ -77,6 +79,7 @@ struct WgpuModel::State {
   std::vector<Op> embed;
   std::vector<LayerOps> layers;
   HeadOps head;
+  bool has_many = false;  // operations of many rows
 };
 
 Result<void> WgpuModel::State::allocate(std::int32_t context, KvType kv_type) {
@@ -108,6 +111,20 @@ Result<void> WgpuModel::State::make_operations() {
   return {};
 }
 
+// At load, but for a software adapter, whose compiler takes seconds a kernel: there when they are first
+// needed.
+Result<void> WgpuModel::State::make_operations_of_many() {
+  const Builder builder{kernels, work, config(), numerics};
+  for (int layer = 0; layer < config().n_layers; ++layer) {
+    const LayerMatrices& m = matrices.layers[static_cast<std::size_t>(layer)];
+    LayerOps& ops = layers[static_cast<std::size_t>(layer)];
+    TRINE_CHECK_OK(add_attention_of_many(builder, m, kv.layer(layer), kv.type(), ops.attention));
+    TRINE_CHECK_OK(add_experts_of_many(builder, m, ops.experts));
+  }
+  has_many = true;
+  return {};
+}
+
 WgpuModel::WgpuModel(std::unique_ptr<State> state) : state_(std::move(state)) {}
 WgpuModel::~WgpuModel() = default;
 
@@ -122,6 +139,9 @@ Result<std::unique_ptr<WgpuModel>> WgpuModel::load(const model::Weights& weights
   TRINE_CHECK_OK(
       state->allocate(options.context, options.numerics == Numerics::exact ? KvType::f32 : KvType::f16));
   TRINE_CHECK_OK(state->make_operations());
+  if (state->gpu->adapter().type != "software") {
+    TRINE_CHECK_OK(state->make_operations_of_many());
+  }
   ThreadPool pool(options.threads);
   TRINE_CHECK_OK(upload_weights(*state->gpu, weights, pool, state->matrices));
   return std::unique_ptr<WgpuModel>(new WgpuModel(std::move(state)));
@@ -196,15 +216,18 @@ Result<Inputs> gather_inputs(const model::Batch& batch, std::uint32_t pages) {
 Result<Pass> WgpuModel::State::begin(const model::Batch& batch, model::TraceSink* trace) {
   TRINE_TRY(const Inputs in, gather_inputs(batch, work.capacity.pages));
   const auto n_rows = static_cast<std::uint32_t>(batch.rows.size());
-  // By the number of rows alone, so that the same batch always runs the same kernel.
-  const bool decode = n_rows <= work.capacity.decode_rows;
-  const std::uint32_t chunk = decode ? work.capacity.decode_chunk : work.capacity.tile_chunk;
-  const std::uint32_t n_chunks = (in.positions + chunk - 1) / chunk;
+  const bool many = n_rows > work.capacity.decode_rows || n_rows >= kernels.tuning().gemm_from_rows;
+  if (many && !has_many) {
+    TRINE_CHECK_OK(make_operations_of_many());
+  }
+  const std::uint32_t n_chunks = many ? 1 : (in.positions + work.capacity.chunk - 1) / work.capacity.chunk;
   const std::vector<std::uint32_t> step = {n_rows, in.n_logits, n_chunks, 0};
   TRINE_CHECK_OK(gpu->write(work.step, 0, std::as_bytes(std::span(step))));
   TRINE_CHECK_OK(gpu->write(work.rows, 0, std::as_bytes(std::span(in.rows))));
   TRINE_CHECK_OK(gpu->write(work.page_tables, 0, std::as_bytes(std::span(in.page_tables))));
-  return Pass{config(), *gpu, work, batch, trace, gpu->record(), n_rows, in.n_logits, n_chunks, decode};
+  const std::uint32_t n_tiles = most_tiles(config(), kernels.tuning(), n_rows);
+  return Pass{config(), *gpu,        work,     batch,   trace, gpu->record(),
+              n_rows,   in.n_logits, n_chunks, n_tiles, many};
 }
 
 Result<void> WgpuModel::forward(const model::Batch& batch, std::span<float> logits, model::TraceSink* trace) {

@@ -1,7 +1,8 @@
 // y[t] = x[t] / sqrt(mean(x[t]²) + eps) · w, one workgroup per token row.
 //
 // Files before it: reduce_*, quantize.
-// Constants: COLUMNS (any); WORKGROUP threads, a multiple of 8, four columns each at a time.
+// Constants: COLUMNS (any); WORKGROUP threads, a multiple of 8, four columns each at a time; TERMS: rows of 8-bit
+//   blocks for each row, 1, or 2 of which the second holds what the first lost.
 // Flags: QUANTIZE: y as 8-bit blocks too, for numerics_fast.wgsl; COLUMNS is then a multiple of 32. LOGITS: only rows
 //   that want logits (bit 0 of their flags), and their results stand behind one another.
 // Grid: 1 along x, step.n_rows (or more) along y.
@@ -72,14 +73,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       }
     }
     if (QUANTIZE) {
-      let lane = quantize_lane(value, thread);
-      if (quad < QUADS) {
-        let base = quantized_row(out_row, QUADS / 8u);
-        quantized[base + quantized_word(QUADS / 8u, quad / 8u, quad % 8u)] = lane.word;
-        if (quad % 8u == 0u) {
-          quantized[base + quantized_scale(QUADS / 8u, quad / 8u)] = bitcast<u32>(lane.scale);
-          quantized[base + quantized_scale(QUADS / 8u, quad / 8u) + 1u] = bitcast<u32>(lane.sum);
+      for (var term = 0u; term < TERMS; term++) {
+        let lane = quantize_lane(value, thread);
+        if (quad < QUADS) {
+          let base = quantized_row(out_row * TERMS + term, QUADS / 8u);
+          quantized[base + quantized_word(QUADS / 8u, quad / 8u, quad % 8u)] = lane.word;
+          if (quad % 8u == 0u) {
+            quantized[base + quantized_scale(QUADS / 8u, quad / 8u)] = bitcast<u32>(lane.scale);
+            quantized[base + quantized_scale(QUADS / 8u, quad / 8u) + 1u] = bitcast<u32>(lane.sum);
+          }
         }
+        value = fma(vec4(-lane.scale), vec4<f32>(unpack4xI8(lane.word)), value);
       }
     }
   }
