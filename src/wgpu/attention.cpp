@@ -83,8 +83,8 @@ Result<std::vector<Op>> make_qkv(const Builder& builder, const LayerMatrices& m,
     Projection projection = {*matrix,          qkv_input(builder, q8),    q8,
                              builder.work.qkv, qkv_width(builder.config), first};
     projection.terms = q8 ? qkv_terms : 1;
-    TRINE_TRY(std::vector<Op> parts,
-              many ? make_gemm(builder, projection) : make_projection(builder, projection));
+    TRINE_TRY(std::vector<Op> parts, many ? make_gemm(builder, projection, builder.kernels.tuning().gemm_qkv)
+                                          : make_projection(builder, projection));
     std::move(parts.begin(), parts.end(), std::back_inserter(ops));
     first += matrix->rows;
   }
@@ -193,7 +193,8 @@ Result<void> add_attention_of_many(const Builder& builder, const LayerMatrices& 
                                    KvType kv_type, AttentionOps& ops) {
   TRINE_TRY(ops.many_qkv, make_qkv(builder, m, true));
   TRINE_TRY(ops.many_attend, make_attend(builder, cache, kv_type, true));
-  TRINE_TRY(ops.many_output, make_gemm(builder, output_projection(builder, m)));
+  TRINE_TRY(ops.many_output,
+            make_gemm(builder, output_projection(builder, m), builder.kernels.tuning().gemm_output));
   return {};
 }
 

@@ -42,9 +42,8 @@ std::uint32_t most_tiles(const model::Config& config, const Tuning& tuning, std:
   return std::min(pairs, static_cast<std::uint32_t>(config.n_experts)) + pairs / tuning.gemm_experts.tokens;
 }
 
-Result<std::vector<Op>> make_gemm(const Builder& builder, const Projection& p) {
+Result<std::vector<Op>> make_gemm(const Builder& builder, const Projection& p, const GemmTile& tile) {
   Kernels& kernels = builder.kernels;
-  const GemmTile& tile = kernels.tuning().gemm;
   std::vector<Op> ops;
   for (const MatrixPart& part : p.matrix.parts) {
     ShaderSource source =
@@ -67,7 +66,7 @@ Result<std::vector<Op>> make_gemm(const Builder& builder, const Projection& p) {
 
 Result<Op> make_gemm_qkv(const Builder& builder, const LayerMatrices& m, const Buffer& x, bool reads_q8) {
   Kernels& kernels = builder.kernels;
-  const GemmTile& tile = kernels.tuning().gemm;
+  const GemmTile& tile = kernels.tuning().gemm_qkv;
   ShaderSource source =
       gemm_source(tile, m.attn_q.columns, kernels.tuning().matvec.team, reads_q8 ? qkv_terms : 1, reads_q8);
   source.files.insert(source.files.end(), {quant_file(m.attn_q, "query"), quant_file(m.attn_k, "key"),

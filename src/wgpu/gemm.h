@@ -10,7 +10,7 @@ namespace trine::wgpu {
 // rows. Their outputs have the mat-vecs' bits (gemm_tile.wgsl).
 
 // As make_projection().
-Result<std::vector<Op>> make_gemm(const Builder& builder, const Projection& projection);
+Result<std::vector<Op>> make_gemm(const Builder& builder, const Projection& projection, const GemmTile& tile);
 // Q, K and V in one launch, to work.qkv; each whole in one part. `x` as the mat-vec reads it.
 Result<Op> make_gemm_qkv(const Builder& builder, const LayerMatrices& m, const Buffer& x, bool reads_q8);
 

@@ -119,6 +119,7 @@ Result<void> WgpuModel::State::make_operations_of_many() {
     const LayerMatrices& m = matrices.layers[static_cast<std::size_t>(layer)];
     LayerOps& ops = layers[static_cast<std::size_t>(layer)];
     TRINE_CHECK_OK(add_attention_of_many(builder, m, kv.layer(layer), kv.type(), ops.attention));
+    TRINE_CHECK_OK(add_router_of_many(builder, m, ops.router));
     TRINE_CHECK_OK(add_experts_of_many(builder, m, ops.experts));
   }
   has_many = true;

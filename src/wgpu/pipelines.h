@@ -47,7 +47,9 @@ struct Tuning {
   std::uint32_t attention_chunk = 0;        // positions
   std::uint32_t attention_decode_rows = 0;  // longer batches have a workgroup take all chunks of a row
   std::uint32_t gemm_from_rows = 0;         // batches from here on multiply matrices, not vectors
-  GemmTile gemm;                            // of dense matrices
+  GemmTile gemm_qkv;
+  GemmTile gemm_output;  // W_o
+  GemmTile gemm_router;
   GemmTile gemm_experts;
   std::uint32_t row_layers_per_submit = 0;  // rows · layers of one submission, so that no watchdog fires
 };
