@@ -19,8 +19,7 @@ Result<HeadOps> make_head(const Builder& builder, const Matrices& matrices);
 // Workspace::logits = W_out · rmsnorm(x)·w for the rows that want them, [L][V], in batch order.
 void record_logits(Pass& pass, const HeadOps& ops);
 
-// The same, read back. Runs all that the pass
-// has recorded. Errors: inference.
+// The same, read back to `logits`. Runs all that the pass has recorded. Errors: inference.
 Result<void> head_forward(Pass& pass, const HeadOps& ops, std::span<float> logits);
 
 }  // namespace trine::wgpu

@@ -69,6 +69,7 @@ struct WgpuModel::State {
   const model::Config& config() const { return weights.config; }
   Result<void> allocate(std::int32_t context, KvType kv_type);
   Result<void> make_operations();
+  Result<void> make_choosing();
   Result<Pass> begin(const model::Batch& batch, model::TraceSink* trace);
   Result<Pass> open_pass(const model::Batch& batch, model::TraceSink* trace, std::uint32_t n_logits,
                          std::uint32_t positions);
@@ -85,7 +86,7 @@ struct WgpuModel::State {
   std::vector<Op> embed;
   std::vector<LayerOps> layers;
   HeadOps head;
-  std::optional<ChooseOps> choose;  // made for the first stream
+  std::optional<ChooseOps> choose;  // at the latest made for the first stream
   bool streams = false;             // one lives
 };
 
@@ -115,6 +116,13 @@ Result<void> WgpuModel::State::make_operations() {
     layers.push_back(std::move(ops));
   }
   TRINE_TRY(head, make_head(builder, matrices));
+  // A software adapter compiles slowly what few of its runs need.
+  return gpu->adapter().type == "software" ? Result<void>() : make_choosing();
+}
+
+Result<void> WgpuModel::State::make_choosing() {
+  if (choose) return {};
+  TRINE_TRY(choose, make_choose({kernels, work, config(), numerics}));
   return {};
 }
 
@@ -294,9 +302,7 @@ Result<std::unique_ptr<model::TokenStream>> WgpuModel::decode_stream(const model
   TRINE_CHECK_OK(model::check_batch(last, *this));
   TRINE_TRY(Inputs in, gather_inputs(last, s.work.capacity.pages));
   in.rows[1] = static_cast<std::uint32_t>(request.position);
-  if (!s.choose) {
-    TRINE_TRY(s.choose, make_choose({s.kernels, s.work, s.config(), s.numerics}));
-  }
+  TRINE_CHECK_OK(s.make_choosing());
   TRINE_CHECK_OK(s.gpu->write(s.work.rows, 0, std::as_bytes(std::span(in.rows))));
   TRINE_CHECK_OK(s.gpu->write(s.work.page_tables, 0, std::as_bytes(std::span(in.page_tables))));
   return start_stream(

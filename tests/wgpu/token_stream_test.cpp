@@ -43,9 +43,12 @@ class Runner {
     std::iota(pages.rbegin(), pages.rend(), 0);
   }
 
+  // The device gets to know the pages so far, and no later ones.
   std::vector<float> logits(std::int32_t token) {
     std::vector<float> values(static_cast<std::size_t>(model->config().vocab_size));
-    must(model->forward({{{token, position++, 0, true}}, {pages}}, values, nullptr));
+    const std::vector<std::int32_t> so_far(pages.begin(),
+                                           pages.begin() + position / model->kv_page_size() + 1);
+    must(model->forward({{{token, position++, 0, true}}, {so_far}}, values, nullptr));
     return values;
   }
   // Runs all; gives the logits of the last.
@@ -114,13 +117,15 @@ class TokenStreams : public testing::Test {
 
 // Through position 128, from where attention takes its positions in several chunks.
 TEST_F(TokenStreams, GreedyTokensAreTheLargestLogits) {
-  start("tied-Q4_K_M", 120);
-  std::int32_t token = argmax(runner->logits(prompt));
-  const Tokens chosen = runner->stream(runner->request(token, 20), 20);
-  runner->position = static_cast<std::int32_t>(prompt.size());
-  for (std::size_t i = 0; i < chosen.size(); ++i) {
-    token = argmax(runner->logits(token));
-    EXPECT_EQ(chosen[i], token) << "step " << i;
+  for (const char* tiny : {"tied-Q4_K_M", "tiny-F16"}) {
+    start(tiny, 120);
+    std::int32_t token = argmax(runner->logits(prompt));
+    const Tokens chosen = runner->stream(runner->request(token, 40), 40);
+    runner->position = static_cast<std::int32_t>(prompt.size());
+    for (std::size_t i = 0; i < chosen.size(); ++i) {
+      token = argmax(runner->logits(token));
+      ASSERT_EQ(chosen[i], token) << tiny << ", step " << i;
+    }
   }
 }
 
@@ -196,8 +201,9 @@ TEST_F(TokenStreams, DrawsAreTheSamplers) {
   EXPECT_GT(differ, 20u);  // it was no greedy decoding
 }
 
+// Over position 64, where the next page begins.
 TEST_F(TokenStreams, EndingEarlyLosesNothingAndRepeatsNothing) {
-  start("tied-Q4_K_M");
+  start("tiny-F16", 60);
   const std::int32_t first = argmax(runner->logits(prompt));
   const std::int32_t begin = runner->position;
   const Tokens all = runner->stream(runner->request(first, 40), 40);
@@ -269,6 +275,10 @@ TEST_F(TokenStreams, WhatIsOutOfRangeIsRefusedAndTheModelStaysUsable) {
   EXPECT_EQ(code([](StreamRequest& r) { r.token = -1; }), ErrorCode::inference);
   EXPECT_EQ(code([](StreamRequest& r) { r.page_table[0] = 1000; }), ErrorCode::inference);
   EXPECT_EQ(code([](StreamRequest& r) { r.page_table.clear(); }), ErrorCode::inference);
+  // A device may take it for 0, which is another request.
+  StreamRequest subnormal = runner->request(1, 4);
+  subnormal.temperature = 1e-40f;
+  EXPECT_EQ(must(runner->model->decode_stream(subnormal)), nullptr);
   EXPECT_EQ(runner->logits(prompt).size(), static_cast<std::size_t>(loaded->weights.config.vocab_size));
 }
 
