@@ -49,6 +49,11 @@ Result<HeadOps> make_head(const Builder& builder, const Matrices& matrices) {
   return ops;
 }
 
+void record_logits(Pass& pass, const HeadOps& ops) {
+  pass.run(ops.norm);
+  for (const Op& op : ops.output) pass.run(op, pass.n_logits);
+}
+
 Result<void> head_forward(Pass& pass, const HeadOps& ops, std::span<float> logits) {
   if (pass.wants(Stage::final_norm, -1)) {
     pass.run(ops.norm_all);
@@ -58,8 +63,7 @@ Result<void> head_forward(Pass& pass, const HeadOps& ops, std::span<float> logit
     TRINE_TRY(const Submission submission, pass.submit());
     return pass.gpu.wait(submission, submission_patience);
   }
-  pass.run(ops.norm);
-  for (const Op& op : ops.output) pass.run(op, pass.n_logits);
+  record_logits(pass, ops);
   TRINE_CHECK_OK(read_logits(pass, logits));
   report_logits(pass, logits);
   return {};
