@@ -31,6 +31,8 @@ struct BackendEntry {
   // Whether `device` (empty: the best) is here, asked before a model is read. Errors: backend_unavailable,
   // naming those that are.
   Result<void> (*check_device)(const std::string& device) = nullptr;
+  // The type of that device, as DeviceInfo names it. Errors: those of check_device.
+  Result<std::string> (*device_type)(const std::string& device) = nullptr;
   // `weights` must outlive the model. Errors: backend_unavailable, and those of the backend's load().
   Result<std::unique_ptr<model::DeviceModel>> (*load)(const model::Weights& weights,
                                                       const BackendOptions& options) = nullptr;

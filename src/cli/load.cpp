@@ -131,6 +131,7 @@ void warn_if_larger_than_memory(const gguf::File& file) {
 std::string describe_device(const model::DeviceInfo& device) {
   std::string text = device.name;
   if (!device.api.empty()) text += ", " + device.api;
+  if (device.type == "software") text += ", software adapter";
   if (device.threads > 0) text += ", " + plural(static_cast<std::uint64_t>(device.threads), "thread");
   return text + (device.numerics == model::Numerics::exact ? ", exact numerics" : ", fast numerics");
 }

@@ -14,6 +14,7 @@
 #include "contract/report.h"
 #include "contract/scope.h"
 #include "contract/sha256.h"
+#include "contract/software.h"
 #include "reference/model.h"
 
 #include <fmt/chrono.h>
@@ -264,6 +265,8 @@ std::string to_text(const Subject& subject, const GateResult& result) {
   std::string text;
   for (const model::DeviceInfo& device : result.devices)
     text += fmt::format("device   {} ({})\n", printable(describe_device(device)), subject.choice.reason);
+  if (std::any_of(result.devices.begin(), result.devices.end(), contract::is_software))
+    text += fmt::format("         {}\n", contract::software_note);
   text += fmt::format("model    {}, sha256 {}\n", printable(result.model.path), result.model.sha256);
   text += prompts_text(result.prompts) + "\n";
   for (const LegResult& leg : result.legs) text += leg_text(leg);

@@ -115,6 +115,7 @@ void visit(A& a, Receipt& x) {
   a("goldens", x.goldens);
   a("reference_sha256", x.reference_sha256);
   a("device", x.device);
+  a("counts_as", x.counts_as);
   a("numerics", x.numerics);
   a("verdict", x.verdict);
   a("reason", x.reason);

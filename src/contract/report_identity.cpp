@@ -1,5 +1,6 @@
 // What was judged and by what, and what the numbers mean.
 #include "contract/report_parts.h"
+#include "contract/software.h"
 
 #include <fmt/format.h>
 #include <algorithm>
@@ -70,6 +71,7 @@ void add_device(Page& page, const model::DeviceInfo& device) {
   add_fact(page, "backend"_html, device.backend);
   add_fact(page, "name"_html, device.name);
   add_fact(page, "type"_html, device.type);
+  add_fact(page, "counts as"_html, counts_as(device));
   add_fact(page, "API"_html, device.api);
   add_fact(page, "driver"_html, device.type == "cpu" && device.driver.empty() ? "none" : device.driver);
   if (device.type == "cpu") add_fact(page, "threads"_html, std::to_string(device.threads));

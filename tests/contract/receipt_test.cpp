@@ -65,11 +65,26 @@ TEST_F(ReceiptTest, SurvivesBeingReadAndWritten) {
 }
 
 TEST_F(ReceiptTest, HoldsWhatTheContractAsksFor) {
-  for (const char* field :
-       {"/tool/version", "/tool/commit", "/tool/binary_sha256", "/model/sha256", "/prompts/sha256",
-        "/reference_sha256", "/device/name", "/device/type", "/device/driver", "/device/api",
-        "/device/stage_place/attention", "/numerics/0", "/legs/0/figures/0/min", "/legs/0/figures/0/median",
-        "/legs/0/figures/0/max", "/legs/0/figures/0/n", "/legs/0/swaps", "/legs/0/verdict", "/verdict"})
+  for (const char* field : {"/tool/version",
+                            "/tool/commit",
+                            "/tool/binary_sha256",
+                            "/model/sha256",
+                            "/prompts/sha256",
+                            "/reference_sha256",
+                            "/device/name",
+                            "/device/type",
+                            "/device/driver",
+                            "/device/api",
+                            "/device/stage_place/attention",
+                            "/counts_as",
+                            "/numerics/0",
+                            "/legs/0/figures/0/min",
+                            "/legs/0/figures/0/median",
+                            "/legs/0/figures/0/max",
+                            "/legs/0/figures/0/n",
+                            "/legs/0/swaps",
+                            "/legs/0/verdict",
+                            "/verdict"})
     EXPECT_TRUE(json->contains(nlohmann::ordered_json::json_pointer(field))) << field;
 }
 
@@ -196,6 +211,14 @@ TEST_F(ReceiptTest, ContradictionsAreRefusedByTheirField) {
        }},
       {"goldens.sha256", [](Json& j) { j["goldens"]["sha256"] = "5a"; }},
       {"goldens.source", [](Json& j) { j["goldens"]["source"] = ""; }},
+      {"counts_as", [](Json& j) { j["counts_as"] = "gpu"; }},
+      {"counts_as", [](Json& j) { j["device"]["type"] = "software"; }},
+      {"device.type",
+       [](Json& j) {
+         j["device"]["type"] = "discrete-gpu";
+         j["device"]["name"] = "llvmpipe (LLVM 15.0.6, 256 bits)";
+         j["counts_as"] = "gpu";
+       }},
   };
   for (const auto& [field, lie] : lies)
     EXPECT_NE(said_of(lie).find(field), std::string::npos) << field << ": " << said_of(lie);
