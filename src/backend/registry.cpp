@@ -63,6 +63,7 @@ Result<std::unique_ptr<model::DeviceModel>> load_wgpu(const model::Weights& weig
   wgpu.context = options.context;
   wgpu.numerics = options.numerics;
   wgpu.threads = options.threads;
+  wgpu.self_test = options.self_test;
   return wgpu::WgpuModel::load(weights, wgpu);
 }
 #endif

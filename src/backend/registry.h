@@ -16,7 +16,8 @@ struct BackendOptions {
   int threads = 0;              // CPU only; 0: one per available core
   std::int32_t context = 4096;  // positions to hold in the KV cache, all sequences together
   model::Numerics numerics = model::Numerics::fast;
-  std::string device;  // empty: the backend's best; for the CPU an instruction set, for wgpu an adapter
+  std::string device;     // empty: the backend's best; for the CPU an instruction set, for wgpu an adapter
+  bool self_test = true;  // wgpu: kernels are judged at load, and those that a driver gets wrong switched off
 };
 
 // A backend that Trine knows, whether or not this build has it. A new backend adds its line to the table in
