@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "cli/options.h"
 #include "gguf/file.h"
 #include "model/device_model.h"
 #include "model/weights.h"
