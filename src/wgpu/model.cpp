@@ -160,6 +160,9 @@ model::DeviceInfo WgpuModel::describe() const {
   if (!variants.f16_cache && fast) info.switched_off.emplace_back("f16 KV cache");
   return info;
 }
+void WgpuModel::lose_device() {
+  state_->gpu->lose();
+}
 std::int32_t WgpuModel::kv_page_size() const {
   return KvCache::page_size;
 }

@@ -1,5 +1,6 @@
 // A receipt is complete or there is none.
 #include "contract/receipt.h"
+#include "contract/report.h"
 
 #include "gate_fixture.h"
 
@@ -272,6 +273,19 @@ TEST_F(ReceiptTest, NanIsWrittenAndReadAsNan) {
   const auto read = contract::read_receipt(*contract::to_json(*made));
   ASSERT_TRUE(read) << to_string(read.error());
   EXPECT_TRUE(std::isnan(read->legs[0].figures[0].min));
+}
+
+TEST_F(ReceiptTest, NamesWhatASelfTestSwitchedOffInAnyMode) {
+  contract::GateResult copy = *result;
+  ASSERT_EQ(copy.devices.size(), 2u);
+  copy.devices[0].switched_off = {"subgroups"};
+  copy.devices[1].switched_off = {"subgroups", "integer dot"};
+  const auto made = contract::make_receipt(copy, tool, "now");
+  ASSERT_TRUE(made) << to_string(made.error());
+  const auto read = contract::read_receipt(*contract::to_json(*made));
+  ASSERT_TRUE(read) << to_string(read.error());
+  EXPECT_EQ(read->device.switched_off, (std::vector<std::string>{"subgroups", "integer dot"}));
+  EXPECT_NE(contract::to_html(copy, tool, "now").find("subgroups, integer dot"), std::string::npos);
 }
 
 TEST(ToolIdentity, NamesTheBinaryThatRuns) {
