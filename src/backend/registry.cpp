@@ -28,6 +28,11 @@ Result<void> check_cpu_device(const std::string& device) {
                actual, "'trine devices' lists what is here"});
 }
 
+Result<std::string> cpu_device_type(const std::string& device) {
+  TRINE_CHECK_OK(check_cpu_device(device));
+  return std::string("cpu");
+}
+
 Result<std::unique_ptr<model::DeviceModel>> load_cpu(const model::Weights& weights,
                                                      const BackendOptions& options) {
   TRINE_CHECK_OK(check_cpu_device(options.device));
@@ -46,6 +51,11 @@ Result<void> check_wgpu_device(const std::string& device) {
   return {};
 }
 
+Result<std::string> wgpu_device_type(const std::string& device) {
+  TRINE_TRY(wgpu::Adapter adapter, wgpu::choose_adapter(device));
+  return std::move(adapter.type);
+}
+
 Result<std::unique_ptr<model::DeviceModel>> load_wgpu(const model::Weights& weights,
                                                       const BackendOptions& options) {
   wgpu::WgpuOptions wgpu;
@@ -53,22 +63,24 @@ Result<std::unique_ptr<model::DeviceModel>> load_wgpu(const model::Weights& weig
   wgpu.context = options.context;
   wgpu.numerics = options.numerics;
   wgpu.threads = options.threads;
+  wgpu.self_test = options.self_test;
   return wgpu::WgpuModel::load(weights, wgpu);
 }
 #endif
 
 constexpr BackendEntry table[] = {
 #ifdef TRINE_HAS_CPU
-    {"cpu", false, true, "", "", check_cpu_device, load_cpu},
+    {"cpu", false, true, "", "", check_cpu_device, cpu_device_type, load_cpu},
 #else
-    {"cpu", false, false, "built with TRINE_CPU=OFF", "", nullptr, nullptr},
+    {"cpu", false, false, "built with TRINE_CPU=OFF", "", nullptr, nullptr, nullptr},
 #endif
-    {"cuda", true, false, "this build has no cuda backend", "", nullptr, nullptr},
+    {"cuda", true, false, "this build has no cuda backend", "", nullptr, nullptr, nullptr},
 #ifdef TRINE_HAS_WGPU
     // Decode and prefill of its fast numerics differ by more than the contract allows (leg D).
-    {"wgpu", true, true, "", "its fast numerics do not hold the contract yet", check_wgpu_device, load_wgpu},
+    {"wgpu", true, true, "", "its fast numerics do not hold the contract yet", check_wgpu_device,
+     wgpu_device_type, load_wgpu},
 #else
-    {"wgpu", true, false, "built with TRINE_WGPU=OFF", "", nullptr, nullptr},
+    {"wgpu", true, false, "built with TRINE_WGPU=OFF", "", nullptr, nullptr, nullptr},
 #endif
 };
 

@@ -16,7 +16,8 @@ struct BackendOptions {
   int threads = 0;              // CPU only; 0: one per available core
   std::int32_t context = 4096;  // positions to hold in the KV cache, all sequences together
   model::Numerics numerics = model::Numerics::fast;
-  std::string device;  // empty: the backend's best; for the CPU an instruction set, for wgpu an adapter
+  std::string device;     // empty: the backend's best; for the CPU an instruction set, for wgpu an adapter
+  bool self_test = true;  // wgpu: kernels are judged at load, and those that a driver gets wrong switched off
 };
 
 // A backend that Trine knows, whether or not this build has it. A new backend adds its line to the table in
@@ -31,6 +32,8 @@ struct BackendEntry {
   // Whether `device` (empty: the best) is here, asked before a model is read. Errors: backend_unavailable,
   // naming those that are.
   Result<void> (*check_device)(const std::string& device) = nullptr;
+  // The type of that device, as DeviceInfo names it. Errors: those of check_device.
+  Result<std::string> (*device_type)(const std::string& device) = nullptr;
   // `weights` must outlive the model. Errors: backend_unavailable, and those of the backend's load().
   Result<std::unique_ptr<model::DeviceModel>> (*load)(const model::Weights& weights,
                                                       const BackendOptions& options) = nullptr;

@@ -35,6 +35,7 @@ struct Options {
   std::string folder;
   std::string model;
   std::string backend;
+  std::string device;
   int threads = 0;
   bool json = false;
   std::vector<OptionRef> of_run;  // options that mean nothing to another action
@@ -174,7 +175,8 @@ struct Summary {
 };
 
 // Asked for by name and not there: an error, whatever else passed.
-Result<void> check_backend_ran(const std::vector<FalsifierRun>& runs, const std::string& backend) {
+Result<void> check_backend_ran(const std::vector<FalsifierRun>& runs, const std::string& backend,
+                               const std::string& device) {
   if (backend.empty()) return {};
   std::string reason = "no test names it";
   for (const FalsifierRun& run : runs) {
@@ -183,7 +185,7 @@ Result<void> check_backend_ran(const std::vector<FalsifierRun>& runs, const std:
     reason = run.result.reason;
   }
   if (backend != "reference") {
-    if (const auto choice = backend::choose_backend(backend); !choice) return fail(choice.error());
+    if (const auto choice = backend::choose_backend(backend, device); !choice) return fail(choice.error());
   }
   return fail(
       {ErrorCode::backend_unavailable, fmt::format("nothing was judged on {}", backend), {}, {}, reason, {}});
@@ -251,6 +253,8 @@ std::string runs_json(const std::vector<FalsifierRun>& runs, const Summary& summ
 }
 
 Result<int> run(const Options& options) {
+  if (!options.device.empty() && options.backend.empty())
+    return fail({ErrorCode::usage, "--device is one backend's", {}, "--backend beside it", {}, {}});
   TRINE_TRY(const std::string model, model_for_tests(options));
   TRINE_TRY(auto contracts, load(options));
   if (!options.arguments.empty()) {
@@ -261,6 +265,7 @@ Result<int> run(const Options& options) {
   contract::FalsifyOptions falsify;
   falsify.model_path = model;
   falsify.backend = options.backend;
+  falsify.device = options.device;
   falsify.threads = options.threads == 0 ? available_cores() : options.threads;
   falsify.run_command = run_trine_command;
   LiveReport report;
@@ -281,7 +286,7 @@ Result<int> run(const Options& options) {
     const std::string not_run = not_run_text(runs);
     write_out((report.anything() && !not_run.empty() ? "\n" : "") + not_run + "\n" + conclusion(summary));
   }
-  TRINE_CHECK_OK(check_backend_ran(runs, options.backend));
+  TRINE_CHECK_OK(check_backend_ran(runs, options.backend, options.device));
   return summary.holds() ? 0 : static_cast<int>(ErrorCode::validation_failed);
 }
 
@@ -363,6 +368,9 @@ Action define_contract(CLI::App& app) {
   options->of_run.push_back(add_choice(app, "--backend", options->backend,
                                        {"reference", "cpu", "cuda", "wgpu"},
                                        "run: judge this one only; default: each that a test names"));
+  options->of_run.push_back(add_text(app, "--device", options->device,
+                                     "run: device of that backend, as trine run takes it; default: its best")
+                                .type_name("NAME"));
   options->of_run.push_back(add_number(app, "--threads", options->threads, 1, 1024,
                                        "run: threads; default: one per available core"));
   options->of_run.push_back(

@@ -126,8 +126,9 @@ contract::CheckResult run_trine_command(const std::vector<std::string>& argument
 
 std::string to_text(const contract::FalsifierRun& run) {
   const contract::CheckResult& result = run.result;
-  return fmt::format("  {:<8} {:<36} {:<10} {}\n", contract::name_of(result.verdict), run.test, run.backend,
-                     result.reason.empty() ? evidence_text(run) : result.reason);
+  return fmt::format("  {:<8} {:<36} {:<10} {}{}\n", contract::name_of(result.verdict), run.test, run.backend,
+                     result.reason.empty() ? evidence_text(run) : result.reason,
+                     run.note.empty() ? "" : fmt::format(" [{}]", run.note));
 }
 
 std::string not_run_text(std::span<const contract::FalsifierRun> runs) {
@@ -154,6 +155,7 @@ nlohmann::ordered_json to_json(const contract::FalsifierRun& run) {
   else
     out["check"] = run.check;
   if (!run.backend.empty()) out["backend"] = run.backend;
+  if (!run.note.empty()) out["note"] = run.note;
   out["verdict"] = contract::name_of(result.verdict);
   if (!result.reason.empty()) out["reason"] = result.reason;
   out["figures"] = nlohmann::ordered_json::array();

@@ -60,6 +60,12 @@ void add_model_options(CLI::App& app, ModelOptions& options) {
   add_choice(app, "--numerics", options.numerics, {"exact", "fast"},
              "fast: activations as 8-bit blocks; exact: as 32-bit floats, slower; default: fast");
   add_number(app, "--threads", options.threads, 1, 1024, "threads; default: one per available core");
+  add_no_self_test(app, options);
+}
+
+OptionRef add_no_self_test(CLI::App& app, ModelOptions& options) {
+  return add_flag(app, "--no-self-test", options.skip_self_test,
+                  "wgpu: use every kernel without judging it at load");
 }
 
 Result<ModelPath> find_model(const std::string& path) {
@@ -101,8 +107,10 @@ Result<void> start_backend(LoadedModel& model, const ModelOptions& options, std:
   wanted.context = context;
   wanted.numerics = options.numerics == "exact" ? model::Numerics::exact : model::Numerics::fast;
   wanted.device = options.device;
+  wanted.self_test = !options.skip_self_test;
   TRINE_TRY(model.device, choice.entry->load(*model.weights, wanted));
   model.choice = choice.reason;
+  warn_of_switched_off(model.device->describe());
   return {};
 }
 
@@ -128,9 +136,16 @@ void warn_if_larger_than_memory(const gguf::File& file) {
       human_bytes(file.total_bytes()), human_bytes(memory)));
 }
 
+void warn_of_switched_off(const model::DeviceInfo& device) {
+  if (device.switched_off.empty()) return;
+  warn(fmt::format("{} gives wrong numbers with {}: switched off, and the plain kernels run instead",
+                   device.name, fmt::join(device.switched_off, ", ")));
+}
+
 std::string describe_device(const model::DeviceInfo& device) {
   std::string text = device.name;
   if (!device.api.empty()) text += ", " + device.api;
+  if (device.type == "software") text += ", software adapter";
   if (device.threads > 0) text += ", " + plural(static_cast<std::uint64_t>(device.threads), "thread");
   return text + (device.numerics == model::Numerics::exact ? ", exact numerics" : ", fast numerics");
 }
@@ -143,6 +158,7 @@ nlohmann::ordered_json device_json(const model::DeviceInfo& device) {
                                 {"numerics", device.numerics == model::Numerics::exact ? "exact" : "fast"}};
   if (!device.driver.empty()) out["driver"] = device.driver;
   if (device.threads > 0) out["threads"] = device.threads;
+  if (!device.switched_off.empty()) out["switched_off"] = device.switched_off;
   return out;
 }
 

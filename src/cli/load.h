@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "cli/options.h"
 #include "gguf/file.h"
 #include "model/device_model.h"
 #include "model/weights.h"
@@ -25,12 +26,14 @@ struct ModelOptions {
   std::string device;  // empty: the backend's best
   std::string numerics = "fast";
   int threads = 0;  // 0: every core this process may use
+  bool skip_self_test = false;
 };
 
 // --model alone, for commands that run nothing.
 void add_model_path(CLI::App& app, std::string& path);
-// --model, --backend, --device, --numerics, --threads.
+// --model, --backend, --device, --numerics, --threads, --no-self-test.
 void add_model_options(CLI::App& app, ModelOptions& options);
+OptionRef add_no_self_test(CLI::App& app, ModelOptions& options);
 
 // `path`, or the demo model when it is empty: in $TRINE_MODELS, then ../share/trine/models beside the
 // executable, then models/ in the executable's directory or any directory above it. Errors: file_not_found,
@@ -71,6 +74,9 @@ Result<std::int32_t> choose_context(const model::Config& config, std::optional<s
 
 // Warns on stderr when the model cannot stay in memory.
 void warn_if_larger_than_memory(const gguf::File& file);
+
+// Warns on stderr of kernels that a self-test switched off.
+void warn_of_switched_off(const model::DeviceInfo& device);
 
 // "AMD EPYC, AVX2, 2 threads, fast numerics".
 std::string describe_device(const model::DeviceInfo& device);

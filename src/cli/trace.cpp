@@ -145,6 +145,8 @@ Result<LoadedModel> open_source(const Options& options) {
   if (options.model.numerics == "fast")
     return fail(
         {ErrorCode::usage, "the reference has exact numerics only", "--numerics", "exact", "fast", {}});
+  if (options.model.skip_self_test)
+    return fail({ErrorCode::usage, "the reference has no self-test to skip", "--no-self-test", {}, {}, {}});
   LoadedModel model;
   TRINE_TRY(model.source, find_model(options.model.path));
   TRINE_TRY(gguf::File file, gguf::File::open(model.source.path));
@@ -328,6 +330,7 @@ void add_recording(CLI::App& app, Options& options) {
                  "fast: activations as 8-bit blocks; exact: as 32-bit floats; default: exact"));
   add(add_number(app, "--threads", options.model.threads, 1, 1024,
                  "threads; they change no number; default: one per available core"));
+  add(add_no_self_test(app, options.model));
   group_since(app, device, "Device");
 }
 

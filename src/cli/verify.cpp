@@ -14,9 +14,11 @@
 #include "contract/report.h"
 #include "contract/scope.h"
 #include "contract/sha256.h"
+#include "contract/software.h"
 #include "reference/model.h"
 
 #include <fmt/chrono.h>
+#include <fmt/ranges.h>
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
@@ -173,6 +175,7 @@ GateResult judge_backend(const Subject& subject, const Options& options) {
     wanted.threads = threads;
     wanted.numerics = numerics;
     wanted.device = options.model.device;
+    wanted.self_test = !options.model.skip_self_test;
     wanted.context = contract::context_for(subject.prompts);
     return subject.choice.entry->load(subject.weights, wanted);
   };
@@ -264,6 +267,12 @@ std::string to_text(const Subject& subject, const GateResult& result) {
   std::string text;
   for (const model::DeviceInfo& device : result.devices)
     text += fmt::format("device   {} ({})\n", printable(describe_device(device)), subject.choice.reason);
+  if (std::any_of(result.devices.begin(), result.devices.end(), contract::is_software))
+    text += fmt::format("         {}\n", contract::software_note);
+  for (const model::DeviceInfo& device : result.devices)
+    if (!device.switched_off.empty())
+      text += fmt::format("         switched off in {} numerics, as its kernels gave wrong numbers: {}\n",
+                          contract::name_of(device.numerics), fmt::join(device.switched_off, ", "));
   text += fmt::format("model    {}, sha256 {}\n", printable(result.model.path), result.model.sha256);
   text += prompts_text(result.prompts) + "\n";
   for (const LegResult& leg : result.legs) text += leg_text(leg);
@@ -353,6 +362,7 @@ Action define_verify(CLI::App& app) {
   add_choice(app, "--numerics", options->numerics, {"exact", "fast", "both"},
              "modes to judge; default: both");
   add_number(app, "--threads", options->model.threads, 1, 1024, "threads; default: one per available core");
+  add_no_self_test(app, options->model);
   add_text(app, "--prompts", options->prompts,
            "JSON array of texts or of arrays of token ids; default: prompts that come with the program")
       .type_name("FILE");

@@ -14,9 +14,10 @@ namespace trine::contract {
 // What a check judges. Checks that need no model leave model_path alone; checks that depend on no backend
 // leave backend alone.
 struct CheckContext {
-  std::string model_path;  // a GGUF file
-  std::string backend;     // "reference", "cpu", "cuda", "wgpu"; empty for checks that depend on none
-  int threads = 0;         // 0: one per available core
+  std::string model_path;   // a GGUF file
+  std::string backend;      // "reference", "cpu", "cuda", "wgpu"; empty for checks that depend on none
+  int threads = 0;          // 0: one per available core
+  std::string device = {};  // of that backend; empty: its best
   // Loads a lab's model instead of the backend of that name: tests hand in a device with a planted fault.
   std::function<Result<std::unique_ptr<model::DeviceModel>>(const model::Weights&,
                                                             const backend::BackendOptions&)>

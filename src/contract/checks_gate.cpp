@@ -3,6 +3,7 @@
 #include "contract/goldens.h"
 #include "contract/judge.h"
 #include "contract/lab.h"
+#include "contract/software.h"
 #include "reference/model.h"
 
 #include <fmt/format.h>
@@ -12,6 +13,7 @@
 #include <memory>
 #include <mutex>
 #include <numeric>
+#include <optional>
 #include <tuple>
 #include <utility>
 
@@ -29,7 +31,8 @@ class GateRuns {
     // A device that a test handed in has no name to be found again by.
     if (context.load) return run(context, bench);
     const std::lock_guard lock(mutex_);
-    std::shared_ptr<const GateResult>& known = known_[{context.model_path, context.backend, context.threads}];
+    std::shared_ptr<const GateResult>& known =
+        known_[{context.model_path, context.backend, context.device, context.threads}];
     if (!known) known = run(context, bench);
     return known;
   }
@@ -43,7 +46,7 @@ class GateRuns {
   }
 
   std::mutex mutex_;
-  std::map<std::tuple<std::string, std::string, int>, std::shared_ptr<const GateResult>> known_;
+  std::map<std::tuple<std::string, std::string, std::string, int>, std::shared_ptr<const GateResult>> known_;
 };
 
 using RunBench = std::function<CheckResult(const CheckContext&, const GateBench&)>;
@@ -150,6 +153,10 @@ CheckResult per_layer(const GateResult& gate) {
 
 // ---- Memory and speed of a GPU ----
 
+std::string no_gpu_here() {
+  return fmt::format("{}: this needs a GPU", software_note);
+}
+
 CheckResult memory(const CheckContext& context) {
   if (const auto absent = backend_absent(context)) return *absent;
   const backend::BackendEntry* entry = backend::find_backend(context.backend);
@@ -157,6 +164,8 @@ CheckResult memory(const CheckContext& context) {
     return not_run(
         fmt::format("the {} backend has no device memory of its own: weights stay in the file's mapping",
                     context.backend));
+  const Result<std::string> type = entry->device_type(context.device);
+  if (type && *type == software_type) return not_run(no_gpu_here());
   return not_run(
       fmt::format("the {} backend does not report what it holds of its device's memory", context.backend));
 }
@@ -177,10 +186,13 @@ Result<double> decode_speed(model::DeviceModel& device) {
   return measured / std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
-Result<double> speed_of(const CheckContext& context, const GateBench& bench) {
+// Nothing of a software adapter.
+Result<std::optional<double>> speed_of(const CheckContext& context, const GateBench& bench) {
   const BackendSide side = backend_side(context, bench, bench.prompts);
   TRINE_TRY(const auto device, open_device(side, Numerics::fast, context.threads));
-  return decode_speed(*device);
+  if (is_software(device->describe())) return std::nullopt;
+  TRINE_TRY(const double speed, decode_speed(*device));
+  return speed;
 }
 
 CheckResult throughput(const CheckContext& context) {
@@ -193,13 +205,15 @@ CheckResult throughput(const CheckContext& context) {
   CheckContext cpu;
   cpu.model_path = context.model_path;
   cpu.backend = "cpu";
-  const auto ours = speed_of(context, **bench), theirs = speed_of(cpu, **bench);
-  for (const auto* speed : {&ours, &theirs})
-    if (!*speed) return failed_with(speed->error());
+  const auto ours = speed_of(context, **bench);
+  if (!ours) return failed_with(ours.error());
+  if (!*ours) return not_run(no_gpu_here());
+  const auto theirs = speed_of(cpu, **bench);
+  if (!theirs) return failed_with(theirs.error());
   Judge judge;
-  judge.sample("decode tokens per second", *ours);
-  judge.sample("decode tokens per second of the CPU", *theirs);
-  judge.sample("decode speed over the CPU's", *ours / *theirs);
+  judge.sample("decode tokens per second", **ours);
+  judge.sample("decode tokens per second of the CPU", **theirs);
+  judge.sample("decode speed over the CPU's", **ours / **theirs);
   judge.hold("decode speed over the CPU's", ">=", 1);
   return judge.result();
 }

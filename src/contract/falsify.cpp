@@ -1,6 +1,8 @@
 #include "contract/falsify.h"
 
+#include "backend/registry.h"
 #include "contract/judge.h"
+#include "contract/software.h"
 #include "contract/validate.h"
 
 #include <fmt/format.h>
@@ -34,7 +36,15 @@ CheckResult run_one(const Falsifier& test, const CheckRegistry& registry, const 
   context.model_path = options.model_path;
   context.backend = backend;
   context.threads = options.threads;
+  if (backend == options.backend) context.device = options.device;
   return check->run(context);
+}
+
+bool is_software_device(const std::string& backend, const std::string& device) {
+  const backend::BackendEntry* entry = backend::find_backend(backend);
+  if (entry == nullptr || !entry->built) return false;
+  const Result<std::string> type = entry->device_type(device);
+  return type && *type == software_type;
 }
 
 }  // namespace
@@ -88,6 +98,7 @@ std::vector<FalsifierRun> run_falsifiers(const Contract& contract, const CheckRe
     for (const std::string& backend : backends) {
       FalsifierRun run{contract.id, contract.version, test.id, test.check, test.command, backend, {}};
       if (!test.bounds.empty()) run.headline = test.bounds.front().figure;
+      if (is_software_device(backend, options.device)) run.note = software_note;
       run.result = enforce_bounds(test.bounds, run_one(test, registry, options, backend));
       if (options.on_result) options.on_result(run);
       runs.push_back(std::move(run));

@@ -20,11 +20,13 @@ struct FalsifierRun {
   std::string backend;  // empty when the test depends on none
   CheckResult result;
   std::string headline = {};  // the first figure that the contract bounds
+  std::string note = {};      // what the backend's device counts as, when it is no GPU and stands for one
 };
 
 struct FalsifyOptions {
   std::string model_path;
   std::string backend;  // empty: every backend that a test names
+  std::string device;   // of that backend; empty: its best
   int threads = 0;
   // Runs "trine" with these arguments; absent: commands are not-run.
   std::function<CheckResult(const std::vector<std::string>& arguments)> run_command;

@@ -28,6 +28,7 @@ BackendSide backend_side(const CheckContext& context, const GateBench& bench, co
     options.threads = threads;
     options.numerics = numerics;
     options.context = context_for(prompts);
+    options.device = context.device;
     if (context.load) return context.load(bench.weights, options);
     if (context.backend == "reference")
       return std::make_unique<ReferenceDevice>(bench.weights, options.context, threads);
@@ -38,7 +39,7 @@ BackendSide backend_side(const CheckContext& context, const GateBench& bench, co
 
 std::optional<CheckResult> backend_absent(const CheckContext& context) {
   if (context.load || context.backend == "reference") return std::nullopt;
-  const auto choice = backend::choose_backend(context.backend);
+  const auto choice = backend::choose_backend(context.backend, context.device);
   if (choice) return std::nullopt;
   return failed_with(choice.error());
 }

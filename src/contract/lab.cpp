@@ -147,6 +147,7 @@ Result<std::unique_ptr<model::DeviceModel>> open_backend(const CheckContext& con
   options.threads = context.threads;
   options.context = context_length;
   options.numerics = numerics;
+  options.device = context.device;
   return context.load ? context.load(weights, options)
                       : backend::load_model(context.backend, weights, options);
 }

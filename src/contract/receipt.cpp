@@ -2,6 +2,7 @@
 
 #include "contract/receipt_json.h"
 #include "contract/sha256.h"
+#include "contract/software.h"
 #include "trine_version.h"
 
 #include <algorithm>
@@ -43,6 +44,12 @@ Result<Receipt> make_receipt(const GateResult& result, const ToolIdentity& tool,
   if (!result.devices.empty()) receipt.device = result.devices.front();
   // A CPU has none to report; an empty field would read like a forgotten one.
   if (receipt.device.type == "cpu" && receipt.device.driver.empty()) receipt.device.driver = "none";
+  receipt.counts_as = counts_as(receipt.device);
+  // A variant belongs to one mode or to both.
+  std::vector<std::string>& off = receipt.device.switched_off;
+  for (const model::DeviceInfo& device : result.devices)
+    for (const std::string& variant : device.switched_off)
+      if (std::find(off.begin(), off.end(), variant) == off.end()) off.push_back(variant);
   for (const model::DeviceInfo& device : result.devices)
     receipt.numerics.emplace_back(name_of(device.numerics));
   for (const LegResult& leg : result.legs) receipt.legs.push_back(receipt_leg(leg));

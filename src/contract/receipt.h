@@ -42,6 +42,7 @@ struct Receipt {
   std::optional<GoldenIdentity> goldens;  // of leg R
   std::string reference_sha256;
   model::DeviceInfo device;           // name, type, driver, API, threads, stage_place
+  std::string counts_as;              // what the device does: software.h
   std::vector<std::string> numerics;  // modes that ran
   std::vector<ReceiptLeg> legs;
   std::vector<std::string> left_out;

@@ -1,6 +1,7 @@
 #include "contract/judge.h"
 #include "contract/receipt.h"
 #include "contract/sha256.h"
+#include "contract/software.h"
 
 #include <fmt/format.h>
 #include <algorithm>
@@ -132,7 +133,8 @@ Result<void> check_goldens(const GoldenIdentity& goldens) {
   return {};
 }
 
-Result<void> check_device(const model::DeviceInfo& device) {
+Result<void> check_device(const Receipt& receipt) {
+  const model::DeviceInfo& device = receipt.device;
   if (device.backend.empty()) return fail(missing("device.backend"));
   if (device.name.empty()) return fail(missing("device.name"));
   if (device.type.empty()) return fail(missing("device.type"));
@@ -142,6 +144,13 @@ Result<void> check_device(const model::DeviceInfo& device) {
     if (device.stage_place[i].empty())
       return fail(
           missing(fmt::format("device.stage_place.{}", model::name_of(static_cast<model::Stage>(i)))));
+  if (receipt.counts_as != counts_as(device))
+    return fail(
+        contradiction("counts_as", fmt::format("a device of type '{}' counts as '{}', and not as '{}'",
+                                               device.type, counts_as(device), receipt.counts_as)));
+  if (counts_as(device) == "gpu" && !named_software(device).empty())
+    return fail(contradiction("device.type", fmt::format("{} is a software adapter, and the type is '{}'",
+                                                         named_software(device), device.type)));
   return {};
 }
 
@@ -164,7 +173,7 @@ Result<void> check_complete(const Receipt& receipt) {
   if (receipt.goldens) TRINE_CHECK_OK(check_goldens(*receipt.goldens));
   if (!passed && receipt.reason.empty()) return fail(missing("reason"));
   if (passed && !is_sha256(receipt.reference_sha256)) return fail(missing("reference_sha256"));
-  TRINE_CHECK_OK(check_device(receipt.device));
+  TRINE_CHECK_OK(check_device(receipt));
   if (receipt.numerics.empty()) return fail(missing("numerics"));
   if (receipt.legs.empty()) return fail(missing("legs"));
   for (const ReceiptLeg& leg : receipt.legs) TRINE_CHECK_OK(check_leg(leg));

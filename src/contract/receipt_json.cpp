@@ -64,6 +64,7 @@ void visit(A& a, model::DeviceInfo& x) {
   a("driver", x.driver);
   a("threads", x.threads);
   a("stage_place", x.stage_place);
+  a("switched_off", x.switched_off);
 }
 template <typename A>
 void visit(A& a, Figure& x) {
@@ -115,6 +116,7 @@ void visit(A& a, Receipt& x) {
   a("goldens", x.goldens);
   a("reference_sha256", x.reference_sha256);
   a("device", x.device);
+  a("counts_as", x.counts_as);
   a("numerics", x.numerics);
   a("verdict", x.verdict);
   a("reason", x.reason);

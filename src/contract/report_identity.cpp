@@ -1,7 +1,8 @@
 // What was judged and by what, and what the numbers mean.
 #include "contract/report_parts.h"
+#include "contract/software.h"
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <algorithm>
 #include <string>
 #include <utility>
@@ -70,10 +71,14 @@ void add_device(Page& page, const model::DeviceInfo& device) {
   add_fact(page, "backend"_html, device.backend);
   add_fact(page, "name"_html, device.name);
   add_fact(page, "type"_html, device.type);
+  add_fact(page, "counts as"_html, counts_as(device));
   add_fact(page, "API"_html, device.api);
   add_fact(page, "driver"_html, device.type == "cpu" && device.driver.empty() ? "none" : device.driver);
   if (device.type == "cpu") add_fact(page, "threads"_html, std::to_string(device.threads));
   add_fact(page, "where each stage ran"_html, places_text(device));
+  if (!device.switched_off.empty())
+    add_fact(page, "switched off, as it gave wrong numbers"_html,
+             fmt::format("{}", fmt::join(device.switched_off, ", ")));
   page.add(close_facts);
 }
 

@@ -1,6 +1,7 @@
 #include "contract/runs.h"
 
 #include "base/thread_pool.h"
+#include "contract/software.h"
 
 #include <fmt/format.h>
 #include <algorithm>
@@ -154,8 +155,11 @@ std::string refuse_device(const BackendSide& backend, model::Numerics numerics,
     return fmt::format("{} numerics were asked for and the device runs {}", name_of(numerics),
                        name_of(device.numerics));
   const bool is_gpu = std::find(gpu_types.begin(), gpu_types.end(), device.type) != gpu_types.end();
-  if (backend.is_gpu && !is_gpu)
+  if (backend.is_gpu && !is_gpu && !is_software(device))
     return fmt::format("'{}' is of type '{}', which is no GPU", device.name, device.type);
+  if (const std::string_view given_away = named_software(device); is_gpu && !given_away.empty())
+    return fmt::format("'{}' claims to be of type '{}', and {} is a software adapter", device.name,
+                       device.type, given_away);
   if (device.name.empty() || device.type.empty() || device.api.empty())
     return "the device does not say its name, type and API";
   for (int i = 0; i < model::stage_count; ++i) {

@@ -32,7 +32,8 @@ struct BackendSide {
 std::int32_t context_for(const PromptSet& prompts);
 
 // Why this device must not be judged under this name, or nothing: another backend or other numerics than
-// asked for, a GPU that is none, a stage that ran on the host or does not say where.
+// asked for, a GPU that is none, a software adapter that says it is a GPU, a stage that ran on the host or
+// does not say where. A software adapter that says what it is may be judged (software.h).
 std::string refuse_device(const BackendSide& backend, model::Numerics numerics,
                           const model::DeviceInfo& device);
 

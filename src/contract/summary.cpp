@@ -1,6 +1,7 @@
 // What sums a result up for a person.
 #include "contract/gate.h"
 #include "contract/number_text.h"
+#include "contract/software.h"
 
 #include <fmt/format.h>
 #include <algorithm>
@@ -105,10 +106,12 @@ std::string summarise(const GateResult& result) {
         "The reference itself does not match the golden logits beside the model, so it cannot judge this "
         "device: {}.",
         result.find('R', Numerics::exact)->result.reason);
+  const bool software = std::any_of(result.devices.begin(), result.devices.end(), is_software);
+  const std::string note = software ? fmt::format(" It is a {}.", software_note) : "";
   if (result.verdict == Verdict::fail)
-    return fmt::format("This device does NOT give the reference's answer{}: {}.", scope_of(result),
-                       result.reason);
-  std::string text = fmt::format("This device gives the reference's answer{}.", scope_of(result));
+    return fmt::format("This device does NOT give the reference's answer{}: {}.{}", scope_of(result),
+                       result.reason, note);
+  std::string text = fmt::format("This device gives the reference's answer{}.{}", scope_of(result), note);
   for (const LegResult& leg : result.legs)
     if ((leg.leg == 'X' || leg.leg == 'F') && leg.result.verdict == Verdict::pass)
       text.append(1, ' ').append(leg_text(leg));

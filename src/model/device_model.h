@@ -28,6 +28,8 @@ struct DeviceInfo {
   int threads = 0;      // CPU only
   Numerics numerics = Numerics::fast;
   std::array<std::string, stage_count> stage_place;  // where each stage ran: "device" or "host"
+  // Variants of kernels that failed the self-test at load, and that nothing runs: "subgroups".
+  std::vector<std::string> switched_off = {};
 };
 
 // One token of a batch.

@@ -176,6 +176,7 @@ Result<std::unique_ptr<Gpu>> Gpu::open(const GpuOptions& options) {
   auto state = std::make_unique<State>();
   state->adapter = std::move(chosen.adapter);
   state->checked_shaders = options.checked_shaders;
+  state->shader_edits = options.shader_edits;
   state->features = state->adapter.features;
   state->features.subgroups &= options.subgroups;
   state->features.f16 &= options.f16;
@@ -291,7 +292,8 @@ Result<Pipeline> Gpu::create_pipeline(std::string_view name, std::string_view wg
 
   WGPUShaderSourceWGSL source = {};
   source.chain.sType = WGPUSType_ShaderSourceWGSL;
-  source.code = to_view(wgsl);
+  const std::string text = edited(std::string(wgsl), state_->shader_edits);
+  source.code = to_view(text);
   WGPUShaderModuleDescriptor descriptor = {};
   descriptor.nextInChain = &source.chain;
   descriptor.label = to_view(name);

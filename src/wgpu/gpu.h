@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "wgpu/adapter.h"
+#include "wgpu/shader.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -47,6 +48,7 @@ struct GpuOptions {
   bool subgroups = true;
   bool f16 = true;
   bool timestamps = false;
+  std::vector<ShaderEdit> shader_edits = {};  // for tests
 };
 
 // storage: bound read or read_write, copied from and to. uniform: bound uniform, written by the host, at most

@@ -18,6 +18,7 @@ struct Report {
 struct Gpu::State {
   Adapter adapter;
   AdapterFeatures features;
+  std::vector<ShaderEdit> shader_edits;
   bool checked_shaders = false;
   WGPUDevice device = nullptr;
   WGPUQueue queue = nullptr;

@@ -7,6 +7,7 @@
 #include "wgpu/gemm.h"
 #include "wgpu/head.h"
 #include "wgpu/router.h"
+#include "wgpu/self_test.h"
 #include "wgpu/token_stream.h"
 
 #include <fmt/format.h>
@@ -64,8 +65,9 @@ Error with_sizes(Error error, const model::Weights& weights, std::int32_t contex
 }  // namespace
 
 struct WgpuModel::State {
-  State(const model::Weights& weights, std::unique_ptr<Gpu> opened, Numerics numerics)
-      : weights(weights), numerics(numerics), gpu(std::move(opened)), kernels(*gpu) {}
+  State(const model::Weights& weights, std::unique_ptr<Gpu> opened, Numerics numerics,
+        const Variants& variants)
+      : weights(weights), numerics(numerics), variants(variants), gpu(std::move(opened)), kernels(*gpu) {}
 
   const model::Config& config() const { return weights.config; }
   Result<void> allocate(std::int32_t context, KvType kv_type);
@@ -80,6 +82,7 @@ struct WgpuModel::State {
 
   const model::Weights& weights;
   Numerics numerics;
+  Variants variants;
   std::unique_ptr<Gpu> gpu;  // outlives all that follows
   Kernels kernels;
   KvCache kv;
@@ -107,7 +110,7 @@ Result<void> WgpuModel::State::allocate(std::int32_t context, KvType kv_type) {
 }
 
 Result<void> WgpuModel::State::make_operations() {
-  const Builder builder{kernels, work, config(), numerics};
+  const Builder builder{kernels, work, config(), variants.integer_dot ? numerics : Numerics::exact};
   const double rope_scale = model::rope_table(config()).scale;
   TRINE_TRY(embed, make_embed(builder, matrices.embed));
   for (int layer = 0; layer < config().n_layers; ++layer) {
@@ -149,14 +152,24 @@ WgpuModel::~WgpuModel() = default;
 
 Result<std::unique_ptr<WgpuModel>> WgpuModel::load(const model::Weights& weights,
                                                    const WgpuOptions& options) {
+  if (!options.self_test) return load_with(weights, options, {});
+  return load_tested(weights, options.numerics, [&](const model::Weights& some, const Variants& variants) {
+    return load_with(some, options, variants);
+  });
+}
+
+Result<std::unique_ptr<WgpuModel>> WgpuModel::load_with(const model::Weights& weights,
+                                                        const WgpuOptions& options,
+                                                        const Variants& variants) {
   GpuOptions open;
   open.device = options.device;
   open.checked_shaders = options.checked_shaders;
-  open.subgroups = options.subgroups;
+  open.subgroups = options.subgroups && variants.subgroups;
+  open.shader_edits = options.shader_edits;
   TRINE_TRY(std::unique_ptr<Gpu> gpu, Gpu::open(open));
-  auto state = std::make_unique<State>(weights, std::move(gpu), options.numerics);
-  TRINE_CHECK_OK(
-      state->allocate(options.context, options.numerics == Numerics::exact ? KvType::f32 : KvType::f16));
+  auto state = std::make_unique<State>(weights, std::move(gpu), options.numerics, variants);
+  const bool f16_cache = options.numerics == Numerics::fast && variants.f16_cache;
+  TRINE_CHECK_OK(state->allocate(options.context, f16_cache ? KvType::f16 : KvType::f32));
   TRINE_CHECK_OK(state->make_operations());
   if (state->gpu->adapter().type != "software") {
     TRINE_CHECK_OK(state->make_operations_of_many());
@@ -179,7 +192,15 @@ model::DeviceInfo WgpuModel::describe() const {
   info.driver = adapter.driver;
   info.numerics = state_->numerics;
   info.stage_place.fill("device");
+  const Variants& variants = state_->variants;
+  const bool fast = state_->numerics == Numerics::fast;
+  if (!variants.subgroups && adapter.features.subgroups) info.switched_off.emplace_back("subgroups");
+  if (!variants.integer_dot && fast) info.switched_off.emplace_back("integer dot");
+  if (!variants.f16_cache && fast) info.switched_off.emplace_back("f16 KV cache");
   return info;
+}
+void WgpuModel::lose_device() {
+  state_->gpu->lose();
 }
 std::int32_t WgpuModel::kv_page_size() const {
   return KvCache::page_size;

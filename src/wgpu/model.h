@@ -4,11 +4,21 @@
 #include "model/device_model.h"
 #include "model/weights.h"
 #include "wgpu/adapter.h"
+#include "wgpu/shader.h"
 
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace trine::wgpu {
+
+// Faster ways to compute the same, each with a plain one beside it. The self-test switches off those that a
+// driver gets wrong.
+struct Variants {
+  bool subgroups = true;    // sums over subgroups; else over workgroup memory
+  bool integer_dot = true;  // fast numerics: products of 8-bit blocks; else of f32
+  bool f16_cache = true;    // fast numerics: KV cache of f16; else of f32
+};
 
 struct WgpuOptions {
   std::string device;           // as list_adapters() takes it
@@ -17,6 +27,8 @@ struct WgpuOptions {
   int threads = 0;                                   // that repack weights at load; 0: one per available core
   bool subgroups = true;                             // use them when the adapter has them
   bool checked_shaders = false;                      // bounds checks in every kernel: for tests
+  bool self_test = true;                             // at load: self_test.h
+  std::vector<ShaderEdit> shader_edits = {};         // bugs in kernels, for tests of what finds them
 };
 
 // The WebGPU backend: weights stay quantised in device memory, only chosen experts' rows are read, and the
@@ -25,7 +37,7 @@ class WgpuModel final : public model::DeviceModel {
  public:
   // `weights` must outlive the model; its tensors are read during the call only. Errors: backend_unavailable
   // (no such adapter), model_load (weights, KV cache and work space do not fit, with their sizes), inference
-  // (a kernel does not compile, a device fault).
+  // (a kernel does not compile, a device fault, a self-test that fails whatever is switched off).
   static Result<std::unique_ptr<WgpuModel>> load(const model::Weights& weights, const WgpuOptions& options);
   ~WgpuModel() override;
 
@@ -36,10 +48,14 @@ class WgpuModel final : public model::DeviceModel {
   std::int32_t max_batch_rows() const override;
   Result<void> forward(const model::Batch& batch, std::span<float> logits, model::TraceSink* trace) override;
   Result<std::unique_ptr<model::TokenStream>> decode_stream(const model::StreamRequest& request) override;
+  // Loses the device on purpose: for tests of what comes after.
+  void lose_device();
 
  private:
   struct State;
   explicit WgpuModel(std::unique_ptr<State> state);
+  static Result<std::unique_ptr<WgpuModel>> load_with(const model::Weights& weights,
+                                                      const WgpuOptions& options, const Variants& variants);
   std::unique_ptr<State> state_;
 };
 

@@ -29,6 +29,14 @@ void append_renamed(std::string& text, std::string_view file, std::string_view n
 
 }  // namespace
 
+std::string edited(std::string text, std::span<const ShaderEdit> edits) {
+  for (const ShaderEdit& edit : edits)
+    for (std::size_t at = text.find(edit.from); at != text.npos;
+         at = text.find(edit.from, at + edit.to.size()))
+      text.replace(at, edit.from.size(), edit.to);
+  return text;
+}
+
 std::string assemble(const ShaderSource& source) {
   std::string text;
   for (const std::string& feature : source.enables) text += fmt::format("enable {};\n", feature);

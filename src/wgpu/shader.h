@@ -18,6 +18,13 @@ struct ShaderFile {
 
 std::span<const ShaderFile> shader_files();
 
+// A bug put into every kernel that has the text `from`: for tests of what must find it.
+struct ShaderEdit {
+  std::string from;
+  std::string to;
+};
+std::string edited(std::string text, std::span<const ShaderEdit> edits);
+
 // What a kernel is made of, in this order in the text: directives, constants, files.
 struct ShaderSource {
   std::vector<std::string> enables;  // "f16"; not "subgroups", which this library refuses

@@ -135,6 +135,21 @@ TEST(ExitCode, ALibraryThatIsNotThere) {
 }
 #endif
 
+#ifdef TRINE_HAS_WGPU
+// No driver at all, however that is said.
+TEST(ExitCode, AMachineWithoutAnAdapter) {
+  for (const char* variable : {"VK_ICD_FILENAMES", "VK_DRIVER_FILES"}) {
+    Spawn spawn;
+    spawn.arguments = {"run", "--backend", "wgpu", "hi"};
+    spawn.environment[variable] = "/nowhere/icd.json";
+    const Outcome outcome = run_trine(spawn);
+    EXPECT_EQ(outcome.status, 14) << outcome.err;
+    EXPECT_EQ(outcome.out, "");
+    EXPECT_NE(outcome.err.find("no WebGPU adapter"), std::string::npos) << outcome.err;
+  }
+}
+#endif
+
 TEST(ExitCode, FilesThatAreNoModel) {
   for (const std::string command : {"inspect", "tokenize", "detokenize"}) {
     SCOPED_TRACE(command);

@@ -2,6 +2,8 @@
 // itself.
 #include "contract/checks.h"
 #include "contract/judge.h"
+#include "contract/report.h"
+#include "contract/software.h"
 #include "faulty_model.h"
 
 #include <algorithm>
@@ -78,19 +80,65 @@ TEST(PlantedSides, TheReferenceUnderABackendsName) {
   expect_refused(bench.run(), "says it is 'reference'");
 }
 
-TEST(PlantedSides, ACpuOrASoftwareAdapterNamedAsGpu) {
-  for (const char* type : {"cpu", "software", "", "Cpu"}) {
-    FaultyBench bench({[type](model::DeviceInfo& info) {
-                         info.backend = "wgpu";
-                         info.type = type;
-                       },
-                       {},
-                       {},
-                       {}});
-    bench.backend = "wgpu";
-    bench.is_gpu = true;
-    expect_refused(bench.run(), "no GPU");
-  }
+// A bench of the wgpu backend on a device of this type and name.
+contract::GateResult run_as_gpu(const char* type, const char* name, const char* driver = "1") {
+  FaultyBench bench({[=](model::DeviceInfo& info) {
+                       info.backend = "wgpu";
+                       info.type = type;
+                       info.name = name;
+                       info.driver = driver;
+                     },
+                     {},
+                     {},
+                     {}});
+  bench.backend = "wgpu";
+  bench.is_gpu = true;
+  return bench.run();
+}
+
+TEST(PlantedSides, ADeviceThatDoesNotSayItIsAGpu) {
+  for (const char* type : {"cpu", "", "Cpu", "other", "Software", "gpu"})
+    expect_refused(run_as_gpu(type, "NVIDIA H200"), "no GPU");
+}
+
+TEST(PlantedSides, ASoftwareAdapterNamedAsGpu) {
+  for (const char* name : {"llvmpipe (LLVM 15.0.6, 256 bits)", "lavapipe", "SwiftShader Device (Subzero)",
+                           "Microsoft Basic Render Driver", "Direct3D WARP"})
+    for (const char* type : {"discrete-gpu", "integrated-gpu", "virtual-gpu"})
+      expect_refused(run_as_gpu(type, name), "is a software adapter");
+  expect_refused(run_as_gpu("discrete-gpu", "Radeon", "llvmpipe Mesa 22.3.6"), "is a software adapter");
+}
+
+TEST(PlantedSides, ASoftwareAdapterThatSaysSoIsJudgedAndCountsAsNoGpu) {
+  const contract::GateResult result = run_as_gpu("software", "llvmpipe (LLVM 15.0.6, 256 bits)");
+  EXPECT_EQ(result.verdict, Verdict::pass) << result.reason;
+  const std::string note(contract::software_note);
+  EXPECT_NE(contract::summarise(result).find(note), std::string::npos) << contract::summarise(result);
+  EXPECT_NE(contract::to_html(result, {}, "now").find(note), std::string::npos);
+  EXPECT_EQ(contract::counts_as(result.devices.front()), contract::software_note);
+}
+
+// A GPU's own tests are not run on it, whatever it computes.
+TEST(PlantedSides, ASoftwareAdapterHasNoSpeed) {
+  contract::CheckContext context;
+  context.model_path = tied_path;
+  context.backend = "wgpu";
+  context.load = [](const model::Weights& weights,
+                    const backend::BackendOptions& options) -> Result<std::unique_ptr<model::DeviceModel>> {
+    static const Fault software{[](model::DeviceInfo& info) {
+                                  info.backend = "wgpu";
+                                  info.type = "software";
+                                },
+                                {},
+                                {},
+                                {}};
+    TRINE_TRY(auto real, backend::load_model("cpu", weights, options));
+    return std::make_unique<FaultyModel>(std::move(real), software);
+  };
+  const contract::CheckRegistry registry = contract::builtin_checks();
+  const contract::CheckResult speed = registry.find("gate.throughput")->run(context);
+  EXPECT_EQ(speed.verdict, Verdict::not_run);
+  EXPECT_NE(speed.reason.find(contract::software_note), std::string::npos) << speed.reason;
 }
 
 TEST(PlantedSides, AGpuThatSaysSoIsJudged) {

@@ -1,5 +1,6 @@
 // A receipt is complete or there is none.
 #include "contract/receipt.h"
+#include "contract/report.h"
 
 #include "gate_fixture.h"
 
@@ -65,11 +66,26 @@ TEST_F(ReceiptTest, SurvivesBeingReadAndWritten) {
 }
 
 TEST_F(ReceiptTest, HoldsWhatTheContractAsksFor) {
-  for (const char* field :
-       {"/tool/version", "/tool/commit", "/tool/binary_sha256", "/model/sha256", "/prompts/sha256",
-        "/reference_sha256", "/device/name", "/device/type", "/device/driver", "/device/api",
-        "/device/stage_place/attention", "/numerics/0", "/legs/0/figures/0/min", "/legs/0/figures/0/median",
-        "/legs/0/figures/0/max", "/legs/0/figures/0/n", "/legs/0/swaps", "/legs/0/verdict", "/verdict"})
+  for (const char* field : {"/tool/version",
+                            "/tool/commit",
+                            "/tool/binary_sha256",
+                            "/model/sha256",
+                            "/prompts/sha256",
+                            "/reference_sha256",
+                            "/device/name",
+                            "/device/type",
+                            "/device/driver",
+                            "/device/api",
+                            "/device/stage_place/attention",
+                            "/counts_as",
+                            "/numerics/0",
+                            "/legs/0/figures/0/min",
+                            "/legs/0/figures/0/median",
+                            "/legs/0/figures/0/max",
+                            "/legs/0/figures/0/n",
+                            "/legs/0/swaps",
+                            "/legs/0/verdict",
+                            "/verdict"})
     EXPECT_TRUE(json->contains(nlohmann::ordered_json::json_pointer(field))) << field;
 }
 
@@ -196,6 +212,14 @@ TEST_F(ReceiptTest, ContradictionsAreRefusedByTheirField) {
        }},
       {"goldens.sha256", [](Json& j) { j["goldens"]["sha256"] = "5a"; }},
       {"goldens.source", [](Json& j) { j["goldens"]["source"] = ""; }},
+      {"counts_as", [](Json& j) { j["counts_as"] = "gpu"; }},
+      {"counts_as", [](Json& j) { j["device"]["type"] = "software"; }},
+      {"device.type",
+       [](Json& j) {
+         j["device"]["type"] = "discrete-gpu";
+         j["device"]["name"] = "llvmpipe (LLVM 15.0.6, 256 bits)";
+         j["counts_as"] = "gpu";
+       }},
   };
   for (const auto& [field, lie] : lies)
     EXPECT_NE(said_of(lie).find(field), std::string::npos) << field << ": " << said_of(lie);
@@ -249,6 +273,19 @@ TEST_F(ReceiptTest, NanIsWrittenAndReadAsNan) {
   const auto read = contract::read_receipt(*contract::to_json(*made));
   ASSERT_TRUE(read) << to_string(read.error());
   EXPECT_TRUE(std::isnan(read->legs[0].figures[0].min));
+}
+
+TEST_F(ReceiptTest, NamesWhatASelfTestSwitchedOffInAnyMode) {
+  contract::GateResult copy = *result;
+  ASSERT_EQ(copy.devices.size(), 2u);
+  copy.devices[0].switched_off = {"subgroups"};
+  copy.devices[1].switched_off = {"subgroups", "integer dot"};
+  const auto made = contract::make_receipt(copy, tool, "now");
+  ASSERT_TRUE(made) << to_string(made.error());
+  const auto read = contract::read_receipt(*contract::to_json(*made));
+  ASSERT_TRUE(read) << to_string(read.error());
+  EXPECT_EQ(read->device.switched_off, (std::vector<std::string>{"subgroups", "integer dot"}));
+  EXPECT_NE(contract::to_html(copy, tool, "now").find("subgroups, integer dot"), std::string::npos);
 }
 
 TEST(ToolIdentity, NamesTheBinaryThatRuns) {

@@ -1,0 +1,156 @@
+// What goes wrong around a model: memory that stays, memory that is not there, a device that goes away.
+#include "wgpu/model.h"
+
+#include "loaded_model.h"
+#include "wgpu_fixture.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+#include <chrono>
+#include <fstream>
+#include <memory>
+#include <numeric>
+
+namespace trine::test {
+namespace {
+
+using model::Numerics;
+using model::Stage;
+using wgpu::WgpuModel;
+using wgpu::WgpuOptions;
+
+class BadDays : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (const std::string reason = wgpu::why_no_adapter(); !reason.empty()) GTEST_SKIP() << reason;
+  }
+
+  static WgpuOptions options() {
+    WgpuOptions result;
+    result.device = wgpu::first_adapter;
+    result.context = 256;
+    result.threads = 2;
+    result.self_test = false;
+    return result;
+  }
+
+  // The model's next token of one sequence.
+  static Result<void> step(model::DeviceModel& model, std::int32_t position, std::vector<float>& logits,
+                           model::TraceSink* trace = nullptr) {
+    model::Batch batch;
+    batch.page_tables.emplace_back(static_cast<std::size_t>(model.kv_pages()));
+    std::iota(batch.page_tables[0].begin(), batch.page_tables[0].end(), 0);
+    batch.rows = {{7, position, 0, true}};
+    logits.resize(static_cast<std::size_t>(model.config().vocab_size));
+    return model.forward(batch, logits, trace);
+  }
+};
+
+#if !defined(__SANITIZE_ADDRESS__)
+std::uint64_t resident_bytes() {
+  std::ifstream statm("/proc/self/statm");
+  std::uint64_t pages = 0;
+  statm >> pages >> pages;
+  return pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+TEST_F(BadDays, LoadingFiftyTimesKeepsNoMemory) {
+  const LoadedModel loaded(demo_path);
+  std::vector<float> logits;
+  const auto cycle = [&] {
+    const auto model = WgpuModel::load(loaded.weights, options());
+    ASSERT_TRUE(model) << to_string(model.error());
+    const auto done = step(**model, 0, logits);
+    ASSERT_TRUE(done) << to_string(done.error());
+  };
+  for (int i = 0; i < 10; ++i) cycle();
+  const std::uint64_t before = resident_bytes();
+  for (int i = 0; i < 40; ++i) cycle();
+  const std::uint64_t after = resident_bytes();
+  RecordProperty("growth_kib", std::to_string((static_cast<std::int64_t>(after - before)) / 1024));
+  // Of 40 models of 25 MB and their buffers, less than one may stay.
+  EXPECT_LT(after, before + (24 << 20)) << before << " and then " << after << " bytes";
+}
+#endif
+
+// Weights without data, which nobody may read before it is known that there is room for them.
+model::Weights without_data(model::Weights weights) {
+  const auto empty = [](model::Weight& weight) { weight.data = nullptr; };
+  for (model::Weight* weight : {&weights.embed, &weights.output_norm, &weights.output}) empty(*weight);
+  for (model::LayerWeights& layer : weights.layers)
+    for (const model::TensorRule& rule : model::tensor_table())
+      if (rule.of_layer != nullptr) empty(layer.*rule.of_layer);
+  return weights;
+}
+
+TEST_F(BadDays, AContextWithoutRoomIsRefusedBeforeAnyWeightIsRead) {
+  const LoadedModel loaded(demo_path);
+  const model::Weights weights = without_data(loaded.weights);
+  for (const Numerics numerics : {Numerics::fast, Numerics::exact}) {
+    WgpuOptions huge = options();
+    huge.numerics = numerics;
+    huge.context = 2'000'000'000;
+    huge.self_test = true;  // which must not take it for a wrong kernel
+    const auto result = WgpuModel::load(weights, huge);
+    ASSERT_FALSE(result);
+    const std::string text = to_string(result.error());
+    EXPECT_EQ(result.error().code, ErrorCode::model_load) << text;
+    EXPECT_NE(result.error().where.find("2000000000 positions"), std::string::npos) << text;
+    EXPECT_NE(result.error().expected.find("at most "), std::string::npos) << text;
+    EXPECT_NE(result.error().actual.find(" GiB"), std::string::npos) << text;
+    EXPECT_NE(result.error().hint.find("--ctx"), std::string::npos) << text;
+  }
+}
+
+TEST_F(BadDays, ADeviceLostBetweenTokensIsAnError) {
+  const LoadedModel loaded(models_dir + "tiny/tiny-Q4_K.gguf");
+  const auto model = WgpuModel::load(loaded.weights, options());
+  ASSERT_TRUE(model) << to_string(model.error());
+  std::vector<float> logits;
+  for (std::int32_t position = 0; position < 3; ++position)
+    ASSERT_TRUE(step(**model, position, logits)) << position;
+  (*model)->lose_device();
+  const auto begin = std::chrono::steady_clock::now();
+  for (std::int32_t position = 3; position < 5; ++position) {
+    const auto lost = step(**model, position, logits);
+    ASSERT_FALSE(lost) << position;
+    EXPECT_EQ(lost.error().code, ErrorCode::inference);
+    EXPECT_NE(to_string(lost.error()).find("lost"), std::string::npos) << to_string(lost.error());
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
+}
+
+// In the middle of a pass, with work recorded and submitted.
+class LosesItsDevice final : public model::TraceSink {
+ public:
+  explicit LosesItsDevice(WgpuModel& model) : model_(model) {}
+  bool wants(Stage stage, int) override { return stage == Stage::attention; }
+  void take(Stage, int, std::int64_t, std::int64_t, std::int64_t, std::span<const float>) override {
+    model_.lose_device();
+  }
+
+ private:
+  WgpuModel& model_;
+};
+
+TEST_F(BadDays, ADeviceLostWithinAPassIsAnError) {
+  const LoadedModel loaded(models_dir + "tiny/tiny-Q4_K.gguf");
+  {
+    const auto model = WgpuModel::load(loaded.weights, options());
+    ASSERT_TRUE(model) << to_string(model.error());
+    std::vector<float> logits;
+    LosesItsDevice sink(**model);
+    const auto lost = step(**model, 0, logits, &sink);
+    ASSERT_FALSE(lost);
+    EXPECT_EQ(lost.error().code, ErrorCode::inference);
+    EXPECT_NE(to_string(lost.error()).find("lost"), std::string::npos) << to_string(lost.error());
+  }
+  // The next model of this process is as good as the first.
+  const auto next = WgpuModel::load(loaded.weights, options());
+  ASSERT_TRUE(next) << to_string(next.error());
+  std::vector<float> logits;
+  EXPECT_TRUE(step(**next, 0, logits));
+}
+
+}  // namespace
+}  // namespace trine::test

@@ -1,0 +1,153 @@
+// What the self-test at load finds, and what it does about it.
+#include "wgpu/self_test.h"
+
+#include "compare.h"
+#include "loaded_model.h"
+#include "reference/model.h"
+#include "wgpu_fixture.h"
+
+#include <gtest/gtest.h>
+#include <memory>
+#include <numeric>
+
+namespace trine::test {
+namespace {
+
+using model::Numerics;
+using wgpu::ShaderEdit;
+using wgpu::WgpuModel;
+using wgpu::WgpuOptions;
+
+// Bugs that a driver might have, each in one variant of the kernels.
+const ShaderEdit wrong_subgroup_sum = {"let part = subgroupAdd(value);", "let part = value;"};
+const ShaderEdit wrong_integer_dot = {"return f32(dot4I8Packed(q.x, v.x) +",
+                                      "return f32(-dot4I8Packed(q.x, v.x) +"};
+const ShaderEdit wrong_f16_store = {"cache[2u * quad] = pack2x16float(values.xy);",
+                                    "cache[2u * quad] = pack2x16float(values.yx);"};
+// And one in what every variant needs.
+const ShaderEdit wrong_norm = {"let scale = inverseSqrt(sum / f32(COLUMNS) + params.eps);",
+                               "let scale = inverseSqrt(sum / f32(COLUMNS) + 1.0);"};
+
+class SelfTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (const std::string reason = wgpu::why_no_adapter(); !reason.empty()) GTEST_SKIP() << reason;
+  }
+
+  static WgpuOptions options(Numerics numerics, std::vector<ShaderEdit> edits) {
+    WgpuOptions result;
+    result.device = wgpu::first_adapter;
+    result.context = 128;
+    result.numerics = numerics;
+    result.threads = 2;
+    result.shader_edits = std::move(edits);
+    return result;
+  }
+
+  // Greedy tokens after a prompt, one row at a time.
+  static std::vector<std::int32_t> greedy(model::DeviceModel& model, std::vector<std::int32_t> prompt,
+                                          std::size_t n) {
+    model::Batch batch;
+    batch.page_tables.emplace_back(static_cast<std::size_t>(model.kv_pages()));
+    std::iota(batch.page_tables[0].begin(), batch.page_tables[0].end(), 0);
+    std::vector<float> logits(static_cast<std::size_t>(model.config().vocab_size));
+    std::vector<std::int32_t> chosen;
+    for (std::size_t i = 0; chosen.size() < n; ++i) {
+      const std::int32_t token = i < prompt.size() ? prompt[i] : chosen.back();
+      batch.rows = {{token, static_cast<std::int32_t>(i), 0, true}};
+      const auto done = model.forward(batch, logits, nullptr);
+      if (!done) throw std::runtime_error(to_string(done.error()));
+      if (i + 1 >= prompt.size()) chosen.push_back(argmax(logits));
+    }
+    return chosen;
+  }
+
+  std::vector<std::int32_t> reference_greedy(std::vector<std::int32_t> prompt, std::size_t n) const {
+    ThreadPool pool(2);
+    const reference::Model model(loaded.weights);
+    reference::Sequence sequence;
+    std::vector<std::int32_t> chosen, next = std::move(prompt);
+    while (chosen.size() < n) {
+      const auto logits = model.forward(sequence, next, false, pool, nullptr);
+      if (!logits) throw std::runtime_error(to_string(logits.error()));
+      chosen.push_back(argmax(*logits));
+      next = {chosen.back()};
+    }
+    return chosen;
+  }
+
+  using Names = std::vector<std::string>;
+
+  LoadedModel loaded{models_dir + "tiny/tiny-Q4_K.gguf"};
+};
+
+TEST_F(SelfTest, ASoundModelKeepsEverything) {
+  for (const Numerics numerics : {Numerics::exact, Numerics::fast}) {
+    const auto model = WgpuModel::load(loaded.weights, options(numerics, {}));
+    ASSERT_TRUE(model) << to_string(model.error());
+    EXPECT_EQ((*model)->describe().switched_off, Names());
+    // A prefill as well, which load() leaves out on a software adapter.
+    const auto tested = wgpu::self_test(**model, loaded.weights, true);
+    EXPECT_TRUE(tested) << to_string(tested.error());
+  }
+}
+
+TEST_F(SelfTest, AWrongVariantIsSwitchedOffAndTheAnswerIsRight) {
+  const std::vector<std::int32_t> prompt = {11, 42, 7, 99, 3};
+  const std::vector<std::int32_t> expected = reference_greedy(prompt, 6);
+  const auto adapter = wgpu::choose_adapter(wgpu::first_adapter);
+  ASSERT_TRUE(adapter) << to_string(adapter.error());
+  struct Case {
+    const char* variant;
+    ShaderEdit edit;
+    Numerics numerics;
+  };
+  for (const Case& one : {Case{"subgroups", wrong_subgroup_sum, Numerics::exact},
+                          Case{"integer dot", wrong_integer_dot, Numerics::fast},
+                          Case{"f16 KV cache", wrong_f16_store, Numerics::fast}}) {
+    SCOPED_TRACE(one.variant);
+    if (std::string(one.variant) == "subgroups" && !adapter->features.subgroups) continue;
+    const auto model = WgpuModel::load(loaded.weights, options(one.numerics, {one.edit}));
+    ASSERT_TRUE(model) << to_string(model.error());
+    EXPECT_EQ((*model)->describe().switched_off, Names{one.variant});
+    EXPECT_EQ(greedy(**model, prompt, expected.size()), expected);
+  }
+}
+
+TEST_F(SelfTest, AWrongPlainKernelIsAnErrorThatNamesTheStage) {
+  const auto model = WgpuModel::load(loaded.weights, options(Numerics::exact, {wrong_norm}));
+  ASSERT_FALSE(model);
+  EXPECT_EQ(model.error().code, ErrorCode::inference);
+  EXPECT_EQ(model.error().where, "layer 0, attn_norm");
+  EXPECT_NE(to_string(model.error()).find("self-test"), std::string::npos) << to_string(model.error());
+}
+
+TEST_F(SelfTest, WithoutItAWrongKernelIsUsed) {
+  WgpuOptions untested = options(Numerics::exact, {wrong_norm});
+  untested.self_test = false;
+  const auto model = WgpuModel::load(loaded.weights, untested);
+  ASSERT_TRUE(model) << to_string(model.error());
+  EXPECT_FALSE(wgpu::self_test(**model, loaded.weights, false));
+}
+
+TEST_F(SelfTest, AKernelThatDoesNotCompileIsNamed) {
+  const ShaderEdit broken = {"fn activations4(row: u32", "fn activations4(row: no_such_type"};
+  const auto model = WgpuModel::load(loaded.weights, options(Numerics::exact, {broken}));
+  ASSERT_FALSE(model);
+  EXPECT_EQ(model.error().code, ErrorCode::inference);
+  EXPECT_EQ(model.error().where, "embed") << to_string(model.error());
+  EXPECT_NE(to_string(model.error()).find("no_such_type"), std::string::npos) << to_string(model.error());
+}
+
+// An edit that nothing contains would test nothing.
+TEST_F(SelfTest, EveryEditIsOfTextThatIsThere) {
+  for (const ShaderEdit& edit : {wrong_subgroup_sum, wrong_integer_dot, wrong_f16_store, wrong_norm}) {
+    std::size_t files = 0;
+    for (const wgpu::ShaderFile& file : wgpu::shader_files())
+      files += file.text.find(edit.from) != file.text.npos ? 1 : 0;
+    EXPECT_EQ(files, 1u) << edit.from;
+  }
+}
+
+}  // namespace
+}  // namespace trine::test
