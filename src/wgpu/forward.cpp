@@ -13,7 +13,8 @@ using model::Stage;
 
 namespace {
 
-constexpr std::uint32_t most_rows = 512;
+constexpr std::uint32_t most_rows = 2048;
+constexpr std::uint32_t most_logits_rows = 16;
 constexpr std::uint64_t most_sum_bytes = 128ull << 20;
 
 std::uint32_t divide_up(std::uint64_t a, std::uint64_t b) {
@@ -40,7 +41,7 @@ std::vector<Sized> sizes(const model::Config& c, const Capacity& capacity) {
   const auto floats = [&](std::int64_t width) { return n * static_cast<std::uint64_t>(width) * 4; };
   const std::uint64_t heads = static_cast<std::uint64_t>(c.n_heads);
   return {
-      {&Workspace::step, "step", 16},
+      {&Workspace::step, "step", sizeof(Step)},
       {&Workspace::rows, "rows", n * 16},
       {&Workspace::page_tables, "page tables", n * capacity.pages * 4},
       {&Workspace::unused, "unused", 16},
@@ -65,7 +66,8 @@ std::vector<Sized> sizes(const model::Config& c, const Capacity& capacity) {
       {&Workspace::tiles, "tiles of pairs", std::uint64_t{capacity.tiles} * 16},
       {&Workspace::down, "expert outputs", floats(c.experts_per_token * c.hidden_size)},
       {&Workspace::moe_out, "moe_out", floats(c.hidden_size)},
-      {&Workspace::logits, "logits", floats(c.vocab_size)},
+      {&Workspace::logits, "logits",
+       std::uint64_t{capacity.logits_rows} * static_cast<std::uint64_t>(c.vocab_size) * 4},
   };
 }
 
@@ -80,10 +82,14 @@ Capacity plan_capacity(const model::Config& config, const Tuning& tuning, const 
 
   // Every buffer of a pass fits into a binding.
   const std::int64_t widest = std::max<std::int64_t>(
-      {config.vocab_size, config.q_size() + 2 * config.kv_size(),
+      {config.q_size() + 2 * config.kv_size(),
        std::int64_t{config.experts_per_token} * std::max(config.expert_ffn_size, config.hidden_size)});
   const std::uint64_t rows_that_fit = limit / 4 / static_cast<std::uint64_t>(widest);
   capacity.rows = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(rows_that_fit, 1, most_rows));
+
+  const std::uint64_t logits_that_fit = limit / 4 / static_cast<std::uint64_t>(config.vocab_size);
+  capacity.logits_rows =
+      static_cast<std::uint32_t>(std::clamp<std::uint64_t>(logits_that_fit, 1, most_logits_rows));
 
   // Where the chunks of long contexts would need too much memory, fewer rows run by chunks.
   const std::uint64_t chunk_bytes = static_cast<std::uint64_t>(config.n_heads) * quads(config) * 16;
@@ -111,9 +117,7 @@ Result<Workspace> Workspace::create(Gpu& gpu, const model::Config& config, const
     const std::uint64_t rounded = std::max<std::uint64_t>(16, (one.bytes + 15) / 16 * 16);
     TRINE_TRY(work.*one.buffer, gpu.create_buffer(one.label, rounded));
   }
-  const std::uint64_t read_rows = std::min(rows_per_read, capacity.rows);
-  TRINE_TRY(work.logits_read,
-            gpu.create_readback("logits", read_rows * static_cast<std::uint64_t>(config.vocab_size) * 4));
+  TRINE_TRY(work.logits_read, gpu.create_readback("logits", work.logits.bytes()));
   return work;
 }
 
@@ -198,6 +202,17 @@ void Pass::run(const Op& op, std::uint32_t rows, std::uint32_t chunks) {
 Result<Submission> Pass::submit() {
   Commands recorded = std::exchange(commands, gpu.record());
   return gpu.submit(std::move(recorded));
+}
+
+Result<void> Pass::set_logits_slice(std::uint32_t first, std::uint32_t count) {
+  TRINE_TRY(const Submission submission, submit());
+  static_cast<void>(submission);
+  Step step;
+  step.n_rows = n_rows;
+  step.n_logits = count;
+  step.n_chunks = n_chunks;
+  step.first_logits = first;
+  return gpu.write(work.step, 0, std::as_bytes(std::span(&step, 1)));
 }
 
 Result<void> Pass::read(const Buffer& buffer, std::span<std::uint32_t> into) {

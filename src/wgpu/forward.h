@@ -28,10 +28,21 @@ struct Capacity {
   std::uint32_t decode_rows = 0;  // batches up to this long run attention's chunks side by side
   std::uint64_t chunk_sums = 0;   // rows · chunks that the merge buffers hold
   std::uint32_t tiles = 0;        // of the experts' pairs
+  std::uint32_t logits_rows = 0;  // that are computed and come back at a time
 };
 
 Capacity plan_capacity(const model::Config& config, const Tuning& tuning, const AdapterLimits& limits,
                        std::int32_t positions);
+
+// What changes from pass to pass and kernels read.
+struct Step {
+  std::uint32_t n_rows = 0;
+  std::uint32_t n_logits = 0;  // of the slice that is computed
+  std::uint32_t n_chunks = 0;  // that attention runs side by side
+  std::uint32_t ring_slot = 0;
+  std::uint32_t first_logits = 0;  // of the slice, among the rows that want logits
+  std::uint32_t unused[3] = {};    // buffers are multiples of 16 bytes
+};
 
 // Buffers of one forward pass, sized once for the largest batch.
 struct Workspace {
@@ -40,7 +51,7 @@ struct Workspace {
   static std::uint64_t bytes(const model::Config& config, const Capacity& capacity);
 
   Capacity capacity;
-  Buffer step;            // n_rows, n_logits, n_chunks, 0
+  Buffer step;            // a Step
   Buffer rows;            // [N] (token, position, sequence, 1 when it wants logits)
   Buffer page_tables;     // [N][pages]
   Buffer unused;          // what a kernel binds and does not touch
@@ -64,12 +75,9 @@ struct Workspace {
   Buffer tiles;
   Buffer down;           // [N][k][H] of such batches, and when W_down is split over several buffers
   Buffer moe_out;        // [N][H]
-  Buffer logits;         // [L][V]
-  Readback logits_read;  // [rows_per_read][V]
+  Buffer logits;         // [logits_rows][V]
+  Readback logits_read;  // the same
 };
-
-// Logits come back in slices of so many rows.
-inline constexpr std::uint32_t rows_per_read = 16;
 
 // What the operations of a pass are made from.
 struct Builder {
@@ -137,6 +145,8 @@ struct Pass {
   Result<void> report(model::Stage stage, int layer, const Buffer& buffer, std::int64_t width);
   // Runs what was recorded and copies the first into.size() words of a buffer. Errors: inference.
   Result<void> read(const Buffer& buffer, std::span<std::uint32_t> into);
+  // Takes effect before what is recorded from here on: submits what was. Errors: inference.
+  Result<void> set_logits_slice(std::uint32_t first, std::uint32_t count);
   // Submits what was recorded. Errors: inference.
   Result<Submission> submit();
 };

@@ -91,7 +91,7 @@ struct WgpuModel::State {
   std::vector<Op> embed;
   std::vector<LayerOps> layers;
   HeadOps head;
-  bool has_many = false;  // operations of many rows
+  bool has_many = false;            // operations of many rows
   std::optional<ChooseOps> choose;  // at the latest made for the first stream
   bool streams = false;             // one lives
 };
@@ -269,11 +269,13 @@ Result<Pass> WgpuModel::State::open_pass(const model::Batch& batch, model::Trace
     TRINE_CHECK_OK(make_operations_of_many());
   }
   const std::uint32_t n_chunks = many ? 1 : (positions + work.capacity.chunk - 1) / work.capacity.chunk;
-  const std::array<std::uint32_t, 4> step = {n_rows, n_logits, n_chunks, 0};
-  TRINE_CHECK_OK(gpu->write(work.step, 0, std::as_bytes(std::span(step))));
+  Step step;
+  step.n_rows = n_rows;
+  step.n_logits = std::min(n_logits, work.capacity.logits_rows);
+  step.n_chunks = n_chunks;
+  TRINE_CHECK_OK(gpu->write(work.step, 0, std::as_bytes(std::span(&step, 1))));
   const std::uint32_t n_tiles = most_tiles(config(), kernels.tuning(), n_rows);
-  return Pass{config(), *gpu,     work,     batch,   trace, gpu->record(),
-              n_rows,   n_logits, n_chunks, n_tiles, many};
+  return Pass{config(), *gpu, work, batch, trace, gpu->record(), n_rows, n_logits, n_chunks, n_tiles, many};
 }
 
 // From the embedding to the last layer's output.
@@ -305,7 +307,7 @@ Result<Pass> WgpuModel::State::record_step(std::uint32_t positions) {
   static const model::Batch one_row = {{{0, 0, 0, true}}, {}};
   TRINE_TRY(Pass pass, open_pass(one_row, nullptr, 1, positions));
   TRINE_CHECK_OK(run_layers(pass));
-  record_logits(pass, head);
+  record_logits(pass, head, 1);
   return pass;
 }
 
