@@ -113,7 +113,13 @@ Result<Op> make_qk_norm_rope(const Builder& builder, const LayerMatrices& m, con
                       unsigned_of(c.n_heads + c.n_kv_heads));
 }
 
-Result<Op> make_attend(const Builder& builder, const Buffer& cache, KvType kv_type, bool all_chunks) {
+// Whether what W_o reads comes from the attention kernels as 8-bit blocks, which then lie within heads.
+bool attention_quantizes(const Builder& builder, const LayerMatrices& m) {
+  return builder.reads_q8(m.attn_output) && builder.config.head_dim % 32 == 0;
+}
+
+Result<Op> make_attend(const Builder& builder, const LayerMatrices& m, const Buffer& cache, KvType kv_type,
+                       bool all_chunks) {
   Kernels& kernels = builder.kernels;
   const Workspace& work = builder.work;
   const model::Config& c = builder.config;
@@ -125,17 +131,19 @@ Result<Op> make_attend(const Builder& builder, const Buffer& cache, KvType kv_ty
                       {"HEAD_DIM", unsigned_of(c.head_dim)},
                       {"N_HEADS", unsigned_of(c.n_heads)},
                       {"N_KV_HEADS", unsigned_of(c.n_kv_heads)}};
-  source.flags = {{"KV_F16", kv_type == KvType::f16}, {"ALL_CHUNKS", all_chunks}};
-  source.files = {"attention_merge.wgsl", "attention.wgsl"};
+  source.flags = {{"KV_F16", kv_type == KvType::f16},
+                  {"ALL_CHUNKS", all_chunks},
+                  {"QUANTIZE", attention_quantizes(builder, m)}};
+  source.files = {"quantize.wgsl", "attention_merge.wgsl", "attention.wgsl"};
   const float scale = 1.0f / std::sqrt(static_cast<float>(c.head_dim));
   TRINE_TRY(const Bound params, kernels.params({std::bit_cast<std::uint32_t>(scale), work.capacity.pages}));
   return kernels.make("attention", source,
                       {params, reads(work.step), reads(work.rows), reads(work.page_tables), reads(work.qk),
-                       reads(cache), writes(work.attended), writes(work.sums), writes(work.stats)},
+                       reads(cache), writes(work.attended), writes(work.sums), writes(work.attended_q8)},
                       unsigned_of(c.n_kv_heads) * divide_up(heads_per_kv, heads));
 }
 
-Result<Op> make_combine(const Builder& builder) {
+Result<Op> make_combine(const Builder& builder, const LayerMatrices& m) {
   constexpr std::uint32_t workgroup = 64;
   const Workspace& work = builder.work;
   const model::Config& c = builder.config;
@@ -144,10 +152,11 @@ Result<Op> make_combine(const Builder& builder) {
                       {"CHUNK", work.capacity.chunk},
                       {"HEAD_DIM", unsigned_of(c.head_dim)},
                       {"N_HEADS", unsigned_of(c.n_heads)}};
-  source.files = {"attention_merge.wgsl", "attention_combine.wgsl"};
+  source.flags = {{"QUANTIZE", attention_quantizes(builder, m)}};
+  source.files = {"quantize.wgsl", "attention_merge.wgsl", "attention_combine.wgsl"};
   return builder.kernels.make(
       "attention_combine", source,
-      {reads(work.step), reads(work.rows), reads(work.sums), reads(work.stats), writes(work.attended)},
+      {reads(work.step), reads(work.rows), reads(work.sums), writes(work.attended), writes(work.attended_q8)},
       divide_up(unsigned_of(c.n_heads) * divide_up(unsigned_of(c.head_dim), 4), workgroup));
 }
 
@@ -180,9 +189,9 @@ Result<AttentionOps> make_attention(const Builder& builder, const LayerMatrices&
                                 qkv_reads_q8(builder, m) ? NormOutput::f32_and_q8_terms : NormOutput::f32));
   TRINE_TRY(ops.qkv, make_qkv(builder, m, false));
   TRINE_TRY(ops.qk_norm_rope, make_qk_norm_rope(builder, m, cache, kv_type, rope_scale));
-  TRINE_TRY(ops.attend, make_attend(builder, cache, kv_type, false));
-  TRINE_TRY(ops.combine, make_combine(builder));
-  if (builder.reads_q8(m.attn_output)) {
+  TRINE_TRY(ops.attend, make_attend(builder, m, cache, kv_type, false));
+  TRINE_TRY(ops.combine, make_combine(builder, m));
+  if (builder.reads_q8(m.attn_output) && !attention_quantizes(builder, m)) {
     TRINE_TRY(ops.quantize, make_quantize(builder));
   }
   TRINE_TRY(ops.output, make_projection(builder, output_projection(builder, m)));
@@ -192,7 +201,7 @@ Result<AttentionOps> make_attention(const Builder& builder, const LayerMatrices&
 Result<void> add_attention_of_many(const Builder& builder, const LayerMatrices& m, const Buffer& cache,
                                    KvType kv_type, AttentionOps& ops) {
   TRINE_TRY(ops.many_qkv, make_qkv(builder, m, true));
-  TRINE_TRY(ops.many_attend, make_attend(builder, cache, kv_type, true));
+  TRINE_TRY(ops.many_attend, make_attend(builder, m, cache, kv_type, true));
   TRINE_TRY(ops.many_output,
             make_gemm(builder, output_projection(builder, m), builder.kernels.tuning().gemm_output));
   return {};

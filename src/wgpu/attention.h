@@ -14,7 +14,7 @@ struct AttentionOps {
   Op qk_norm_rope;
   Op attend;
   Op combine;                  // where contexts have several chunks
-  std::optional<Op> quantize;  // of what W_o reads
+  std::optional<Op> quantize;  // of what W_o reads, where that is not done already
   std::vector<Op> output;
 
   // Their like in batches of many rows.

@@ -53,8 +53,7 @@ std::vector<Sized> sizes(const model::Config& c, const Capacity& capacity) {
       {&Workspace::qk, "qk", floats(c.q_size() + c.kv_size())},
       {&Workspace::attended, "attended", floats(c.q_size())},
       {&Workspace::attended_q8, "attended q8", n * q8_row_bytes(c.q_size())},
-      {&Workspace::sums, "attention sums", capacity.chunk_sums * heads * quads(c) * 16},
-      {&Workspace::stats, "attention stats", capacity.chunk_sums * heads * 8},
+      {&Workspace::sums, "attention sums", capacity.chunk_sums * heads * (quads(c) + 1) * 16},
       {&Workspace::router_logits, "router logits", floats(c.n_experts)},
       {&Workspace::ids, "expert ids", floats(c.experts_per_token)},
       {&Workspace::expert_weights, "expert weights", floats(c.experts_per_token)},
@@ -92,7 +91,7 @@ Capacity plan_capacity(const model::Config& config, const Tuning& tuning, const 
       static_cast<std::uint32_t>(std::clamp<std::uint64_t>(logits_that_fit, 1, most_logits_rows));
 
   // Where the chunks of long contexts would need too much memory, fewer rows run by chunks.
-  const std::uint64_t chunk_bytes = static_cast<std::uint64_t>(config.n_heads) * quads(config) * 16;
+  const std::uint64_t chunk_bytes = static_cast<std::uint64_t>(config.n_heads) * (quads(config) + 1) * 16;
   const std::uint64_t most_chunks = std::max<std::uint64_t>(1, std::min(limit, most_sum_bytes) / chunk_bytes);
   capacity.chunk = tuning.attention_chunk;
   const std::uint64_t chunks = divide_up(context, capacity.chunk);

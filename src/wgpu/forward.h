@@ -63,8 +63,7 @@ struct Workspace {
   Buffer qk;              // [N][Q+K]
   Buffer attended;        // [N][Q]
   Buffer attended_q8;     // [N] rows of 8-bit blocks
-  Buffer sums;            // [N][n_heads][chunks][D rounded up to 4]
-  Buffer stats;           // [N][n_heads][chunks][2]
+  Buffer sums;            // [N][n_heads][chunks][D rounded up to 4, and 4 more]
   Buffer router_logits;   // [N][E]
   Buffer ids;             // [N][k] by falling probability
   Buffer expert_weights;  // [N][k]

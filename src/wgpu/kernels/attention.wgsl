@@ -5,12 +5,12 @@
 // chunks, for decode; attention_combine.wgsl then merges them where there are several.
 //
 // T rows, D head_dim, Q n_heads·D, K n_kv_heads·D, C chunks. qk [T][Q+K] (queries first), out [T][Q], and per
-// row, head and chunk: sums [T][n_heads][C][DP/4] of the weighted values, not divided, and stats
-// [T][n_heads][C] (largest score, sum of weights); C is step.n_chunks. cache: see qk_norm_rope.wgsl. Positions
-// that were never written are not used.
-// Files before it: attention_merge.
+// row, head and chunk: sums [T][n_heads][C][DP/4 + 1], the weighted values, not divided, then (largest score, sum of
+// weights, 0, 0); C is step.n_chunks. cache: see qk_norm_rope.wgsl. Positions that were never written are not used.
+// Files before it: quantize, attention_merge.
 // Constants: WORKGROUP (a multiple of CHUNK / 4, at least 32 and DP / 4), CHUNK (a multiple of 64), HEAD_DIM
-// (even), N_HEADS, N_KV_HEADS, KV_F16 (bool), ALL_CHUNKS (bool). Workgroup memory, in bytes, with V = 1 for at most 4
+// (even), N_HEADS, N_KV_HEADS, KV_F16 (bool), ALL_CHUNKS (bool), QUANTIZE (bool): the result as 8-bit blocks too; D is
+// then a multiple of 32. Workgroup memory, in bytes, with V = 1 for at most 4
 // heads a key head, else 2: max(64·WORKGROUP, 32·DP/2)·V/2 + 16·CHUNK·V + 512·V.
 // Grid: (n_kv_heads · ceil(heads a key head / 4V), rows, chunks of the longest row, or 1 with ALL_CHUNKS).
 struct Params {
@@ -27,7 +27,7 @@ struct Step { n_rows: u32, n_logits: u32, n_chunks: u32, ring_slot: u32 }
 @group(0) @binding(5) var<storage, read> cache: array<vec2<u32>>;
 @group(0) @binding(6) var<storage, read_write> out: array<f32>;
 @group(0) @binding(7) var<storage, read_write> sums: array<vec4<f32>>;
-@group(0) @binding(8) var<storage, read_write> stats: array<vec2<f32>>;
+@group(0) @binding(8) var<storage, read_write> quantized: array<u32>;  // without QUANTIZE any other writable buffer
 
 const PAGE = 64u;
 const QUADS = (HEAD_DIM + 3u) / 4u;
@@ -235,28 +235,49 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   for (var chunk = group.z; chunk <= last_chunk; chunk++) {
     attend(row, chunk, position, kv_head, first_head, lane, &merged);
   }
-  if (lane / QUADS > 0u) {
+  let quad = lane % QUADS;
+  let own_heads = select(0u, min(HEADS, HEADS_PER_KV - first_head), lane < QUADS);
+  let head = row * N_HEADS + kv_head * HEADS_PER_KV + first_head;
+  if (!ALL_CHUNKS && position >= CHUNK) {
+    for (var i = 0u; i < own_heads; i++) {
+      let at = ((head + i) * step.n_chunks + group.z) * (QUADS + 1u);
+      sums[at + quad] = merged[i].sum;
+      if (quad == 0u) {
+        sums[at + QUADS] = vec4(merged[i].largest, merged[i].weights, 0.0, 0.0);
+      }
+    }
     return;
   }
-  let quad = lane % QUADS;
-  for (var i = 0u; i < HEADS; i++) {
-    if (first_head + i >= HEADS_PER_KV) {
-      break;
-    }
-    let head = row * N_HEADS + kv_head * HEADS_PER_KV + first_head + i;
-    if (ALL_CHUNKS || position < CHUNK) {
-      let result = merged[i].sum / merged[i].weights;
-      for (var d = 0u; d < 4u; d++) {
-        if (4u * quad + d < HEAD_DIM) {
-          out[head * HEAD_DIM + 4u * quad + d] = result[d];
-        }
-      }
-    } else {
-      let at = head * step.n_chunks + group.z;
-      sums[at * QUADS + quad] = merged[i].sum;
-      if (quad == 0u) {
-        stats[at] = vec2(merged[i].largest, merged[i].weights);
+  for (var i = 0u; i < own_heads; i++) {
+    let result = merged[i].sum / merged[i].weights;
+    for (var d = 0u; d < 4u; d++) {
+      if (4u * quad + d < HEAD_DIM) {
+        out[(head + i) * HEAD_DIM + 4u * quad + d] = result[d];
       }
     }
+    if (QUANTIZE) {
+      scratch[i * QUADS + quad] = result;
+    }
+  }
+  if (QUANTIZE) {
+    workgroupBarrier();
+    for (var first = 0u; first < HEADS * QUADS; first += WORKGROUP) {
+      let at = first + lane;
+      let block = quantize_lane(scratch[min(at, HEADS * QUADS - 1u)], lane);
+      let of_row = (kv_head * HEADS_PER_KV + first_head) * QUADS + at;  // quads
+      if (at < HEADS * QUADS && at / QUADS < HEADS_PER_KV - first_head) {
+        put_block(row, of_row, block);
+      }
+    }
+  }
+}
+
+fn put_block(row: u32, quad: u32, block: QuantizedLane) {
+  let units = N_HEADS * QUADS / 8u;
+  let base = quantized_row(row, units);
+  quantized[base + quantized_word(units, quad / 8u, quad % 8u)] = block.word;
+  if (quad % 8u == 0u) {
+    quantized[base + quantized_scale(units, quad / 8u)] = bitcast<u32>(block.scale);
+    quantized[base + quantized_scale(units, quad / 8u) + 1u] = bitcast<u32>(block.sum);
   }
 }

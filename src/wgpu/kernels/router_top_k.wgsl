@@ -19,6 +19,7 @@ const QUADS = (N_EXPERTS + 3u) / 4u;
 
 var<workgroup> keys: array<vec4<u32>, QUADS>;
 var<workgroup> chosen: array<u32, EXPERTS_PER_TOKEN>;  // bits of the logits, by rank
+var<workgroup> exponentials: array<f32, EXPERTS_PER_TOKEN>;  // the same
 var<workgroup> n_unsound: atomic<u32>;
 
 // Larger for a larger number; 0 for a NaN.
@@ -54,12 +55,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   workgroupBarrier();
 
   for (var expert = lane; expert < N_EXPERTS; expert += WORKGROUP) {
-    let key = vec4(keys[expert / 4u][expert % 4u]);
+    // Of equal keys those of lower ids come first: below the expert's own quad they count, above it they do not.
+    let own = expert / 4u;
+    let key = vec4(keys[own][expert % 4u]);
     var before = vec4<u32>();
-    for (var quad = 0u; quad < QUADS; quad++) {
-      let other = keys[quad];
-      let lower = vec4(4u * quad) + vec4(0u, 1u, 2u, 3u) < vec4(expert);
-      before += select(vec4(0u), vec4(1u), (other > key) | ((other == key) & lower));
+    for (var quad = 0u; quad < own; quad++) {
+      before += select(vec4(0u), vec4(1u), keys[quad] >= key);
+    }
+    let lower = vec4(0u, 1u, 2u, 3u) < vec4(expert % 4u);
+    before += select(vec4(0u), vec4(1u), (keys[own] > key) | ((keys[own] == key) & lower));
+    for (var quad = own + 1u; quad < QUADS; quad++) {
+      before += select(vec4(0u), vec4(1u), keys[quad] > key);
     }
     let rank = before.x + before.y + before.z + before.w;
     if (rank < EXPERTS_PER_TOKEN) {
@@ -70,14 +76,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   workgroupBarrier();
 
   let largest = bitcast<f32>(chosen[0]);
+  for (var rank = lane; rank < EXPERTS_PER_TOKEN; rank += WORKGROUP) {
+    exponentials[rank] = exp(bitcast<f32>(chosen[rank]) - largest);
+  }
+  workgroupBarrier();
   var sum = 0.0;
   for (var rank = 0u; rank < EXPERTS_PER_TOKEN; rank++) {
-    sum += exp(bitcast<f32>(chosen[rank]) - largest);
+    sum += exponentials[rank];
   }
   // Set by bits: shader compilers may take x - x for 0.
   let unsound = atomicLoad(&n_unsound) > 0u || chosen[0] == MINUS_INFINITY;
   for (var rank = lane; rank < EXPERTS_PER_TOKEN; rank += WORKGROUP) {
-    let weight = exp(bitcast<f32>(chosen[rank]) - largest) / sum;
+    let weight = exponentials[rank] / sum;
     weights[row * EXPERTS_PER_TOKEN + rank] = bitcast<f32>(select(bitcast<u32>(weight), 0x7fc00000u, unsound));
   }
 }
