@@ -7,6 +7,7 @@
 #include "wgpu_fixture.h"
 
 #include <gtest/gtest.h>
+#include <limits>
 #include <memory>
 #include <numeric>
 
@@ -112,6 +113,26 @@ TEST_F(SelfTest, AWrongVariantIsSwitchedOffAndTheAnswerIsRight) {
     EXPECT_EQ((*model)->describe().switched_off, Names{one.variant});
     EXPECT_EQ(greedy(**model, prompt, expected.size()), expected);
   }
+}
+
+// No kernel is wrong because a model has no numbers.
+TEST_F(SelfTest, AModelOfNaNIsLoaded) {
+  const auto with_nan = [&](model::Weight& weight, std::vector<std::byte>& bytes) {
+    const std::vector<float> values(static_cast<std::size_t>(weight.columns),
+                                    std::numeric_limits<float>::quiet_NaN());
+    const auto raw = std::as_bytes(std::span(values));
+    bytes.assign(raw.begin(), raw.end());
+    weight.data = bytes.data();
+  };
+  std::vector<std::byte> attention, experts;
+  model::Weights weights = loaded.weights;
+  with_nan(weights.layers[0].ffn_norm, experts);
+  const auto late = WgpuModel::load(weights, options(Numerics::exact, {}));
+  EXPECT_TRUE(late) << to_string(late.error());
+  with_nan(weights.layers[0].attn_norm, attention);
+  const auto early = WgpuModel::load(weights, options(Numerics::fast, {}));
+  ASSERT_TRUE(early) << to_string(early.error());
+  EXPECT_EQ((*early)->describe().switched_off, Names());
 }
 
 TEST_F(SelfTest, AWrongPlainKernelIsAnErrorThatNamesTheStage) {
