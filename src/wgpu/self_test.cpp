@@ -452,9 +452,9 @@ model::Weights first_and_last_layer(const model::Weights& weights) {
 
 // What is tried when a model with every variant is wrong.
 std::vector<Variants> fallbacks(model::Numerics numerics) {
-  const Variants without_subgroups{false, true, true};
-  if (numerics == model::Numerics::exact) return {without_subgroups};
-  return {without_subgroups, {true, false, true}, {true, true, false}, {false, false, false}};
+  if (numerics == model::Numerics::exact) return {{false, true, true}};
+  return {{false, true, true},  {true, false, true},  {true, true, false},  {false, false, true},
+          {false, true, false}, {true, false, false}, {false, false, false}};
 }
 
 }  // namespace
