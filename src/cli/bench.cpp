@@ -1,3 +1,4 @@
+#include "backend/registry.h"
 #include "cli/bench_measure.h"
 #include "cli/command.h"
 #include "cli/console.h"
@@ -33,22 +34,27 @@ struct PrefillLine {
 struct DecodeLine {
   std::int32_t depth = 0;
   Spread rate;
+  std::optional<model::StreamCost> stream;
   double bytes_per_token = 0;  // weights and, on average over the measurement, keys and values
 };
 
 struct Report {
   const LoadedModel& model;
   const BenchPlan& plan;
-  double resident_share = 0;  // of the file, in the page cache before it was opened
-  Bandwidth bandwidth;
+  double resident_share = 0;           // of the file, in the page cache before it was opened
+  std::optional<Bandwidth> bandwidth;  // of the memory that the model runs in, where it can be measured
   ModelCost cost;
   std::vector<PrefillLine> prefill;
   std::vector<DecodeLine> decode;
 
-  // Tokens per second that memory allows; empty when all that a token reads fits into the cache.
+  bool in_cache(const DecodeLine& line) const {
+    return bandwidth && line.bytes_per_token < static_cast<double>(last_level_cache());
+  }
+  // Tokens per second that memory allows; empty when all that a token reads fits into the cache, or the
+  // bandwidth is not known.
   std::optional<double> limit(const DecodeLine& line) const {
-    if (line.bytes_per_token < static_cast<double>(last_level_cache())) return std::nullopt;
-    return bandwidth.bytes_per_second / line.bytes_per_token;
+    if (!bandwidth || in_cache(line)) return std::nullopt;
+    return bandwidth->bytes_per_second / line.bytes_per_token;
   }
 };
 
@@ -78,8 +84,8 @@ Result<void> measure(Report& report, model::DeviceModel& device) {
   }
   if (report.plan.decode == 0) return {};
   for (const std::int32_t depth : report.plan.depths) {
-    TRINE_TRY(const Spread rate, bench.decode(depth, report.plan));
-    report.decode.push_back({depth, rate, bytes_per_token(report, depth)});
+    TRINE_TRY(const DecodeRate decode, bench.decode(depth, report.plan));
+    report.decode.push_back({depth, decode.rate, decode.stream, bytes_per_token(report, depth)});
   }
   return {};
 }
@@ -95,29 +101,58 @@ Table results(const Report& report) {
     const std::optional<double> limit = report.limit(line);
     table.add({fmt::format("decode {} at {}", report.plan.decode, line.depth), rate(line.rate.median),
                rate(line.rate.min), rate(line.rate.max),
-               human_bytes(static_cast<std::uint64_t>(line.bytes_per_token)), limit ? rate(*limit) : "none",
+               human_bytes(static_cast<std::uint64_t>(line.bytes_per_token)),
+               limit              ? rate(*limit)
+               : report.bandwidth ? "none"
+                                  : "unknown",
                limit ? fmt::format("{:.0f} %", 100 * line.rate.median / *limit) : ""});
   }
   return table;
 }
 
+// Of a token, in milliseconds and counts.
+struct StreamShare {
+  explicit StreamShare(const model::StreamCost& cost)
+      : encode(1000 * cost.encode_seconds / cost.steps),
+        wait(1000 * cost.wait_seconds / cost.steps),
+        dispatches(static_cast<double>(cost.dispatches) / cost.steps) {}
+  double encode, wait, dispatches;
+};
+
+std::vector<std::string> memory_lines(const Report& report) {
+  if (!report.bandwidth) return {"limit: unknown, as this device's memory bandwidth is not measured"};
+  const Bandwidth& bandwidth = *report.bandwidth;
+  return {fmt::format("memory: {:.1f} GB/s measured: {} read {}, the best of {} passes",
+                      bandwidth.bytes_per_second / 1e9,
+                      plural(static_cast<std::uint64_t>(bandwidth.threads), "thread"),
+                      human_bytes(bandwidth.buffer_bytes), bandwidth.passes),
+          "limit: that bandwidth over the weights a token uses and the keys and values it attends to"};
+}
+
 std::vector<std::string> circumstances(const Report& report) {
   const model::DeviceInfo device = report.model.device->describe();
+  const auto streams = [](const DecodeLine& line) { return line.stream.has_value(); };
+  const bool streamed = std::any_of(report.decode.begin(), report.decode.end(), streams);
   std::vector<std::string> lines = {
       fmt::format("device: {} ({})", describe_device(device), report.model.choice),
       fmt::format("model: {}, {}, {:.0f} % in the page cache before the run",
                   printable(report.model.source.path), human_bytes(report.model.file->total_bytes()),
                   100 * report.resident_share),
-      fmt::format("method: median, min and max of {} after {} of warm-up; random tokens, no sampling",
+      fmt::format("method: median, min and max of {} after {} of warm-up; random tokens, {}",
                   plural(static_cast<std::uint64_t>(report.plan.repetitions), "repetition"),
-                  report.plan.warmup),
-      fmt::format("memory: {:.1f} GB/s measured: {} read {}, the best of {} passes",
-                  report.bandwidth.bytes_per_second / 1e9,
-                  plural(static_cast<std::uint64_t>(report.bandwidth.threads), "thread"),
-                  human_bytes(report.bandwidth.buffer_bytes), report.bandwidth.passes),
-      "limit: that bandwidth over the weights a token uses and the keys and values it attends to"};
+                  report.plan.warmup,
+                  streamed ? "decode goes on greedily, each token chosen on the device" : "no sampling")};
+  for (std::string& line : memory_lines(report)) lines.push_back(std::move(line));
+  for (const DecodeLine& line : report.decode) {
+    if (!line.stream) continue;
+    const StreamShare share(*line.stream);
+    lines.push_back(fmt::format(
+        "host, decode {} at {}: {:.2f} ms a token to record and submit {:.0f} dispatches, and {:.2f} ms of "
+        "waiting for the device",
+        report.plan.decode, line.depth, share.encode, share.dispatches, share.wait));
+  }
   const bool in_cache = std::any_of(report.decode.begin(), report.decode.end(),
-                                    [&](const DecodeLine& line) { return !report.limit(line); });
+                                    [&](const DecodeLine& line) { return report.in_cache(line); });
   if (in_cache) {
     lines.push_back(
         fmt::format("note: limit none: what a token reads fits into the last-level cache ({}), so "
@@ -131,6 +166,23 @@ ordered_json spread_json(const Spread& spread) {
   return {{"median", spread.median}, {"min", spread.min}, {"max", spread.max}};
 }
 
+ordered_json stream_json(const std::optional<model::StreamCost>& cost) {
+  if (!cost) return {};
+  const StreamShare share(*cost);
+  return {{"encode_ms_per_token", share.encode},
+          {"wait_ms_per_token", share.wait},
+          {"dispatches_per_token", share.dispatches}};
+}
+
+ordered_json bandwidth_json(const std::optional<Bandwidth>& bandwidth) {
+  if (!bandwidth) return {};
+  return {{"bytes_per_second", bandwidth->bytes_per_second},
+          {"method", "best pass of all threads reading 64-bit words from one buffer"},
+          {"threads", bandwidth->threads},
+          {"buffer_bytes", bandwidth->buffer_bytes},
+          {"passes", bandwidth->passes}};
+}
+
 std::string to_json(const Report& report) {
   ordered_json prefill = ordered_json::array();
   for (const PrefillLine& line : report.prefill) {
@@ -142,6 +194,7 @@ std::string to_json(const Report& report) {
     decode.push_back({{"tokens", report.plan.decode},
                       {"depth", line.depth},
                       {"tokens_per_second", spread_json(line.rate)},
+                      {"stream", stream_json(line.stream)},
                       {"bytes_per_token", line.bytes_per_token},
                       {"limit_tokens_per_second", limit ? ordered_json(*limit) : ordered_json()},
                       {"share_of_limit", limit ? ordered_json(line.rate.median / *limit) : ordered_json()}});
@@ -156,12 +209,7 @@ std::string to_json(const Report& report) {
                               {"page_cache_share", report.resident_share}}},
                             {"repetitions", report.plan.repetitions},
                             {"warmup", report.plan.warmup},
-                            {"bandwidth",
-                             {{"bytes_per_second", report.bandwidth.bytes_per_second},
-                              {"method", "best pass of all threads reading 64-bit words from one buffer"},
-                              {"threads", report.bandwidth.threads},
-                              {"buffer_bytes", report.bandwidth.buffer_bytes},
-                              {"passes", report.bandwidth.passes}}},
+                            {"bandwidth", bandwidth_json(report.bandwidth)},
                             {"last_level_cache_bytes", last_level_cache()},
                             {"prefill", std::move(prefill)},
                             {"decode", std::move(decode)}};
@@ -199,7 +247,8 @@ Result<int> bench(Options options) {
   warn_if_larger_than_memory(*model.file);
   TRINE_CHECK_OK(start_backend(model, options.model, options.plan.context()));
   Report report{model, options.plan, resident, {}, model_cost(*model.file), {}, {}};
-  report.bandwidth = measure_bandwidth(options.model.threads);
+  const backend::BackendEntry* entry = backend::find_backend(model.device->describe().backend);
+  if (entry == nullptr || !entry->is_gpu) report.bandwidth = measure_bandwidth(options.model.threads);
   TRINE_CHECK_OK(measure(report, *model.device));
   if (options.json) {
     write_out(to_json(report));
@@ -217,7 +266,7 @@ Action define_bench(CLI::App& app) {
   options->plan.decode = 64;
   options->plan.depths = {0, 1024};
   describe(app,
-           "Measures prefill and decode speed, and sets decode against the limit of this machine's measured "
+           "Measures prefill and decode speed, and on the CPU sets decode against the limit of the measured "
            "memory bandwidth.");
   add_model_options(app, options->model);
   add_list(app, "--prefill", options->plan.prefill, 0, most_tokens,

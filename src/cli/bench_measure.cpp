@@ -1,7 +1,9 @@
 #include "cli/bench_measure.h"
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <chrono>
+#include <memory>
 #include <numeric>
 
 namespace trine::cli {
@@ -24,14 +26,14 @@ std::int32_t random_token(std::int32_t position, std::int32_t vocab_size) {
   return static_cast<std::int32_t>((z ^ (z >> 31)) % static_cast<std::uint64_t>(vocab_size));
 }
 
-// Repeats `body`, which returns Result<void>, and turns the time of each counted repetition into tokens per
-// second.
+// Repeats `body`, which is told whether it counts and returns Result<void>, and turns the time of each
+// counted repetition into tokens per second.
 template <typename Body>
 Result<Spread> repeat(const BenchPlan& plan, std::int32_t tokens, Body body) {
   std::vector<double> rates;
   for (std::int32_t i = 0; i < plan.warmup + plan.repetitions; ++i) {
     const Clock::time_point start = Clock::now();
-    TRINE_CHECK_OK(body());
+    TRINE_CHECK_OK(body(i >= plan.warmup));
     const std::chrono::duration<double> seconds = Clock::now() - start;
     if (i >= plan.warmup) rates.push_back(tokens / seconds.count());
   }
@@ -73,16 +75,48 @@ Result<void> Bench::forward(std::int32_t first, std::int32_t count) {
 }
 
 Result<Spread> Bench::prefill(std::int32_t tokens, const BenchPlan& plan) {
-  return repeat(plan, tokens, [&] { return forward(0, tokens); });
+  return repeat(plan, tokens, [&](bool) { return forward(0, tokens); });
 }
 
-Result<Spread> Bench::decode(std::int32_t depth, const BenchPlan& plan) {
+// Nothing where the model has no stream.
+Result<std::optional<model::StreamCost>> Bench::stream(std::int32_t depth, std::int32_t tokens) {
+  model::StreamRequest request;
+  request.page_table = batch_.page_tables.front();
+  request.token = random_token(depth, model_.config().vocab_size);
+  request.position = depth;
+  request.steps = tokens;
+  TRINE_TRY(const std::unique_ptr<model::TokenStream> stream, model_.decode_stream(request));
+  if (stream == nullptr) return std::nullopt;
+  for (std::int32_t i = 0; i < tokens; ++i) {
+    TRINE_TRY(const std::int32_t token, stream->next());
+    if (token != model::no_token) continue;
+    return fail({ErrorCode::inference,
+                 "the logits are no numbers to choose from",
+                 fmt::format("behind position {}", depth + i),
+                 {},
+                 {},
+                 "Judge the model with 'trine verify'"});
+  }
+  return stream->cost();
+}
+
+Result<DecodeRate> Bench::decode(std::int32_t depth, const BenchPlan& plan) {
   if (depth > 0) TRINE_CHECK_OK(forward(0, depth));
+  DecodeRate result;
   // Each repetition writes the same positions again, so the cache below them stays as it is.
-  return repeat(plan, plan.decode, [&]() -> Result<void> {
-    for (std::int32_t i = 0; i < plan.decode; ++i) TRINE_CHECK_OK(forward(depth + i, 1));
+  const auto body = [&](bool counts) -> Result<void> {
+    TRINE_TRY(const std::optional<model::StreamCost> cost, stream(depth, plan.decode));
+    for (std::int32_t i = 0; i < plan.decode && !cost; ++i) TRINE_CHECK_OK(forward(depth + i, 1));
+    if (!counts || !cost) return {};
+    if (!result.stream) result.stream.emplace();
+    result.stream->steps += cost->steps;
+    result.stream->encode_seconds += cost->encode_seconds;
+    result.stream->wait_seconds += cost->wait_seconds;
+    result.stream->dispatches += cost->dispatches;
     return {};
-  });
+  };
+  TRINE_TRY(result.rate, repeat(plan, plan.decode, body));
+  return result;
 }
 
 }  // namespace trine::cli

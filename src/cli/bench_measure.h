@@ -4,6 +4,7 @@
 #include "model/device_model.h"
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 namespace trine::cli {
@@ -25,8 +26,14 @@ struct BenchPlan {
   std::int32_t context() const;  // positions that the largest measurement needs
 };
 
+struct DecodeRate {
+  Spread rate;
+  std::optional<model::StreamCost> stream;  // of the counted repetitions, where the device chose the tokens
+};
+
 // Times forward passes on tokens drawn at random (with a fixed seed) from the vocabulary, so that experts are
-// chosen as broadly as they can be. Nothing is sampled and no text is made: this is the model alone.
+// chosen as broadly as they can be. Nothing is sampled and no text is made: this is the model alone. Where
+// the device can choose tokens itself, it decodes greedily behind a random one, as generation would run it.
 class Bench {
  public:
   explicit Bench(model::DeviceModel& model);
@@ -34,10 +41,12 @@ class Bench {
   // From an empty cache; logits of the last token only, as generation does it.
   Result<Spread> prefill(std::int32_t tokens, const BenchPlan& plan);
   // One token at a time, each with its logits, after `depth` untimed tokens.
-  Result<Spread> decode(std::int32_t depth, const BenchPlan& plan);
+  // Errors: inference (also where a stream's logits are no numbers).
+  Result<DecodeRate> decode(std::int32_t depth, const BenchPlan& plan);
 
  private:
   Result<void> forward(std::int32_t first, std::int32_t count);
+  Result<std::optional<model::StreamCost>> stream(std::int32_t depth, std::int32_t tokens);
 
   model::DeviceModel& model_;
   model::Batch batch_;

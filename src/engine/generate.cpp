@@ -6,6 +6,8 @@
 #include <fmt/format.h>
 #include <algorithm>
 #include <chrono>
+#include <iterator>
+#include <memory>
 #include <utility>
 
 namespace trine::engine {
@@ -69,6 +71,12 @@ Result<void> check_request(const model::DeviceModel& model, const GenerateReques
   return {};
 }
 
+// Whether a choice depends on nothing but its logits, the draw's number and the parameters a stream knows.
+bool has_draw_alone(const SamplingParams& sampling) {
+  return (sampling.repeat_penalty == 1 || sampling.penalty_window == 0) && sampling.presence_penalty == 0 &&
+         sampling.frequency_penalty == 0 && sampling.logit_bias.empty();
+}
+
 // One sequence on the model: its KV pages are 0, 1, 2, … as it grows.
 class Sequence {
  public:
@@ -83,16 +91,30 @@ class Sequence {
     batch_.rows.clear();
     for (const std::int32_t token : tokens) batch_.rows.push_back({token, length_++, 0, false});
     batch_.rows.back().wants_logits = wants_logits;
-    std::vector<std::int32_t>& pages = batch_.page_tables[0];
-    while (static_cast<std::int64_t>(pages.size()) * model_.kv_page_size() < length_) {
-      pages.push_back(static_cast<std::int32_t>(pages.size()));
-    }
+    grow(batch_.page_tables[0], length_);
     const std::span<float> logits = wants_logits ? std::span<float>(logits_) : std::span<float>();
     TRINE_CHECK_OK(model_.forward(batch_, logits, nullptr));
     return logits;
   }
 
+  // Tokens chosen on the device behind `token`, at most `steps`; null where the model has no such stream.
+  Result<std::unique_ptr<model::TokenStream>> stream(std::int32_t token, std::int32_t steps,
+                                                     const SamplingParams& sampling, std::uint64_t draws) {
+    std::vector<std::int32_t> pages = batch_.page_tables[0];
+    grow(pages, std::int64_t{length_} + steps);
+    return model_.decode_stream({std::move(pages), token, length_, steps, sampling.temperature,
+                                 sampling.top_k, sampling.top_p, sampling.min_p, sampling.seed, draws});
+  }
+  // A stream ran one more token.
+  void note_streamed() { ++length_; }
+
  private:
+  void grow(std::vector<std::int32_t>& pages, std::int64_t positions) const {
+    while (static_cast<std::int64_t>(pages.size()) * model_.kv_page_size() < positions) {
+      pages.push_back(static_cast<std::int32_t>(pages.size()));
+    }
+  }
+
   model::DeviceModel& model_;
   model::Batch batch_{{}, std::vector<std::vector<std::int32_t>>(1)};
   std::vector<float> logits_;
@@ -134,7 +156,9 @@ class Generation {
       : model_(model),
         tokenizer_(tokenizer),
         request_(request),
+        context_(context_of(model, request)),
         sequence_(model),
+        sampler_(request.sampling),
         output_(tokenizer, request, result_.text) {}
 
   Result<GenerateResult> run() {
@@ -165,8 +189,8 @@ class Generation {
     return logits;
   }
 
-  Result<std::int32_t> choose(Sampler& sampler, std::span<const float> logits) {
-    auto token = sampler.sample(logits);
+  Result<std::int32_t> choose(std::span<const float> logits) {
+    auto token = sampler_.sample(logits);
     if (token) return token;
     Error error = std::move(token).error();
     error.where = fmt::format("logits behind token {} (prompt and output)", sequence_.length());
@@ -174,22 +198,56 @@ class Generation {
     return fail(std::move(error));
   }
 
+  Result<std::int32_t> run_and_choose(std::int32_t token) {
+    TRINE_TRY(const std::span<const float> logits, sequence_.append({&token, 1}, true));
+    return choose(logits);
+  }
+
+  // Lets the device choose what comes behind `token`, where model and request allow it.
+  Result<void> start_stream(std::int32_t token) {
+    if (!has_draw_alone(request_.sampling)) return {};
+    std::int64_t steps = context_ - sequence_.length();
+    if (request_.max_tokens >= 0)
+      steps = std::min<std::int64_t>(steps, request_.max_tokens - std::ssize(result_.tokens));
+    TRINE_TRY(stream_,
+              sequence_.stream(token, static_cast<std::int32_t>(steps), request_.sampling, sampler_.draws()));
+    return {};
+  }
+
+  // The token behind `token`, the newest, which has not been run.
+  Result<std::int32_t> follow(std::int32_t token) {
+    if (result_.tokens.size() == 1) TRINE_CHECK_OK(start_stream(token));
+    if (stream_ == nullptr) return run_and_choose(token);
+    TRINE_TRY(const std::int32_t next, stream_->next());
+    if (next != model::no_token) {
+      sequence_.note_streamed();
+      return next;
+    }
+    stream_.reset();
+    auto chosen = run_and_choose(token);  // for its error, which says what is wrong with the logits
+    if (!chosen) return chosen;
+    return fail({ErrorCode::inference,
+                 "the device found no token to choose where the host does",
+                 fmt::format("logits behind token {} (prompt and output)", sequence_.length()),
+                 {},
+                 {},
+                 "Run 'trine verify' on this device"});
+  }
+
   // Tokens until something ends them.
   Result<FinishReason> decode(std::span<const float> logits) {
-    const std::int64_t context = context_of(model_, request_);
-    Sampler sampler(request_.sampling);
-    sampler.accept_prompt(request_.prompt);
+    sampler_.accept_prompt(request_.prompt);
+    TRINE_TRY(std::int32_t token, choose(logits));
+    result_.first_token_seconds = seconds_between(begin_, Clock::now());
     while (true) {
-      TRINE_TRY(const std::int32_t token, choose(sampler, logits));
-      if (result_.tokens.empty()) result_.first_token_seconds = seconds_between(begin_, Clock::now());
       if (tokenizer_.is_end_of_generation(token)) return FinishReason::end_of_generation;
       result_.tokens.push_back(token);
       output_.push(token);
       if (output_.stopped()) return FinishReason::stop_string;
       if (std::cmp_equal(result_.tokens.size(), request_.max_tokens)) return FinishReason::length;
-      if (sequence_.length() >= context) return FinishReason::context_full;
+      if (sequence_.length() >= context_) return FinishReason::context_full;
       if (is_cancelled(request_)) return FinishReason::cancelled;
-      TRINE_TRY(logits, sequence_.append({&token, 1}, true));
+      TRINE_TRY(token, follow(token));
     }
   }
 
@@ -197,8 +255,11 @@ class Generation {
   const text::Tokenizer& tokenizer_;
   const GenerateRequest& request_;
   const Clock::time_point begin_ = Clock::now();
+  const std::int64_t context_;
   GenerateResult result_;
   Sequence sequence_;
+  Sampler sampler_;
+  std::unique_ptr<model::TokenStream> stream_;
   TextOutput output_;
 };
 

@@ -48,6 +48,8 @@ class Sampler {
   // Chooses from `logits` ([vocab_size]) and remembers the choice. Greedy ties go to the lower id.
   // -infinity excludes a token. Errors: inference when a logit is NaN or +infinity, or none is finite.
   Result<std::int32_t> sample(std::span<const float> logits);
+  // Tokens chosen so far, which numbers the next draw.
+  std::uint64_t draws() const { return draws_; }
 
  private:
   std::span<const float> adjust(std::span<const float> logits);

@@ -31,6 +31,10 @@ Result<void> check_row(const Row& row, std::size_t n, const Batch& batch, const 
 
 }  // namespace
 
+Result<std::unique_ptr<TokenStream>> DeviceModel::decode_stream(const StreamRequest& /*request*/) {
+  return nullptr;
+}
+
 Result<void> check_batch(const Batch& batch, const DeviceModel& model) {
   if (batch.rows.empty()) return fail(ErrorCode::inference, "a batch needs at least one row");
   if (batch.rows.size() > static_cast<std::size_t>(model.max_batch_rows())) {

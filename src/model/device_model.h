@@ -3,9 +3,11 @@
 #include "base/error.h"
 #include "model/config.h"
 #include "model/stage.h"
+#include "model/token_stream.h"
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -66,6 +68,11 @@ class DeviceModel {
   // Errors: inference (a token, position or page out of range, a device fault), with the model usable
   // afterwards.
   virtual Result<void> forward(const Batch& batch, std::span<float> logits, TraceSink* trace) = 0;
+
+  // A stream of tokens chosen on the device; null when this backend has none for such a request. While it
+  // lives, which must be within the model's life, forward() and further streams are refused.
+  // Errors: inference (as forward(); a stream lives).
+  virtual Result<std::unique_ptr<TokenStream>> decode_stream(const StreamRequest& request);
 };
 
 // What every backend requires of a batch before it runs it. Errors: inference, naming the row and the value

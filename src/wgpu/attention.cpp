@@ -1,5 +1,7 @@
 #include "wgpu/attention.h"
 
+#include "wgpu/gemm.h"
+
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -22,16 +24,26 @@ std::uint32_t qkv_width(const model::Config& config) {
   return unsigned_of(config.q_size() + 2 * config.kv_size());
 }
 
-// Fed with f32 activations in every mode: their errors are multiplied by each other in the scores and stay in
-// the cache, and of all matrices they alone decide whether leg F holds (docs/performance.md).
-constexpr bool qkv_reads_q8 = false;
+// Whether all three matrices read 8-bit blocks: they share their activations.
+bool qkv_reads_q8(const Builder& builder, const LayerMatrices& m) {
+  return builder.reads_q8(m.attn_q) && builder.reads_q8(m.attn_k) && builder.reads_q8(m.attn_v);
+}
+
+const Buffer& qkv_input(const Builder& builder, bool q8) {
+  return q8 ? builder.work.normed_q8 : builder.work.normed;
+}
+
+bool is_whole(const LayerMatrices& m) {
+  return m.attn_q.parts.size() == 1 && m.attn_k.parts.size() == 1 && m.attn_v.parts.size() == 1;
+}
 
 Result<Op> make_fused_qkv(const Builder& builder, const LayerMatrices& m) {
   Kernels& kernels = builder.kernels;
   const Workspace& work = builder.work;
+  const bool q8 = qkv_reads_q8(builder, m);
   TRINE_TRY(const Bound params, kernels.params({m.attn_q.rows, m.attn_k.rows, m.attn_v.rows}));
   const std::vector<Bound> bound = {params,
-                                    reads(work.normed),
+                                    reads(qkv_input(builder, q8)),
                                     reads(m.attn_q.parts[0].buffer),
                                     reads(m.attn_k.parts[0].buffer),
                                     reads(m.attn_v.parts[0].buffer),
@@ -40,12 +52,10 @@ Result<Op> make_fused_qkv(const Builder& builder, const LayerMatrices& m) {
   Op op;
   for (const std::uint32_t tokens : kernels.tuning().tokens) {
     const Tile& tile = tokens == 1 ? kernels.tuning().matvec : kernels.tuning().matvec_many;
-    ShaderSource source = kernels.with_reduce(tile.workgroup, tile.team);
-    source.constants.insert(source.constants.end(),
-                            {{"ROWS", tile.rows}, {"TOKENS", tokens}, {"COLUMNS", m.attn_q.columns}});
+    ShaderSource source = matvec_source(tile, tokens, q8 ? qkv_terms : 1, m.attn_q.columns);
     source.files.insert(
         source.files.end(),
-        {"quant_common.wgsl", numerics_file(qkv_reads_q8), "matvec_tile.wgsl", quant_file(m.attn_q, "wq"),
+        {"quant_common.wgsl", numerics_file(q8), "matvec_tile.wgsl", quant_file(m.attn_q, "wq"),
          "matvec_multiply.wgsl as wq", quant_file(m.attn_k, "wk"), "matvec_multiply.wgsl as wk",
          quant_file(m.attn_v, "wv"), "matvec_multiply.wgsl as wv", "qkv.wgsl"});
     TRINE_TRY(const Pipeline* pipeline, kernels.compile("qkv", source, bound));
@@ -58,19 +68,23 @@ Result<Op> make_fused_qkv(const Builder& builder, const LayerMatrices& m) {
   return op;
 }
 
-Result<std::vector<Op>> make_qkv(const Builder& builder, const LayerMatrices& m) {
-  const auto whole = [](const Matrix& matrix) { return matrix.parts.size() == 1; };
+// `many`: for batches of many rows.
+Result<std::vector<Op>> make_qkv(const Builder& builder, const LayerMatrices& m, bool many) {
+  const bool q8 = qkv_reads_q8(builder, m);
   std::vector<Op> ops;
-  if (whole(m.attn_q) && whole(m.attn_k) && whole(m.attn_v)) {
-    TRINE_TRY(Op op, make_fused_qkv(builder, m));
+  if (is_whole(m)) {
+    TRINE_TRY(Op op,
+              many ? make_gemm_qkv(builder, m, qkv_input(builder, q8), q8) : make_fused_qkv(builder, m));
     ops.push_back(std::move(op));
     return ops;
   }
   std::uint32_t first = 0;
   for (const Matrix* matrix : {&m.attn_q, &m.attn_k, &m.attn_v}) {
-    TRINE_TRY(std::vector<Op> parts,
-              make_projection(builder, {*matrix, builder.work.normed, qkv_reads_q8, builder.work.qkv,
-                                        qkv_width(builder.config), first}));
+    Projection projection = {*matrix,          qkv_input(builder, q8),    q8,
+                             builder.work.qkv, qkv_width(builder.config), first};
+    projection.terms = q8 ? qkv_terms : 1;
+    TRINE_TRY(std::vector<Op> parts, many ? make_gemm(builder, projection, builder.kernels.tuning().gemm_qkv)
+                                          : make_projection(builder, projection));
     std::move(parts.begin(), parts.end(), std::back_inserter(ops));
     first += matrix->rows;
   }
@@ -83,7 +97,7 @@ Result<Op> make_qk_norm_rope(const Builder& builder, const LayerMatrices& m, con
   const Workspace& work = builder.work;
   const model::Config& c = builder.config;
   const std::uint32_t half = unsigned_of(c.head_dim / 2);
-  ShaderSource source = kernels.with_reduce(kernels.workgroup_for(half, 256), 4);
+  ShaderSource source = kernels.with_reduce(kernels.workgroup_for(half, 256));
   source.constants.insert(source.constants.end(), {{"HEAD_DIM", unsigned_of(c.head_dim)},
                                                    {"N_HEADS", unsigned_of(c.n_heads)},
                                                    {"N_KV_HEADS", unsigned_of(c.n_kv_heads)}});
@@ -99,47 +113,42 @@ Result<Op> make_qk_norm_rope(const Builder& builder, const LayerMatrices& m, con
                       unsigned_of(c.n_heads + c.n_kv_heads));
 }
 
-// Both attention kernels: they have the same bindings and most constants.
-Result<Op> make_attend(const Builder& builder, const Buffer& cache, KvType kv_type, bool decode) {
+Result<Op> make_attend(const Builder& builder, const Buffer& cache, KvType kv_type, bool all_chunks) {
   Kernels& kernels = builder.kernels;
   const Workspace& work = builder.work;
   const model::Config& c = builder.config;
   const std::uint32_t heads_per_kv = unsigned_of(c.n_heads / c.n_kv_heads);
-  const std::uint32_t decode_heads = 4 * std::min(2u, divide_up(heads_per_kv, 4));  // of a workgroup
+  const std::uint32_t heads = 4 * std::min(2u, divide_up(heads_per_kv, 4));  // of a workgroup
   ShaderSource source;
-  source.constants = {
-      {"WORKGROUP", decode ? kernels.tuning().attention_workgroup : work.capacity.tile_workgroup},
-      {"CHUNK", decode ? work.capacity.decode_chunk : work.capacity.tile_chunk},
-      {"HEAD_DIM", unsigned_of(c.head_dim)},
-      {"N_HEADS", unsigned_of(c.n_heads)},
-      {"N_KV_HEADS", unsigned_of(c.n_kv_heads)}};
-  if (!decode) source.constants.emplace_back("ROWS", work.capacity.tile_rows);
-  source.flags = {{"KV_F16", kv_type == KvType::f16}};
-  source.files = {decode ? "attention.wgsl" : "attention_tile.wgsl"};
+  source.constants = {{"WORKGROUP", kernels.tuning().attention_workgroup},
+                      {"CHUNK", work.capacity.chunk},
+                      {"HEAD_DIM", unsigned_of(c.head_dim)},
+                      {"N_HEADS", unsigned_of(c.n_heads)},
+                      {"N_KV_HEADS", unsigned_of(c.n_kv_heads)}};
+  source.flags = {{"KV_F16", kv_type == KvType::f16}, {"ALL_CHUNKS", all_chunks}};
+  source.files = {"attention_merge.wgsl", "attention.wgsl"};
   const float scale = 1.0f / std::sqrt(static_cast<float>(c.head_dim));
   TRINE_TRY(const Bound params, kernels.params({std::bit_cast<std::uint32_t>(scale), work.capacity.pages}));
-  TRINE_TRY(Op op,
-            kernels.make(decode ? "attention" : "attention_tile", source,
-                         {params, reads(work.step), reads(work.rows), reads(work.page_tables), reads(work.qk),
-                          reads(cache), writes(work.attended), writes(work.sums), writes(work.stats)},
-                         unsigned_of(c.n_kv_heads) * (decode ? divide_up(heads_per_kv, decode_heads) : 1)));
-  if (!decode) op.variants[0].rows_per_group = work.capacity.tile_rows;
-  return op;
+  return kernels.make("attention", source,
+                      {params, reads(work.step), reads(work.rows), reads(work.page_tables), reads(work.qk),
+                       reads(cache), writes(work.attended), writes(work.sums), writes(work.stats)},
+                      unsigned_of(c.n_kv_heads) * divide_up(heads_per_kv, heads));
 }
 
-Result<Op> make_merge(const Builder& builder, std::uint32_t chunk) {
-  Kernels& kernels = builder.kernels;
+Result<Op> make_combine(const Builder& builder) {
+  constexpr std::uint32_t workgroup = 64;
   const Workspace& work = builder.work;
   const model::Config& c = builder.config;
-  ShaderSource source = kernels.with_reduce(kernels.workgroup_for(unsigned_of(c.head_dim), 1024), 4);
-  source.constants.insert(
-      source.constants.end(),
-      {{"CHUNK", chunk}, {"HEAD_DIM", unsigned_of(c.head_dim)}, {"N_HEADS", unsigned_of(c.n_heads)}});
-  source.files.emplace_back("attention_combine.wgsl");
-  return kernels.make(
+  ShaderSource source;
+  source.constants = {{"WORKGROUP", workgroup},
+                      {"CHUNK", work.capacity.chunk},
+                      {"HEAD_DIM", unsigned_of(c.head_dim)},
+                      {"N_HEADS", unsigned_of(c.n_heads)}};
+  source.files = {"attention_merge.wgsl", "attention_combine.wgsl"};
+  return builder.kernels.make(
       "attention_combine", source,
       {reads(work.step), reads(work.rows), reads(work.sums), reads(work.stats), writes(work.attended)},
-      unsigned_of(c.n_heads));
+      divide_up(unsigned_of(c.n_heads) * divide_up(unsigned_of(c.head_dim), 4), workgroup));
 }
 
 Result<Op> make_quantize(const Builder& builder) {
@@ -154,43 +163,54 @@ Result<Op> make_quantize(const Builder& builder) {
       divide_up(columns / 4, workgroup));
 }
 
+// attn_out = x + W_o · attended
+Projection output_projection(const Builder& builder, const LayerMatrices& m) {
+  const Workspace& work = builder.work;
+  const bool q8 = builder.reads_q8(m.attn_output);
+  return {m.attn_output, q8 ? work.attended_q8 : work.attended, q8, work.attn_out, m.attn_output.rows, 0,
+          &work.x};
+}
+
 }  // namespace
 
 Result<AttentionOps> make_attention(const Builder& builder, const LayerMatrices& m, const Buffer& cache,
                                     KvType kv_type, double rope_scale) {
-  const Workspace& work = builder.work;
   AttentionOps ops;
-  TRINE_TRY(ops.norm, make_norm(builder, work.x, m.attn_norm, NormOutput::f32));
-  TRINE_TRY(ops.qkv, make_qkv(builder, m));
+  TRINE_TRY(ops.norm, make_norm(builder, builder.work.x, m.attn_norm,
+                                qkv_reads_q8(builder, m) ? NormOutput::f32_and_q8_terms : NormOutput::f32));
+  TRINE_TRY(ops.qkv, make_qkv(builder, m, false));
   TRINE_TRY(ops.qk_norm_rope, make_qk_norm_rope(builder, m, cache, kv_type, rope_scale));
-  TRINE_TRY(ops.decode, make_attend(builder, cache, kv_type, true));
-  TRINE_TRY(ops.merge_decode, make_merge(builder, work.capacity.decode_chunk));
-  if (work.capacity.tile_rows > 0) {
-    TRINE_TRY(ops.prefill, make_attend(builder, cache, kv_type, false));
-    TRINE_TRY(ops.merge_prefill, make_merge(builder, work.capacity.tile_chunk));
-  }
-  const bool q8 = builder.reads_q8(m.attn_output);
-  if (q8) {
+  TRINE_TRY(ops.attend, make_attend(builder, cache, kv_type, false));
+  TRINE_TRY(ops.combine, make_combine(builder));
+  if (builder.reads_q8(m.attn_output)) {
     TRINE_TRY(ops.quantize, make_quantize(builder));
   }
-  TRINE_TRY(ops.output, make_projection(builder, {m.attn_output, q8 ? work.attended_q8 : work.attended, q8,
-                                                  work.attn_out, m.attn_output.rows, 0, &work.x}));
+  TRINE_TRY(ops.output, make_projection(builder, output_projection(builder, m)));
   return ops;
+}
+
+Result<void> add_attention_of_many(const Builder& builder, const LayerMatrices& m, const Buffer& cache,
+                                   KvType kv_type, AttentionOps& ops) {
+  TRINE_TRY(ops.many_qkv, make_qkv(builder, m, true));
+  TRINE_TRY(ops.many_attend, make_attend(builder, cache, kv_type, true));
+  TRINE_TRY(ops.many_output,
+            make_gemm(builder, output_projection(builder, m), builder.kernels.tuning().gemm_output));
+  return {};
 }
 
 Result<void> attention_forward_layer(Pass& pass, const AttentionOps& ops, int layer) {
   const model::Config& c = pass.config;
   pass.run(ops.norm);
   TRINE_CHECK_OK(pass.report(Stage::attn_norm, layer, pass.work.normed, c.hidden_size));
-  pass.run(ops.qkv);
+  pass.run(pass.many ? ops.many_qkv : ops.qkv);
   TRINE_CHECK_OK(pass.report(Stage::qkv, layer, pass.work.qkv, c.q_size() + 2 * c.kv_size()));
   pass.run(ops.qk_norm_rope);
   TRINE_CHECK_OK(pass.report(Stage::qk_norm_rope, layer, pass.work.qk, c.q_size() + c.kv_size()));
-  pass.run(pass.decode ? ops.decode : *ops.prefill, pass.n_rows, pass.n_chunks);
-  if (pass.n_chunks > 1) pass.run(pass.decode ? ops.merge_decode : ops.merge_prefill);
+  pass.run(pass.many ? ops.many_attend : ops.attend, pass.n_rows, pass.n_chunks);
+  if (pass.n_chunks > 1) pass.run(ops.combine);
   TRINE_CHECK_OK(pass.report(Stage::attention, layer, pass.work.attended, c.q_size()));
   if (ops.quantize) pass.run(*ops.quantize);
-  pass.run(ops.output);
+  pass.run(pass.many ? ops.many_output : ops.output);
   return pass.report(Stage::attn_out, layer, pass.work.attn_out, c.hidden_size);
 }
 

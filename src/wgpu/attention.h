@@ -12,17 +12,24 @@ struct AttentionOps {
   Op norm;
   std::vector<Op> qkv;  // one, or one per part of the three matrices
   Op qk_norm_rope;
-  Op decode;  // one of decode and prefill, each followed by its merge where contexts have several chunks
-  Op merge_decode;
-  std::optional<Op> prefill;
-  Op merge_prefill;
+  Op attend;
+  Op combine;                  // where contexts have several chunks
   std::optional<Op> quantize;  // of what W_o reads
   std::vector<Op> output;
+
+  // Their like in batches of many rows.
+  std::vector<Op> many_qkv;
+  Op many_attend;
+  std::vector<Op> many_output;
 };
 
 // `rope_scale` is model::RopeTable's. Errors: inference, model_load.
 Result<AttentionOps> make_attention(const Builder& builder, const LayerMatrices& m, const Buffer& cache,
                                     KvType kv_type, double rope_scale);
+
+// Adds what batches of many rows need. Errors: inference, model_load.
+Result<void> add_attention_of_many(const Builder& builder, const LayerMatrices& m, const Buffer& cache,
+                                   KvType kv_type, AttentionOps& ops);
 
 // attn_out = x + W_o · attention(q, k, v) for every row: norm, projections, head norms, rotary embedding, the
 // KV write and causal grouped-query attention. Errors: inference.

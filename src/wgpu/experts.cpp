@@ -1,5 +1,6 @@
 #include "wgpu/experts.h"
 
+#include "wgpu/gemm.h"
 #include "wgpu/repack.h"
 
 #include <bit>
@@ -16,13 +17,13 @@ std::uint32_t divide_up(std::uint32_t a, std::uint32_t b) {
 
 // A mat-vec over the chosen experts, without its matrices.
 ShaderSource expert_source(const Builder& builder, const Tile& tile, std::uint32_t columns, bool reads_q8) {
-  ShaderSource source = builder.kernels.with_reduce(tile.workgroup, tile.team);
-  source.constants.insert(
-      source.constants.end(),
-      {{"ROWS", tile.rows},
-       {"COLUMNS", columns},
-       {"EXPERTS_PER_TOKEN", static_cast<std::uint32_t>(builder.config.experts_per_token)}});
-  source.files.insert(source.files.end(), {"quant_common.wgsl", numerics_file(reads_q8)});
+  ShaderSource source;
+  source.constants = {{"WORKGROUP", tile.workgroup},
+                      {"TEAM", tile.team},
+                      {"ROWS", tile.rows},
+                      {"COLUMNS", columns},
+                      {"EXPERTS_PER_TOKEN", static_cast<std::uint32_t>(builder.config.experts_per_token)}};
+  source.files = {"quant_common.wgsl", numerics_file(reads_q8)};
   return source;
 }
 
@@ -39,7 +40,7 @@ Result<std::vector<Op>> make_gate_up(const Builder& builder, const LayerMatrices
   ShaderSource source = expert_source(builder, tile, m.expert_gate.columns, q8);
   source.flags = {{"QUANTIZE", builder.reads_q8(m.expert_down)}};
   source.files.insert(source.files.end(), {quant_file(m.expert_gate, "gate"), quant_file(m.expert_up, "up"),
-                                           "quantize.wgsl", "expert_gate_up.wgsl"});
+                                           "quantize.wgsl", "swiglu.wgsl", "expert_gate_up.wgsl"});
   std::vector<Op> ops;
   for (std::size_t i = 0; i < m.expert_gate.parts.size(); ++i) {
     const MatrixPart& gate = m.expert_gate.parts[i];
@@ -114,6 +115,21 @@ Result<std::vector<Op>> make_down(const Builder& builder, const Matrix& matrix) 
   return ops;
 }
 
+// Of act_f32, a row a pair.
+Result<Op> make_quantize_act(const Builder& builder, std::uint32_t columns) {
+  constexpr std::uint32_t workgroup = 64;
+  const Workspace& work = builder.work;
+  const auto k = static_cast<std::uint32_t>(builder.config.experts_per_token);
+  ShaderSource source;
+  source.constants = {{"COLUMNS", columns}, {"WORKGROUP", workgroup}, {"ROWS_PER_TOKEN", k}};
+  source.files = {"quantize.wgsl", "quantize_rows.wgsl"};
+  TRINE_TRY(Op op, builder.kernels.make("quantize_rows", source,
+                                        {reads(work.act_f32), reads(work.step), writes(work.act)},
+                                        divide_up(columns / 4, workgroup)));
+  op.slots = k;
+  return op;
+}
+
 // The numbers that 8-bit blocks stand for, laid out as quantize.wgsl says: `rows` rows of `columns`.
 std::vector<float> dequantize(std::span<const std::uint32_t> words, std::size_t rows, std::size_t columns) {
   const std::size_t units = columns / unit_columns;
@@ -132,7 +148,8 @@ std::vector<float> dequantize(std::span<const std::uint32_t> words, std::size_t 
 // What W_down reads: 8-bit blocks are shown as the numbers they stand for.
 Result<void> report_act(Pass& pass, const ExpertOps& ops, int layer) {
   const std::int64_t width = std::int64_t{pass.config.experts_per_token} * pass.config.expert_ffn_size;
-  if (!ops.act_is_q8) return pass.report(Stage::expert_act, layer, pass.work.act, width);
+  if (!ops.act_is_q8)
+    return pass.report(Stage::expert_act, layer, pass.many ? pass.work.act_f32 : pass.work.act, width);
   if (!pass.wants(Stage::expert_act, layer)) return {};
   const std::size_t rows = pass.n_rows * static_cast<std::size_t>(pass.config.experts_per_token);
   const std::size_t columns = static_cast<std::size_t>(pass.config.expert_ffn_size);
@@ -155,11 +172,34 @@ Result<ExpertOps> make_experts(const Builder& builder, const LayerMatrices& m) {
   return ops;
 }
 
+Result<void> add_experts_of_many(const Builder& builder, const LayerMatrices& m, ExpertOps& ops) {
+  const Workspace& work = builder.work;
+  const bool q8 = gate_up_reads_q8(builder, m);
+  TRINE_TRY(ops.many_group, make_group_rows(builder));
+  TRINE_TRY(ops.many_gate_up, make_gemm_gate_up(builder, m, q8 ? work.normed_q8 : work.normed, q8));
+  if (ops.act_is_q8) {
+    TRINE_TRY(ops.many_quantize, make_quantize_act(builder, m.expert_down.columns));
+  }
+  TRINE_TRY(ops.many_down,
+            make_gemm_down(builder, m.expert_down, ops.act_is_q8 ? work.act : work.act_f32, ops.act_is_q8));
+  TRINE_TRY(ops.many_sum, make_down_sum(builder, m.expert_down));
+  return {};
+}
+
 Result<void> moe_ffn_forward_layer(Pass& pass, const ExpertOps& ops, int layer) {
   const std::int64_t hidden = pass.config.hidden_size;
-  pass.run(ops.gate_up);
-  TRINE_CHECK_OK(report_act(pass, ops, layer));
-  pass.run(ops.down);
+  if (pass.many) {
+    pass.run(ops.many_group, 1);
+    for (const Op& op : ops.many_gate_up) pass.run(op, pass.n_tiles);
+    if (ops.many_quantize) pass.run(*ops.many_quantize);
+    TRINE_CHECK_OK(report_act(pass, ops, layer));
+    for (const Op& op : ops.many_down) pass.run(op, pass.n_tiles);
+    pass.run(ops.many_sum);
+  } else {
+    pass.run(ops.gate_up);
+    TRINE_CHECK_OK(report_act(pass, ops, layer));
+    pass.run(ops.down);
+  }
   TRINE_CHECK_OK(pass.report(Stage::moe_out, layer, pass.work.moe_out, hidden));
   return pass.report(Stage::layer_out, layer, pass.work.x, hidden);
 }

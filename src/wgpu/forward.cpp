@@ -1,5 +1,6 @@
 #include "wgpu/forward.h"
 
+#include "wgpu/gemm.h"
 #include "wgpu/repack.h"
 
 #include <fmt/format.h>
@@ -12,7 +13,8 @@ using model::Stage;
 
 namespace {
 
-constexpr std::uint32_t most_rows = 256;
+constexpr std::uint32_t most_rows = 2048;
+constexpr std::uint32_t most_logits_rows = 16;
 constexpr std::uint64_t most_sum_bytes = 128ull << 20;
 
 std::uint32_t divide_up(std::uint64_t a, std::uint64_t b) {
@@ -28,25 +30,6 @@ std::uint64_t q8_row_bytes(std::int64_t columns) {
   return 16 * (2 * units + (units + 1) / 2);
 }
 
-// Workgroup memory and threads of attention_tile.wgsl; takes as many rows as the device allows.
-void plan_tile(Capacity& capacity, const model::Config& config, const Tuning& tuning,
-               const AdapterLimits& limits) {
-  const std::uint32_t row_vectors =
-      divide_up(static_cast<std::uint64_t>(config.n_heads / config.n_kv_heads), 4);
-  for (std::uint32_t rows = tuning.attention_tile_rows; rows > 0; rows /= 2) {
-    const std::uint32_t vectors = rows * row_vectors;
-    const std::uint32_t step = 16 * vectors;
-    const std::uint64_t least =
-        std::max<std::uint64_t>(tuning.attention_workgroup, divide_up(vectors * quads(config), 4));
-    const std::uint64_t workgroup = std::uint64_t{divide_up(least, step)} * step;
-    const std::uint64_t memory = 16 * (vectors * (4 * quads(config) + 64 + 3) + workgroup);
-    if (workgroup > limits.max_workgroup_invocations || memory > limits.max_workgroup_bytes) continue;
-    capacity.tile_rows = rows;
-    capacity.tile_workgroup = static_cast<std::uint32_t>(workgroup);
-    return;
-  }
-}
-
 struct Sized {
   Buffer Workspace::*buffer;
   const char* label;
@@ -58,14 +41,14 @@ std::vector<Sized> sizes(const model::Config& c, const Capacity& capacity) {
   const auto floats = [&](std::int64_t width) { return n * static_cast<std::uint64_t>(width) * 4; };
   const std::uint64_t heads = static_cast<std::uint64_t>(c.n_heads);
   return {
-      {&Workspace::step, "step", 16},
+      {&Workspace::step, "step", sizeof(Step)},
       {&Workspace::rows, "rows", n * 16},
       {&Workspace::page_tables, "page tables", n * capacity.pages * 4},
       {&Workspace::unused, "unused", 16},
       {&Workspace::x, "residual stream", floats(c.hidden_size)},
       {&Workspace::attn_out, "attn_out", floats(c.hidden_size)},
       {&Workspace::normed, "normed", floats(c.hidden_size)},
-      {&Workspace::normed_q8, "normed q8", n * q8_row_bytes(c.hidden_size)},
+      {&Workspace::normed_q8, "normed q8", n * qkv_terms * q8_row_bytes(c.hidden_size)},
       {&Workspace::qkv, "qkv", floats(c.q_size() + 2 * c.kv_size())},
       {&Workspace::qk, "qk", floats(c.q_size() + c.kv_size())},
       {&Workspace::attended, "attended", floats(c.q_size())},
@@ -76,9 +59,15 @@ std::vector<Sized> sizes(const model::Config& c, const Capacity& capacity) {
       {&Workspace::ids, "expert ids", floats(c.experts_per_token)},
       {&Workspace::expert_weights, "expert weights", floats(c.experts_per_token)},
       {&Workspace::act, "expert activations", floats(c.experts_per_token * c.expert_ffn_size)},
+      {&Workspace::act_f32, "expert activations of many rows",
+       floats(c.experts_per_token * c.expert_ffn_size)},
+      {&Workspace::groups, "pairs of an expert", static_cast<std::uint64_t>(c.n_experts) * 8},
+      {&Workspace::pairs, "pairs", floats(c.experts_per_token)},
+      {&Workspace::tiles, "tiles of pairs", std::uint64_t{capacity.tiles} * 16},
       {&Workspace::down, "expert outputs", floats(c.experts_per_token * c.hidden_size)},
       {&Workspace::moe_out, "moe_out", floats(c.hidden_size)},
-      {&Workspace::logits, "logits", floats(c.vocab_size)},
+      {&Workspace::logits, "logits",
+       std::uint64_t{capacity.logits_rows} * static_cast<std::uint64_t>(c.vocab_size) * 4},
   };
 }
 
@@ -93,27 +82,24 @@ Capacity plan_capacity(const model::Config& config, const Tuning& tuning, const 
 
   // Every buffer of a pass fits into a binding.
   const std::int64_t widest = std::max<std::int64_t>(
-      {config.vocab_size, config.q_size() + 2 * config.kv_size(),
+      {config.q_size() + 2 * config.kv_size(),
        std::int64_t{config.experts_per_token} * std::max(config.expert_ffn_size, config.hidden_size)});
   const std::uint64_t rows_that_fit = limit / 4 / static_cast<std::uint64_t>(widest);
   capacity.rows = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(rows_that_fit, 1, most_rows));
 
-  // Where the chunks of long contexts would need too much memory, fewer rows run the decode kernel, and
-  // chunks of prefill are longer.
+  const std::uint64_t logits_that_fit = limit / 4 / static_cast<std::uint64_t>(config.vocab_size);
+  capacity.logits_rows =
+      static_cast<std::uint32_t>(std::clamp<std::uint64_t>(logits_that_fit, 1, most_logits_rows));
+
+  // Where the chunks of long contexts would need too much memory, fewer rows run by chunks.
   const std::uint64_t chunk_bytes = static_cast<std::uint64_t>(config.n_heads) * quads(config) * 16;
   const std::uint64_t most_chunks = std::max<std::uint64_t>(1, std::min(limit, most_sum_bytes) / chunk_bytes);
-  capacity.decode_chunk = tuning.attention_chunk;
-  const std::uint64_t decode_chunks = divide_up(context, capacity.decode_chunk);
+  capacity.chunk = tuning.attention_chunk;
+  const std::uint64_t chunks = divide_up(context, capacity.chunk);
   capacity.decode_rows = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(
-      most_chunks / decode_chunks, 1, std::min(tuning.attention_decode_rows, capacity.rows)));
-  plan_tile(capacity, config, tuning, limits);
-  if (capacity.tile_rows == 0) capacity.rows = capacity.decode_rows;
-  capacity.tile_chunk = tuning.attention_tile_chunk;
-  while (capacity.tile_chunk < context &&
-         capacity.rows * divide_up(context, capacity.tile_chunk) > most_chunks)
-    capacity.tile_chunk *= 2;
-  capacity.chunk_sums = std::max(capacity.decode_rows * decode_chunks,
-                                 std::uint64_t{capacity.rows} * divide_up(context, capacity.tile_chunk));
+      most_chunks / chunks, 1, std::min(tuning.attention_decode_rows, capacity.rows)));
+  capacity.chunk_sums = capacity.decode_rows * chunks;
+  capacity.tiles = most_tiles(config, tuning, capacity.rows);
   return capacity;
 }
 
@@ -131,9 +117,7 @@ Result<Workspace> Workspace::create(Gpu& gpu, const model::Config& config, const
     const std::uint64_t rounded = std::max<std::uint64_t>(16, (one.bytes + 15) / 16 * 16);
     TRINE_TRY(work.*one.buffer, gpu.create_buffer(one.label, rounded));
   }
-  const std::uint64_t read_rows = std::min(rows_per_read, capacity.rows);
-  TRINE_TRY(work.logits_read,
-            gpu.create_readback("logits", read_rows * static_cast<std::uint64_t>(config.vocab_size) * 4));
+  TRINE_TRY(work.logits_read, gpu.create_readback("logits", work.logits.bytes()));
   return work;
 }
 
@@ -144,6 +128,18 @@ bool Builder::reads_q8(const Matrix& matrix) const {
 std::string quant_file(const Matrix& matrix, std::string_view as) {
   const std::string_view library = quant_library(matrix.type);
   return as.empty() ? std::string(library) : fmt::format("{} as {}", library, as);
+}
+
+ShaderSource matvec_source(const Tile& tile, std::uint32_t tokens, std::uint32_t terms,
+                           std::uint32_t columns) {
+  ShaderSource source;
+  source.constants = {{"WORKGROUP", tile.workgroup},
+                      {"TEAM", tile.team},
+                      {"ROWS", tile.rows},
+                      {"TOKENS", tokens},
+                      {"TERMS", terms},
+                      {"COLUMNS", columns}};
+  return source;
 }
 
 Result<std::vector<Op>> make_projection(const Builder& builder, const Projection& p) {
@@ -160,9 +156,7 @@ Result<std::vector<Op>> make_projection(const Builder& builder, const Projection
     Op op;
     for (const std::uint32_t tokens : kernels.tuning().tokens) {
       const Tile& tile = tokens == 1 ? kernels.tuning().matvec : kernels.tuning().matvec_many;
-      ShaderSource source = kernels.with_reduce(tile.workgroup, tile.team);
-      source.constants.insert(source.constants.end(),
-                              {{"ROWS", tile.rows}, {"TOKENS", tokens}, {"COLUMNS", p.matrix.columns}});
+      ShaderSource source = matvec_source(tile, tokens, p.terms, p.matrix.columns);
       source.flags = {{"RESIDUAL", p.residual != nullptr}, {"LOGITS", p.logits}};
       source.files.insert(source.files.end(),
                           {"quant_common.wgsl", numerics_file(p.reads_q8), quant_file(p.matrix),
@@ -182,11 +176,12 @@ Result<Op> make_norm(const Builder& builder, const Buffer& x, const Buffer& weig
                      bool logits) {
   Kernels& kernels = builder.kernels;
   const Workspace& work = builder.work;
-  const bool quantize = output == NormOutput::f32_and_q8;
+  const bool quantize = output != NormOutput::f32;
   const std::uint32_t columns = static_cast<std::uint32_t>(builder.config.hidden_size);
   ShaderSource source =
-      kernels.with_reduce(kernels.workgroup_for(divide_up(columns, 4), kernels.tuning().norm_workgroup), 4);
+      kernels.with_reduce(kernels.workgroup_for(divide_up(columns, 4), kernels.tuning().norm_workgroup));
   source.constants.emplace_back("COLUMNS", columns);
+  source.constants.emplace_back("TERMS", output == NormOutput::f32_and_q8_terms ? qkv_terms : 1);
   source.flags = {{"QUANTIZE", quantize}, {"LOGITS", logits}};
   source.files.insert(source.files.end(), {"quantize.wgsl", "rms_norm.wgsl"});
   TRINE_TRY(const Bound params, kernels.params({std::bit_cast<std::uint32_t>(builder.config.rms_norm_eps)}));
@@ -207,6 +202,17 @@ void Pass::run(const Op& op, std::uint32_t rows, std::uint32_t chunks) {
 Result<Submission> Pass::submit() {
   Commands recorded = std::exchange(commands, gpu.record());
   return gpu.submit(std::move(recorded));
+}
+
+Result<void> Pass::set_logits_slice(std::uint32_t first, std::uint32_t count) {
+  TRINE_TRY(const Submission submission, submit());
+  static_cast<void>(submission);
+  Step step;
+  step.n_rows = n_rows;
+  step.n_logits = count;
+  step.n_chunks = n_chunks;
+  step.first_logits = first;
+  return gpu.write(work.step, 0, std::as_bytes(std::span(&step, 1)));
 }
 
 Result<void> Pass::read(const Buffer& buffer, std::span<std::uint32_t> into) {

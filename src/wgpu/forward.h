@@ -16,20 +16,33 @@ namespace trine::wgpu {
 //   N batch rows (tokens), L rows that want logits, H hidden_size, D head_dim, Q n_heads·D, K n_kv_heads·D,
 //   E experts, k experts_per_token, F expert_ffn_size, V vocabulary.
 
+// Rows of 8-bit blocks that Q, K and V read for a row of activations, the second being what the first lost:
+// their errors are multiplied by each other in the scores and stay in the cache (docs/performance.md).
+inline constexpr std::uint32_t qkv_terms = 2;
+
 // What a pass is laid out for, fixed at load.
 struct Capacity {
   std::uint32_t rows = 0;         // of a batch
   std::uint32_t pages = 0;        // of a sequence
-  std::uint32_t decode_rows = 0;  // batches up to this long run the decode kernel
-  std::uint32_t decode_chunk = 0;
-  std::uint32_t tile_rows = 0;  // 0: the prefill kernel does not fit this model and device
-  std::uint32_t tile_chunk = 0;
-  std::uint32_t tile_workgroup = 0;
-  std::uint64_t chunk_sums = 0;  // rows · chunks that the merge buffers hold
+  std::uint32_t chunk = 0;        // positions that attention takes at a time
+  std::uint32_t decode_rows = 0;  // batches up to this long run attention's chunks side by side
+  std::uint64_t chunk_sums = 0;   // rows · chunks that the merge buffers hold
+  std::uint32_t tiles = 0;        // of the experts' pairs
+  std::uint32_t logits_rows = 0;  // that are computed and come back at a time
 };
 
 Capacity plan_capacity(const model::Config& config, const Tuning& tuning, const AdapterLimits& limits,
                        std::int32_t positions);
+
+// What changes from pass to pass and kernels read.
+struct Step {
+  std::uint32_t n_rows = 0;
+  std::uint32_t n_logits = 0;  // of the slice that is computed
+  std::uint32_t n_chunks = 0;  // that attention runs side by side
+  std::uint32_t ring_slot = 0;
+  std::uint32_t first_logits = 0;  // of the slice, among the rows that want logits
+  std::uint32_t unused[3] = {};    // buffers are multiples of 16 bytes
+};
 
 // Buffers of one forward pass, sized once for the largest batch.
 struct Workspace {
@@ -38,14 +51,14 @@ struct Workspace {
   static std::uint64_t bytes(const model::Config& config, const Capacity& capacity);
 
   Capacity capacity;
-  Buffer step;            // n_rows, n_logits, n_chunks, 0
+  Buffer step;            // a Step
   Buffer rows;            // [N] (token, position, sequence, 1 when it wants logits)
   Buffer page_tables;     // [N][pages]
   Buffer unused;          // what a kernel binds and does not touch
   Buffer x;               // [N][H] residual stream before attention, and after the layer
   Buffer attn_out;        // [N][H] residual stream between attention and the experts
   Buffer normed;          // [N][H]
-  Buffer normed_q8;       // [N] rows of 8-bit blocks, see quantize.wgsl
+  Buffer normed_q8;       // [N][1 or qkv_terms] rows of 8-bit blocks, see quantize.wgsl
   Buffer qkv;             // [N][Q+2K]
   Buffer qk;              // [N][Q+K]
   Buffer attended;        // [N][Q]
@@ -56,14 +69,15 @@ struct Workspace {
   Buffer ids;             // [N][k] by falling probability
   Buffer expert_weights;  // [N][k]
   Buffer act;             // [N][k][F] silu(gate)·up, in f32 or 8-bit blocks
-  Buffer down;            // [N][k][H] when W_down is split over several buffers
-  Buffer moe_out;         // [N][H]
-  Buffer logits;          // [L][V]
-  Readback logits_read;   // [rows_per_read][V]
+  Buffer act_f32;         // [N][k][F] of batches that multiply matrices
+  Buffer groups;          // pairs (row, slot) by expert, see group_rows.wgsl
+  Buffer pairs;
+  Buffer tiles;
+  Buffer down;           // [N][k][H] of such batches, and when W_down is split over several buffers
+  Buffer moe_out;        // [N][H]
+  Buffer logits;         // [logits_rows][V]
+  Readback logits_read;  // the same
 };
-
-// Logits come back in slices of so many rows.
-inline constexpr std::uint32_t rows_per_read = 16;
 
 // What the operations of a pass are made from.
 struct Builder {
@@ -86,11 +100,15 @@ struct Projection {
   std::uint32_t y_first = 0;         // column of y that gets the first matrix row
   const Buffer* residual = nullptr;  // added; another buffer than y
   bool logits = false;               // x has the rows that want logits only
+  std::uint32_t terms = 1;           // rows of 8-bit blocks a row
 };
+// The constants of a mat-vec.
+ShaderSource matvec_source(const Tile& tile, std::uint32_t tokens, std::uint32_t terms,
+                           std::uint32_t columns);
 // One Op per part of the matrix.
 Result<std::vector<Op>> make_projection(const Builder& builder, const Projection& projection);
 
-enum class NormOutput { f32, f32_and_q8 };
+enum class NormOutput { f32, f32_and_q8, f32_and_q8_terms };
 // normed = rmsnorm(x)·weight for every row; with `logits`, for those that want them, behind one another.
 Result<Op> make_norm(const Builder& builder, const Buffer& x, const Buffer& weight, NormOutput output,
                      bool logits = false);
@@ -111,8 +129,9 @@ struct Pass {
   Commands commands;
   std::uint32_t n_rows = 0;
   std::uint32_t n_logits = 0;
-  std::uint32_t n_chunks = 0;  // of the longest row, for the attention kernel that runs
-  bool decode = false;         // which one that is
+  std::uint32_t n_chunks = 0;  // that attention runs side by side
+  std::uint32_t n_tiles = 0;   // of the experts' pairs
+  bool many = false;           // whether matrices are multiplied, not vectors
 
   // Appends an operation for all rows of the batch, or another number of them.
   void run(const Op& op) { run(op, n_rows); }
@@ -126,6 +145,8 @@ struct Pass {
   Result<void> report(model::Stage stage, int layer, const Buffer& buffer, std::int64_t width);
   // Runs what was recorded and copies the first into.size() words of a buffer. Errors: inference.
   Result<void> read(const Buffer& buffer, std::span<std::uint32_t> into);
+  // Takes effect before what is recorded from here on: submits what was. Errors: inference.
+  Result<void> set_logits_slice(std::uint32_t first, std::uint32_t count);
   // Submits what was recorded. Errors: inference.
   Result<Submission> submit();
 };

@@ -8,20 +8,14 @@ using model::Stage;
 
 namespace {
 
+// The rows of a slice, which work.logits holds.
 Result<void> read_logits(Pass& pass, std::span<float> logits) {
-  const std::size_t vocab = static_cast<std::size_t>(pass.config.vocab_size);
-  const std::size_t row_bytes = vocab * sizeof(float);
   Readback& readback = pass.work.logits_read;
-  const std::size_t rows_each = readback.bytes() / row_bytes;
-  for (std::size_t first = 0; first < pass.n_logits; first += rows_each) {
-    const std::size_t rows = std::min(rows_each, pass.n_logits - first);
-    pass.commands.copy(pass.work.logits, first * row_bytes, readback, 0, rows * row_bytes);
-    TRINE_TRY(const Submission submission, pass.submit());
-    TRINE_CHECK_OK(readback.start());
-    TRINE_CHECK_OK(pass.gpu.wait(submission, submission_patience));
-    TRINE_CHECK_OK(readback.take(std::as_writable_bytes(logits.subspan(first * vocab, rows * vocab))));
-  }
-  return {};
+  pass.commands.copy(pass.work.logits, 0, readback, 0, logits.size_bytes());
+  TRINE_TRY(const Submission submission, pass.submit());
+  TRINE_CHECK_OK(readback.start());
+  TRINE_CHECK_OK(pass.gpu.wait(submission, submission_patience));
+  return readback.take(std::as_writable_bytes(logits));
 }
 
 void report_logits(const Pass& pass, std::span<const float> logits) {
@@ -49,6 +43,11 @@ Result<HeadOps> make_head(const Builder& builder, const Matrices& matrices) {
   return ops;
 }
 
+void record_logits(Pass& pass, const HeadOps& ops, std::uint32_t rows) {
+  pass.run(ops.norm);
+  for (const Op& op : ops.output) pass.run(op, rows);
+}
+
 Result<void> head_forward(Pass& pass, const HeadOps& ops, std::span<float> logits) {
   if (pass.wants(Stage::final_norm, -1)) {
     pass.run(ops.norm_all);
@@ -58,9 +57,14 @@ Result<void> head_forward(Pass& pass, const HeadOps& ops, std::span<float> logit
     TRINE_TRY(const Submission submission, pass.submit());
     return pass.gpu.wait(submission, submission_patience);
   }
-  pass.run(ops.norm);
-  for (const Op& op : ops.output) pass.run(op, pass.n_logits);
-  TRINE_CHECK_OK(read_logits(pass, logits));
+  const std::size_t vocab = static_cast<std::size_t>(pass.config.vocab_size);
+  const std::uint32_t rows_each = pass.work.capacity.logits_rows;
+  for (std::uint32_t first = 0; first < pass.n_logits; first += rows_each) {
+    const std::uint32_t rows = std::min(rows_each, pass.n_logits - first);
+    if (first > 0) TRINE_CHECK_OK(pass.set_logits_slice(first, rows));
+    record_logits(pass, ops, rows);
+    TRINE_CHECK_OK(read_logits(pass, logits.subspan(first * vocab, rows * vocab)));
+  }
   report_logits(pass, logits);
   return {};
 }

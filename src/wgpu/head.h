@@ -16,8 +16,10 @@ struct HeadOps {
 // Errors: inference, model_load.
 Result<HeadOps> make_head(const Builder& builder, const Matrices& matrices);
 
-// logits = W_out · rmsnorm(x)·w for the rows that want them, [L][V], in batch order. Runs all that the pass
-// has recorded. Errors: inference.
+// Workspace::logits = W_out · rmsnorm(x)·w for the `rows` of the slice that step names, in batch order.
+void record_logits(Pass& pass, const HeadOps& ops, std::uint32_t rows);
+
+// The same, read back to `logits`. Runs all that the pass has recorded. Errors: inference.
 Result<void> head_forward(Pass& pass, const HeadOps& ops, std::span<float> logits);
 
 }  // namespace trine::wgpu

@@ -4,12 +4,17 @@
 #include "wgpu/attention.h"
 #include "wgpu/experts.h"
 #include "wgpu/forward.h"
+#include "wgpu/gemm.h"
 #include "wgpu/head.h"
 #include "wgpu/router.h"
 #include "wgpu/self_test.h"
+#include "wgpu/token_stream.h"
 
 #include <fmt/format.h>
 #include <algorithm>
+#include <array>
+#include <limits>
+#include <optional>
 
 namespace trine::wgpu {
 
@@ -67,7 +72,13 @@ struct WgpuModel::State {
   const model::Config& config() const { return weights.config; }
   Result<void> allocate(std::int32_t context, KvType kv_type);
   Result<void> make_operations();
+  Result<void> make_operations_of_many();
+  Result<void> make_choosing();
   Result<Pass> begin(const model::Batch& batch, model::TraceSink* trace);
+  Result<Pass> open_pass(const model::Batch& batch, model::TraceSink* trace, std::uint32_t n_logits,
+                         std::uint32_t positions);
+  Result<void> run_layers(Pass& pass);
+  Result<Pass> record_step(std::uint32_t positions);
 
   const model::Weights& weights;
   Numerics numerics;
@@ -80,6 +91,9 @@ struct WgpuModel::State {
   std::vector<Op> embed;
   std::vector<LayerOps> layers;
   HeadOps head;
+  bool has_many = false;            // operations of many rows
+  std::optional<ChooseOps> choose;  // at the latest made for the first stream
+  bool streams = false;             // one lives
 };
 
 Result<void> WgpuModel::State::allocate(std::int32_t context, KvType kv_type) {
@@ -108,6 +122,28 @@ Result<void> WgpuModel::State::make_operations() {
     layers.push_back(std::move(ops));
   }
   TRINE_TRY(head, make_head(builder, matrices));
+  // A software adapter compiles slowly what few of its runs need.
+  return gpu->adapter().type == "software" ? Result<void>() : make_choosing();
+}
+
+Result<void> WgpuModel::State::make_choosing() {
+  if (choose) return {};
+  TRINE_TRY(choose, make_choose({kernels, work, config(), numerics}));
+  return {};
+}
+
+// At load, but for a software adapter, whose compiler takes seconds a kernel: there when they are first
+// needed.
+Result<void> WgpuModel::State::make_operations_of_many() {
+  const Builder builder{kernels, work, config(), numerics};
+  for (int layer = 0; layer < config().n_layers; ++layer) {
+    const LayerMatrices& m = matrices.layers[static_cast<std::size_t>(layer)];
+    LayerOps& ops = layers[static_cast<std::size_t>(layer)];
+    TRINE_CHECK_OK(add_attention_of_many(builder, m, kv.layer(layer), kv.type(), ops.attention));
+    TRINE_CHECK_OK(add_router_of_many(builder, m, ops.router));
+    TRINE_CHECK_OK(add_experts_of_many(builder, m, ops.experts));
+  }
+  has_many = true;
   return {};
 }
 
@@ -135,6 +171,9 @@ Result<std::unique_ptr<WgpuModel>> WgpuModel::load_with(const model::Weights& we
   const bool f16_cache = options.numerics == Numerics::fast && variants.f16_cache;
   TRINE_CHECK_OK(state->allocate(options.context, f16_cache ? KvType::f16 : KvType::f32));
   TRINE_CHECK_OK(state->make_operations());
+  if (state->gpu->adapter().type != "software") {
+    TRINE_CHECK_OK(state->make_operations_of_many());
+  }
   ThreadPool pool(options.threads);
   TRINE_CHECK_OK(upload_weights(*state->gpu, weights, pool, state->matrices));
   return std::unique_ptr<WgpuModel>(new WgpuModel(std::move(state)));
@@ -216,42 +255,106 @@ Result<Inputs> gather_inputs(const model::Batch& batch, std::uint32_t pages) {
 
 Result<Pass> WgpuModel::State::begin(const model::Batch& batch, model::TraceSink* trace) {
   TRINE_TRY(const Inputs in, gather_inputs(batch, work.capacity.pages));
-  const auto n_rows = static_cast<std::uint32_t>(batch.rows.size());
-  // By the number of rows alone, so that the same batch always runs the same kernel.
-  const bool decode = n_rows <= work.capacity.decode_rows;
-  const std::uint32_t chunk = decode ? work.capacity.decode_chunk : work.capacity.tile_chunk;
-  const std::uint32_t n_chunks = (in.positions + chunk - 1) / chunk;
-  const std::vector<std::uint32_t> step = {n_rows, in.n_logits, n_chunks, 0};
-  TRINE_CHECK_OK(gpu->write(work.step, 0, std::as_bytes(std::span(step))));
   TRINE_CHECK_OK(gpu->write(work.rows, 0, std::as_bytes(std::span(in.rows))));
   TRINE_CHECK_OK(gpu->write(work.page_tables, 0, std::as_bytes(std::span(in.page_tables))));
-  return Pass{config(), *gpu, work, batch, trace, gpu->record(), n_rows, in.n_logits, n_chunks, decode};
+  return open_pass(batch, trace, in.n_logits, in.positions);
 }
 
-Result<void> WgpuModel::forward(const model::Batch& batch, std::span<float> logits, model::TraceSink* trace) {
-  State& s = *state_;
-  TRINE_CHECK_OK(model::check_batch(batch, *this));
-  TRINE_TRY(Pass pass, s.begin(batch, trace));
-  pass.run(s.embed);
-  TRINE_CHECK_OK(pass.report(Stage::embed, -1, s.work.x, s.config().hidden_size));
+// A pass over the rows that are in the workspace.
+Result<Pass> WgpuModel::State::open_pass(const model::Batch& batch, model::TraceSink* trace,
+                                         std::uint32_t n_logits, std::uint32_t positions) {
+  const auto n_rows = static_cast<std::uint32_t>(batch.rows.size());
+  const bool many = n_rows > work.capacity.decode_rows || n_rows >= kernels.tuning().gemm_from_rows;
+  if (many && !has_many) {
+    TRINE_CHECK_OK(make_operations_of_many());
+  }
+  const std::uint32_t n_chunks = many ? 1 : (positions + work.capacity.chunk - 1) / work.capacity.chunk;
+  Step step;
+  step.n_rows = n_rows;
+  step.n_logits = std::min(n_logits, work.capacity.logits_rows);
+  step.n_chunks = n_chunks;
+  TRINE_CHECK_OK(gpu->write(work.step, 0, std::as_bytes(std::span(&step, 1))));
+  const std::uint32_t n_tiles = most_tiles(config(), kernels.tuning(), n_rows);
+  return Pass{config(), *gpu, work, batch, trace, gpu->record(), n_rows, n_logits, n_chunks, n_tiles, many};
+}
+
+// From the embedding to the last layer's output.
+Result<void> WgpuModel::State::run_layers(Pass& pass) {
+  pass.run(embed);
+  TRINE_CHECK_OK(pass.report(Stage::embed, -1, work.x, config().hidden_size));
 
   // Long batches are split into submissions, and at most two of them wait.
-  const std::uint32_t layers_each = std::max(1u, s.kernels.tuning().row_layers_per_submit / pass.n_rows);
+  const std::uint32_t layers_each = std::max(1u, kernels.tuning().row_layers_per_submit / pass.n_rows);
   Submission before = 0;
-  for (int layer = 0; layer < s.config().n_layers; ++layer) {
-    const LayerOps& ops = s.layers[static_cast<std::size_t>(layer)];
+  for (int layer = 0; layer < config().n_layers; ++layer) {
+    const LayerOps& ops = layers[static_cast<std::size_t>(layer)];
     TRINE_CHECK_OK(attention_forward_layer(pass, ops.attention, layer));
     pass.run(ops.experts.norm);
-    TRINE_CHECK_OK(pass.report(Stage::ffn_norm, layer, s.work.normed, s.config().hidden_size));
+    TRINE_CHECK_OK(pass.report(Stage::ffn_norm, layer, work.normed, config().hidden_size));
     TRINE_CHECK_OK(route_tokens(pass, ops.router, layer));
     TRINE_CHECK_OK(moe_ffn_forward_layer(pass, ops.experts, layer));
     if ((static_cast<std::uint32_t>(layer) + 1) % layers_each == 0) {
       TRINE_TRY(const Submission now, pass.submit());
-      TRINE_CHECK_OK(s.gpu->wait(before, submission_patience));
+      TRINE_CHECK_OK(gpu->wait(before, submission_patience));
       before = now;
     }
   }
+  return {};
+}
+
+// A step of a stream: its row was put into the workspace by the step before.
+Result<Pass> WgpuModel::State::record_step(std::uint32_t positions) {
+  static const model::Batch one_row = {{{0, 0, 0, true}}, {}};
+  TRINE_TRY(Pass pass, open_pass(one_row, nullptr, 1, positions));
+  TRINE_CHECK_OK(run_layers(pass));
+  record_logits(pass, head, 1);
+  return pass;
+}
+
+namespace {
+
+Result<void> refuse_beside_stream(bool streams) {
+  if (!streams) return {};
+  return fail(ErrorCode::inference, "the model is busy: a stream of tokens was not ended");
+}
+
+}  // namespace
+
+Result<void> WgpuModel::forward(const model::Batch& batch, std::span<float> logits, model::TraceSink* trace) {
+  State& s = *state_;
+  TRINE_CHECK_OK(refuse_beside_stream(s.streams));
+  TRINE_CHECK_OK(model::check_batch(batch, *this));
+  TRINE_TRY(Pass pass, s.begin(batch, trace));
+  TRINE_CHECK_OK(s.run_layers(pass));
   return head_forward(pass, s.head, logits);
+}
+
+Result<std::unique_ptr<model::TokenStream>> WgpuModel::decode_stream(const model::StreamRequest& request) {
+  State& s = *state_;
+  TRINE_CHECK_OK(refuse_beside_stream(s.streams));
+  // Devices may take subnormal numbers for 0.
+  if (request.temperature > 0 && request.temperature < std::numeric_limits<float>::min()) return nullptr;
+  if (request.steps < 1 || request.position < 0 ||
+      request.position > std::numeric_limits<std::int32_t>::max() - request.steps) {
+    return fail({ErrorCode::inference,
+                 "a stream of tokens has no such steps",
+                 {},
+                 "at least one, from position 0 or later",
+                 fmt::format("{} from position {}", request.steps, request.position),
+                 {}});
+  }
+  // Pages are checked for the last row, and the first one is run.
+  const model::Batch last = {{{request.token, request.position + request.steps - 1, 0, true}},
+                             {request.page_table}};
+  TRINE_CHECK_OK(model::check_batch(last, *this));
+  TRINE_TRY(Inputs in, gather_inputs(last, s.work.capacity.pages));
+  in.rows[1] = static_cast<std::uint32_t>(request.position);
+  TRINE_CHECK_OK(s.make_choosing());
+  TRINE_CHECK_OK(s.gpu->write(s.work.rows, 0, std::as_bytes(std::span(in.rows))));
+  TRINE_CHECK_OK(s.gpu->write(s.work.page_tables, 0, std::as_bytes(std::span(in.page_tables))));
+  return start_stream(
+      *s.gpu, *s.choose, request, [&s](std::uint32_t positions) { return s.record_step(positions); },
+      s.streams);
 }
 
 }  // namespace trine::wgpu

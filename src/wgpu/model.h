@@ -47,6 +47,7 @@ class WgpuModel final : public model::DeviceModel {
   std::int32_t kv_pages() const override;
   std::int32_t max_batch_rows() const override;
   Result<void> forward(const model::Batch& batch, std::span<float> logits, model::TraceSink* trace) override;
+  Result<std::unique_ptr<model::TokenStream>> decode_stream(const model::StreamRequest& request) override;
   // Loses the device on purpose: for tests of what comes after.
   void lose_device();
 

@@ -24,21 +24,34 @@ struct Tile {
   std::uint32_t matrix_rows() const { return workgroup / team * rows; }
 };
 
+// How a matrix product's workgroup is cut (gemm_tile.wgsl).
+struct GemmTile {
+  std::uint32_t workgroup = 0;
+  std::uint32_t tile_rows = 0;  // of the matrix
+  std::uint32_t tokens = 0;
+  std::uint32_t rows = 0;  // a thread
+  std::uint32_t step = 0;  // units staged at a time, of 8-bit activations
+  bool prefetch = false;
+};
+
 // Every number that decides speed and no result, for one kind of device.
 struct Tuning {
   std::uint32_t subgroup_size = 0;  // that it is for; 0: no subgroups
   Tile matvec;                      // for one row of activations
-  Tile matvec_many;                 // for four or eight
+  Tile matvec_many;                 // for four or eight, with the same team
   Tile gate_up;                     // matrix_rows() is 32, a block of 8-bit activations
   Tile down;
   std::array<std::uint32_t, 3> tokens = {};  // rows of activations that variants of a mat-vec take, rising
   std::uint32_t norm_workgroup = 0;          // at most
-  std::uint32_t attention_workgroup = 0;     // of both attention kernels, at least
-  std::uint32_t attention_chunk = 0;         // positions a workgroup, decode
-  std::uint32_t attention_tile_chunk = 0;    // and prefill, at least
-  std::uint32_t attention_tile_rows = 0;     // batch rows a workgroup, prefill, at most
-  std::uint32_t attention_decode_rows = 0;   // batches up to this long run the decode kernel
-  std::uint32_t row_layers_per_submit = 0;   // rows · layers of one submission, so that no watchdog fires
+  std::uint32_t attention_workgroup = 0;
+  std::uint32_t attention_chunk = 0;        // positions
+  std::uint32_t attention_decode_rows = 0;  // longer batches have a workgroup take all chunks of a row
+  std::uint32_t gemm_from_rows = 0;         // batches from here on multiply matrices, not vectors
+  GemmTile gemm_qkv;
+  GemmTile gemm_output;  // W_o
+  GemmTile gemm_router;
+  GemmTile gemm_experts;
+  std::uint32_t row_layers_per_submit = 0;  // rows · layers of one submission, so that no watchdog fires
 };
 
 // For a device with subgroups of this size (0: none).
@@ -79,8 +92,8 @@ class Kernels {
   Gpu& gpu() const { return *gpu_; }
   const Tuning& tuning() const { return tuning_; }
 
-  // A source that begins with the constants WORKGROUP and TEAM and the reductions for them.
-  ShaderSource with_reduce(std::uint32_t workgroup, std::uint32_t team) const;
+  // A source that begins with the constant WORKGROUP and the reductions for it.
+  ShaderSource with_reduce(std::uint32_t workgroup) const;
   // The fewest threads, a power of two, that `work` lanes fill and reductions allow; at most `limit`.
   std::uint32_t workgroup_for(std::uint32_t work, std::uint32_t limit) const;
 

@@ -132,8 +132,8 @@ TEST(Version, FlagAndCommandAgree) {
 #ifdef TRINE_HAS_CPU
 
 TEST(Bench, JsonHoldsEveryMeasurement) {
-  const json out = json_of({"bench", "-m", demo, "--prefill", "8,33", "--decode", "2", "--depth", "0,16",
-                            "-r", "3", "--warmup", "0"});
+  const json out = json_of({"bench", "-m", demo, "--backend", "cpu", "--prefill", "8,33", "--decode", "2",
+                            "--depth", "0,16", "-r", "3", "--warmup", "0"});
   ASSERT_EQ(out["prefill"].size(), 2u);
   ASSERT_EQ(out["decode"].size(), 2u);
   EXPECT_EQ(out["prefill"][1]["tokens"], 33);
@@ -148,6 +148,7 @@ TEST(Bench, JsonHoldsEveryMeasurement) {
   }
   const double cache = out["last_level_cache_bytes"];
   for (const json& line : out["decode"]) {
+    EXPECT_TRUE(line.contains("stream") && line["stream"].is_null()) << line;  // the host chooses
     const double read = line["bytes_per_token"];
     EXPECT_EQ(line["limit_tokens_per_second"].is_null(), read < cache) << line;
     EXPECT_EQ(line["share_of_limit"].is_null(), read < cache) << line;
@@ -169,8 +170,8 @@ TEST(Bench, JsonHoldsEveryMeasurement) {
 }
 
 TEST(Bench, TextAndMarkdownNameTheCircumstances) {
-  const std::vector<std::string> small = {"bench", "-m", demo, "--prefill", "8", "--decode",
-                                          "0",     "-r", "1",  "--warmup",  "0"};
+  const std::vector<std::string> small = {"bench",    "-m", demo, "--backend", "cpu",      "--prefill", "8",
+                                          "--decode", "0",  "-r", "1",         "--warmup", "0"};
   const Outcome text = run_trine(small);
   ASSERT_EQ(text.status, 0) << text.err;
   for (const char* part :
@@ -183,6 +184,45 @@ TEST(Bench, TextAndMarkdownNameTheCircumstances) {
   EXPECT_EQ(run_trine({"bench", "-m", demo, "--prefill", "2049", "--decode", "0"}).status, 2);
   EXPECT_EQ(run_trine({"bench", "-m", demo, "--prefill", "0", "--decode", "0"}).status, 2);
 }
+
+#ifdef TRINE_HAS_WGPU
+
+// A device whose memory nobody measured gets no limit, least of all that of the host's memory.
+TEST(Bench, OfADeviceHasAStreamAndNoLimit) {
+  const json wgpu = json_of({"devices"})["backends"][2];
+  if (wgpu.contains("unavailable")) GTEST_SKIP() << wgpu["unavailable"].get<std::string>();
+  const std::vector<std::string> arguments = {"bench",     "-m",        model_path("tiny/tiny-F16.gguf"),
+                                              "--backend", "wgpu",      "--device",
+                                              "0",         "--prefill", "0",
+                                              "--decode",  "5",         "-r",
+                                              "2",         "--depth",   "0"};
+  const json out = json_of(arguments);
+  EXPECT_TRUE(out.contains("bandwidth") && out["bandwidth"].is_null()) << out;
+  ASSERT_EQ(out["decode"].size(), 1u);
+  const json& line = out["decode"][0];
+  EXPECT_GT(line["tokens_per_second"]["min"].get<double>(), 0);
+  EXPECT_TRUE(line["limit_tokens_per_second"].is_null()) << line;
+  EXPECT_TRUE(line["share_of_limit"].is_null()) << line;
+  const json& stream = line["stream"];
+  EXPECT_GT(stream["encode_ms_per_token"].get<double>(), 0);
+  EXPECT_GT(stream["wait_ms_per_token"].get<double>(), 0);
+  // The same for each token: at least the embedding, a layer's ten or so, norm, head and two that choose.
+  const double dispatches = stream["dispatches_per_token"];
+  EXPECT_GT(dispatches, 10);
+  EXPECT_EQ(dispatches, std::floor(dispatches));
+  // What the host spends on a token is part of its time.
+  const double per_token = 1000 / line["tokens_per_second"]["min"].get<double>();
+  EXPECT_LE(stream["encode_ms_per_token"].get<double>() + stream["wait_ms_per_token"].get<double>(),
+            per_token);
+
+  const Outcome text = run_trine(arguments);
+  ASSERT_EQ(text.status, 0) << text.err;
+  for (const char* part : {"chosen on the device", "unknown", "dispatches", "waiting"})
+    EXPECT_NE(text.out.find(part), std::string::npos) << part << "\n" << text.out;
+  EXPECT_EQ(text.out.find("GB/s"), std::string::npos) << text.out;
+}
+
+#endif
 
 TEST(Perplexity, FiguresAgree) {
   const TemporaryFile text(file_bytes(model_path("tokenizer.json")).substr(0, 2000));

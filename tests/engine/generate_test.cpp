@@ -5,7 +5,9 @@
 #include <gtest/gtest.h>
 #include <algorithm>
 #include <atomic>
+#include <functional>
 #include <limits>
+#include <memory>
 #include <numeric>
 #include <stdexcept>
 
@@ -86,21 +88,52 @@ class ScriptedModel final : public model::DeviceModel {
     if (wanted == 0) return {};
     EXPECT_TRUE(batch.rows.back().wants_logits);
     std::fill(logits.begin(), logits.end(), 0.0f);
-    logits[static_cast<std::size_t>(reply_[std::min(seen.size() - prompt_, reply_.size() - 1)])] = 10;
-    if (spoil_logit) logits[0] = std::numeric_limits<float>::quiet_NaN();
+    logits[static_cast<std::size_t>(answer())] = 10;
+    if (spoils()) logits[0] = std::numeric_limits<float>::quiet_NaN();
     return {};
+  }
+
+  Result<std::unique_ptr<model::TokenStream>> decode_stream(const model::StreamRequest& request) override {
+    if (!streams) return nullptr;
+    requests.push_back(request);
+    return std::make_unique<Stream>(*this, request.token);
   }
 
   std::int32_t page_size = 4, pages = 16, max_rows = 8;
   int fail_at = -1;
   std::size_t cancel_at = 0;
   std::atomic<bool> cancel = false;
-  bool spoil_logit = false;
-  std::vector<std::int32_t> seen;   // every token run, by position
-  std::vector<std::size_t> slices;  // rows of each forward
+  std::size_t spoil_at = 1000;  // tokens after which a logit is no number
+  bool streams = false;
+  std::vector<model::StreamRequest> requests;  // for streams
+  std::vector<std::int32_t> seen;              // every token run, by position
+  std::vector<std::size_t> slices;             // rows of each forward
   std::vector<std::int32_t> page_table;
 
  private:
+  // Runs a step when asked for it, so that `seen` is what would stay in the cache.
+  struct Stream final : model::TokenStream {
+    Stream(ScriptedModel& of, std::int32_t first) : model(of), token(first) {}
+    Result<std::int32_t> next() override {
+      if (model.fail_at >= 0 && static_cast<int>(model.seen.size()) >= model.fail_at)
+        return fail(ErrorCode::inference, "the device is gone");
+      model.seen.push_back(token);
+      if (model.cancel_at == model.seen.size()) model.cancel = true;
+      if (model.spoils()) {
+        model.seen.pop_back();  // forward() will be asked about it
+        return model::no_token;
+      }
+      token = model.answer();
+      return token;
+    }
+    model::StreamCost cost() const override { return {}; }
+    ScriptedModel& model;
+    std::int32_t token;
+  };
+
+  std::int32_t answer() const { return reply_[std::min(seen.size() - prompt_, reply_.size() - 1)]; }
+  bool spoils() const { return seen.size() >= spoil_at; }
+
   model::Config config_;
   std::size_t prompt_;
   std::vector<std::int32_t> reply_;
@@ -253,7 +286,7 @@ TEST(Generate, TheRequestsContextHoldsWithinAPage) {
 TEST(Generate, LogitsThatAreNoNumbersAreLocated) {
   ScriptedModel model(3, {'x'});
   GenerateRequest request = request_of(3);
-  model.spoil_logit = true;
+  model.spoil_at = 0;
   const Outcome r = reply_to(model, request);
   ASSERT_FALSE(r.result);
   EXPECT_EQ(r.result.error().code, ErrorCode::inference);
@@ -341,6 +374,92 @@ TEST(Generate, PenaltiesKnowThePrompt) {
   const Outcome r = reply_to(model, request);
   ASSERT_TRUE(r.result);
   EXPECT_EQ(r.result->text, "z");  // 10/100 against 1
+}
+
+// Whatever ends a reply: a stream gives the same, down to what is in the cache.
+TEST(Generate, AStreamChangesNothingButWhoChooses) {
+  struct Case {
+    const char* what;
+    std::function<void(GenerateRequest&, ScriptedModel&)> prepare;
+  };
+  const std::vector<Case> cases = {
+      {"end token", [](auto&, auto&) {}},
+      {"stop string", [](auto& request, auto&) { request.stop = {"STOP"}; }},
+      {"one token", [](auto& request, auto&) { request.max_tokens = 1; }},
+      {"two tokens", [](auto& request, auto&) { request.max_tokens = 2; }},
+      {"five tokens", [](auto& request, auto&) { request.max_tokens = 5; }},
+      {"context", [](auto& request, auto&) { request.context = 6; }},
+      {"cancelled", [](auto&, auto& model) { model.cancel_at = 5; }},
+      {"no number", [](auto&, auto& model) { model.spoil_at = 6; }},
+      {"device fault", [](auto&, auto& model) { model.fail_at = 6; }},
+  };
+  for (const Case& one : cases) {
+    SCOPED_TRACE(one.what);
+    GenerateRequest request = request_of(3);
+    ScriptedModel host(3, {hello, '!', stop_half, 'O', 'P', world, im_end});
+    ScriptedModel device(3, {hello, '!', stop_half, 'O', 'P', world, im_end});
+    device.streams = true;
+    one.prepare(request, host);
+    one.prepare(request, device);
+    const Outcome expected = reply_to(host, request), actual = reply_to(device, request);
+    EXPECT_EQ(device.requests.size(), request.max_tokens == 1 ? 0u : 1u);
+    EXPECT_EQ(device.seen, host.seen);
+    ASSERT_EQ(bool(actual.result), bool(expected.result));
+    if (!expected.result) {
+      EXPECT_EQ(to_string(actual.result.error()), to_string(expected.result.error()));
+      continue;
+    }
+    EXPECT_EQ(actual.result->text, expected.result->text);
+    EXPECT_EQ(actual.result->tokens, expected.result->tokens);
+    EXPECT_EQ(actual.result->finish, expected.result->finish);
+    EXPECT_EQ(actual.shown, expected.shown);
+  }
+}
+
+TEST(Generate, AStreamIsAskedForWhatIsLeft) {
+  const auto asked = [](const GenerateRequest& request) {
+    ScriptedModel model(5, {'x'});
+    model.streams = true;
+    EXPECT_TRUE(reply_to(model, request).result);
+    return model.requests.empty() ? model::StreamRequest{} : model.requests.front();
+  };
+  GenerateRequest request = request_of(5);
+  request.sampling.temperature = 0.01f;
+  request.sampling.top_k = 3;
+  request.sampling.top_p = 0.5f;
+  request.sampling.min_p = 0.25f;
+  request.sampling.seed = 0x123456789abcdef0;
+  const model::StreamRequest all = asked(request);
+  EXPECT_EQ(all.token, 'x');
+  EXPECT_EQ(all.position, 5);
+  EXPECT_EQ(all.steps, 64 - 5);  // the context
+  EXPECT_EQ(all.page_table.size(), 16u);
+  EXPECT_EQ(all.temperature, 0.01f);
+  EXPECT_EQ(all.top_k, 3);
+  EXPECT_EQ(all.top_p, 0.5f);
+  EXPECT_EQ(all.min_p, 0.25f);
+  EXPECT_EQ(all.seed, 0x123456789abcdef0u);
+  EXPECT_EQ(all.draws, 1u);  // the first token's
+  request.max_tokens = 7;
+  const model::StreamRequest few = asked(request);
+  EXPECT_EQ(few.steps, 6);
+  EXPECT_EQ(few.page_table, (std::vector<std::int32_t>{0, 1, 2}));  // 11 positions, 4 a page
+}
+
+TEST(Generate, WhatOnlyTheHostKnowsIsChosenThere) {
+  const auto streams = [](auto change) {
+    ScriptedModel model(3, {'x'});
+    model.streams = true;
+    GenerateRequest request = request_of(3);
+    change(request.sampling);
+    EXPECT_TRUE(reply_to(model, request).result);
+    return !model.requests.empty();
+  };
+  EXPECT_TRUE(streams([](SamplingParams&) {}));
+  EXPECT_FALSE(streams([](SamplingParams& s) { s.repeat_penalty = 1.1f; }));
+  EXPECT_FALSE(streams([](SamplingParams& s) { s.presence_penalty = 0.1f; }));
+  EXPECT_FALSE(streams([](SamplingParams& s) { s.frequency_penalty = -0.1f; }));
+  EXPECT_FALSE(streams([](SamplingParams& s) { s.logit_bias = {{'z', 1.0f}}; }));
 }
 
 TEST(Generate, TimesAddUp) {

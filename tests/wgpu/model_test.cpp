@@ -205,25 +205,36 @@ TEST_F(FastTied, RunsAndTracingChangeNoByte) {
   EXPECT_TRUE(same_bytes(runner->run(prompt, 20), first)) << "other pages";
 }
 
-// Past position 128, where both attention kernels have several chunks to merge on a software adapter.
-TEST_F(FastTied, DecodeEqualsPrefill) {
+// The first stage, in the order of the model, whose rows are not the same to the bit.
+std::string first_difference(const TraceRecorder& a, const TraceRecorder& b, std::int32_t n_layers) {
+  for (int layer = -1; layer < n_layers; ++layer)
+    for (std::size_t i = 0; i < model::stage_count; ++i) {
+      const auto stage = static_cast<Stage>(i);
+      const auto in_a = a.stages.find({stage, layer}), in_b = b.stages.find({stage, layer});
+      if (in_a == a.stages.end() || stage == Stage::final_norm || stage == Stage::logits) continue;
+      if (in_b == b.stages.end() || !same_bytes(in_a->second, in_b->second))
+        return std::string(model::name_of(stage)) + " of layer " + std::to_string(layer);
+    }
+  return {};
+}
+
+// Token by token, a few at once (mat-vecs) and many (matrix products), past position 128, where attention has
+// several chunks to merge: 8-bit rounding makes any other order of a sum visible, so there is none.
+TEST_F(FastTied, NoBitDependsOnTheSizeOfABatch) {
   const std::vector<std::int32_t> prompt = tokens(140, 3);
   const std::vector<std::int32_t> head(prompt.begin(), prompt.begin() + 115);
   const std::vector<std::int32_t> tail(prompt.begin() + 115, prompt.end());
-  const std::vector<float> prefill = runner->run(prompt);
+  TraceRecorder whole;
+  const std::vector<float> prefill = runner->run(prompt, 256, &whole);
   for (const std::size_t slice : {1, 7}) {
+    SCOPED_TRACE(slice);
     runner->restart();
-    std::vector<float> sliced = runner->run(head, 40);
-    const std::vector<float> rest = runner->run(tail, slice);
+    TraceRecorder trace;
+    std::vector<float> sliced = runner->run(head, 40, &trace);
+    const std::vector<float> rest = runner->run(tail, slice, &trace);
     sliced.insert(sliced.end(), rest.begin(), rest.end());
-    ASSERT_EQ(sliced.size(), prefill.size());
-    for (std::size_t row = 0; row < prompt.size(); ++row) {
-      const auto one = [&](const std::vector<float>& all) {
-        return std::span(all).subspan(row * vocab, vocab);
-      };
-      EXPECT_TRUE(compare(one(sliced), one(prefill)).cosine >= 0.9999)
-          << "row " << row << ", slice " << slice;
-    }
+    EXPECT_EQ(first_difference(trace, whole, loaded->weights.config.n_layers), "");
+    EXPECT_TRUE(same_bytes(sliced, prefill));
   }
 }
 

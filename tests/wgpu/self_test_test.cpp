@@ -21,8 +21,7 @@ using wgpu::WgpuOptions;
 
 // Bugs that a driver might have, each in one variant of the kernels.
 const ShaderEdit wrong_subgroup_sum = {"let part = subgroupAdd(value);", "let part = value;"};
-const ShaderEdit wrong_integer_dot = {"return f32(dot4I8Packed(q.x, v.x) +",
-                                      "return f32(-dot4I8Packed(q.x, v.x) +"};
+const ShaderEdit wrong_integer_dot = {"return dot4I8Packed(q.x, v.x) +", "return -dot4I8Packed(q.x, v.x) +"};
 const ShaderEdit wrong_f16_store = {"cache[2u * quad] = pack2x16float(values.xy);",
                                     "cache[2u * quad] = pack2x16float(values.yx);"};
 // And one in what every variant needs.

@@ -1,17 +1,18 @@
-// Causal attention over the paged cache for decode, split over chunks of positions: each workgroup takes one
-// token row, up to 8 query heads that share a key head, and one chunk, so that keys and values are read once.
-// A row of position p sees positions 0 … p. Where these fit into one chunk the result is written directly;
-// otherwise the chunks are merged by attention_combine.wgsl. attention_tile.wgsl does the same for many rows of
-// a sequence.
+// Causal attention over the paged cache. A row of position p sees positions 0 … p, in chunks: each chunk has its own
+// softmax, and the chunks are merged one after another (attention_merge.wgsl), which makes the result of a row the
+// same to the bit in both forms of this kernel. With ALL_CHUNKS a workgroup takes one token row and up to 8 query heads
+// that share a key head, and every chunk: for prefill, whose many rows fill the device. Without, it takes one of the
+// chunks, for decode; attention_combine.wgsl then merges them where there are several.
 //
 // T rows, D head_dim, Q n_heads·D, K n_kv_heads·D, C chunks. qk [T][Q+K] (queries first), out [T][Q], and per
 // row, head and chunk: sums [T][n_heads][C][DP/4] of the weighted values, not divided, and stats
 // [T][n_heads][C] (largest score, sum of weights); C is step.n_chunks. cache: see qk_norm_rope.wgsl. Positions
 // that were never written are not used.
+// Files before it: attention_merge.
 // Constants: WORKGROUP (a multiple of CHUNK / 4, at least 32 and DP / 4), CHUNK (a multiple of 64), HEAD_DIM
-// (even), N_HEADS, N_KV_HEADS, KV_F16 (bool). Workgroup memory, in bytes, with V = 1 for at most 4 heads a key
-// head, else 2: max(64·WORKGROUP, 32·DP/2)·V/2 + 16·CHUNK·V + 512·V.
-// Grid: (n_kv_heads · ceil(heads a key head / 4V), rows, chunks of the longest row).
+// (even), N_HEADS, N_KV_HEADS, KV_F16 (bool), ALL_CHUNKS (bool). Workgroup memory, in bytes, with V = 1 for at most 4
+// heads a key head, else 2: max(64·WORKGROUP, 32·DP/2)·V/2 + 16·CHUNK·V + 512·V.
+// Grid: (n_kv_heads · ceil(heads a key head / 4V), rows, chunks of the longest row, or 1 with ALL_CHUNKS).
 struct Params {
   scale: f32,      // 1 / √D
   max_pages: u32,  // of a sequence, in page_tables
@@ -55,20 +56,11 @@ fn load_quad(quad: u32) -> vec4<f32> {
   return bitcast<vec4<f32>>(vec4(cache[2u * quad], cache[2u * quad + 1u]));
 }
 
-@compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let row = group.y;
-  if (row >= step.n_rows) {
-    return;
-  }
-  let position = rows[row].y;
-  let begin = group.z * CHUNK;
-  if (begin > position) {
-    return;
-  }
+// One chunk of a row, merged into what came before it: `merged` of the lanes below QUADS, four dimensions each.
+fn attend(row: u32, chunk: u32, position: u32, kv_head: u32, first_head: u32, lane: u32,
+          merged: ptr<function, array<Merged, HEADS>>) {
+  let begin = chunk * CHUNK;
   let count = min(CHUNK, position + 1u - begin);
-  let kv_head = group.x / SLICES;
-  let first_head = (group.x % SLICES) * HEADS;  // of those that share the key head
   let table = rows[row].z * params.max_pages + begin / PAGE;
 
   // The queries as [dimension][head], zero where there is none.
@@ -103,13 +95,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       key[r] = load_quad(keys[r] + quad * PAGE);
     }
     for (var i = 0u; i < V; i++) {
-      let at = 4u * quad * V + i;
-      let q0 = scratch[at];
-      let q1 = scratch[at + V];
-      let q2 = scratch[at + 2u * V];
-      let q3 = scratch[at + 3u * V];
+      let first = 4u * quad * V + i;
+      let q0 = scratch[first];
+      let q1 = scratch[first + V];
+      let q2 = scratch[first + 2u * V];
+      let q3 = scratch[first + 3u * V];
       for (var r = 0u; r < 4u; r++) {
-        score[r * V + i] += key[r].x * q0 + key[r].y * q1 + key[r].z * q2 + key[r].w * q3;
+        let at = r * V + i;
+        score[at] = fma(vec4(key[r].x), q0, score[at]);
+        score[at] = fma(vec4(key[r].y), q1, score[at]);
+        score[at] = fma(vec4(key[r].z), q2, score[at]);
+        score[at] = fma(vec4(key[r].w), q3, score[at]);
       }
     }
   }
@@ -181,10 +177,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let value = load_quad(values + at * QUADS);
         for (var i = 0u; i < V; i++) {
           let weight = scores[(first + at) * V + i];
-          sum[4u * i] += weight.x * value;
-          sum[4u * i + 1u] += weight.y * value;
-          sum[4u * i + 2u] += weight.z * value;
-          sum[4u * i + 3u] += weight.w * value;
+          sum[4u * i] = fma(vec4(weight.x), value, sum[4u * i]);
+          sum[4u * i + 1u] = fma(vec4(weight.y), value, sum[4u * i + 1u]);
+          sum[4u * i + 2u] = fma(vec4(weight.z), value, sum[4u * i + 2u]);
+          sum[4u * i + 3u] = fma(vec4(weight.w), value, sum[4u * i + 3u]);
         }
       }
     }
@@ -205,22 +201,51 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     workgroupBarrier();
   }
 
-  if (value_group > 0u) {
+  if (value_group == 0u) {
+    for (var i = 0u; i < HEADS; i++) {
+      var weights = 0.0;
+      var most = -1e30;
+      for (var j = 0u; j < PARTS; j++) {
+        weights += weight_sums[j * V + i / 4u][i % 4u];
+        most = max(most, largest[j * V + i / 4u][i % 4u]);
+      }
+      (*merged)[i] = merge((*merged)[i], Merged(most, weights, sum[i]));
+    }
+  }
+  workgroupBarrier();  // before the next chunk overwrites what was read here
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let row = group.y;
+  if (row >= step.n_rows) {
     return;
   }
+  let position = rows[row].y;
+  let kv_head = group.x / SLICES;
+  let first_head = (group.x % SLICES) * HEADS;  // of those that share the key head
+  if (group.z * CHUNK > position) {
+    return;
+  }
+  let last_chunk = select(group.z, position / CHUNK, ALL_CHUNKS);
+  var merged: array<Merged, HEADS>;
+  for (var i = 0u; i < HEADS; i++) {
+    merged[i] = merge_nothing();
+  }
+  for (var chunk = group.z; chunk <= last_chunk; chunk++) {
+    attend(row, chunk, position, kv_head, first_head, lane, &merged);
+  }
+  if (lane / QUADS > 0u) {
+    return;
+  }
+  let quad = lane % QUADS;
   for (var i = 0u; i < HEADS; i++) {
     if (first_head + i >= HEADS_PER_KV) {
       break;
     }
-    var weights = 0.0;
-    var most = -1e30;
-    for (var j = 0u; j < PARTS; j++) {
-      weights += weight_sums[j * V + i / 4u][i % 4u];
-      most = max(most, largest[j * V + i / 4u][i % 4u]);
-    }
     let head = row * N_HEADS + kv_head * HEADS_PER_KV + first_head + i;
-    if (position < CHUNK) {
-      let result = sum[i] / weights;
+    if (ALL_CHUNKS || position < CHUNK) {
+      let result = merged[i].sum / merged[i].weights;
       for (var d = 0u; d < 4u; d++) {
         if (4u * quad + d < HEAD_DIM) {
           out[head * HEAD_DIM + 4u * quad + d] = result[d];
@@ -228,9 +253,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       }
     } else {
       let at = head * step.n_chunks + group.z;
-      sums[at * QUADS + quad] = sum[i];
+      sums[at * QUADS + quad] = merged[i].sum;
       if (quad == 0u) {
-        stats[at] = vec2(most, weights);
+        stats[at] = vec2(merged[i].largest, merged[i].weights);
       }
     }
   }

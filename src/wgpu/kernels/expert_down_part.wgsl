@@ -1,7 +1,7 @@
 // down[t][s][h] = down_e[h] · act[t][s] with e = ids[t][s], for the experts that this part of a split tensor holds;
 // other slots are left alone. expert_sum.wgsl follows when all parts are done.
 //
-// Files before it: reduce_*, quant_common, numerics_*, quant_<type>.
+// Files before it: quant_common, numerics_*, quant_<type>.
 // Constants: COLUMNS (expert width); EXPERTS_PER_TOKEN; WORKGROUP threads, in teams of TEAM lanes; ROWS of the output a
 //   team.
 // Grid: ceil(params.rows / (WORKGROUP / TEAM * ROWS)) along x, step.n_rows · EXPERTS_PER_TOKEN (or more) along y.
@@ -25,6 +25,8 @@ struct Step {
 
 const TEAMS: u32 = WORKGROUP / TEAM;
 
+var<workgroup> lane_sums: array<f32, WORKGROUP * ROWS>;
+
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let slot = group.y;
@@ -43,13 +45,22 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let v = load_activations(slot, unit);
     for (var r = 0u; r < ROWS; r++) {
       let row = expert * params.rows + min(first_row + r, params.rows - 1u);
-      sums[r] += dot_unit(weights_load(row * weights_stride, unit), v);
+      sums[r] = add_unit(weights_load(row * weights_stride, unit), v, weights_unit_scales, sums[r]);
     }
   }
   for (var r = 0u; r < ROWS; r++) {
-    let sum = team_sum(sums[r], thread);
-    if (lane == 0u && first_row + r < params.rows) {
-      down[slot * params.rows + first_row + r] = sum;
+    lane_sums[r * WORKGROUP + thread] = sums[r];
+  }
+  workgroupBarrier();
+  for (var i = thread; i < TEAMS * ROWS; i += WORKGROUP) {
+    let row = group.x * TEAMS * ROWS + i;
+    if (row < params.rows) {
+      let first = i % ROWS * WORKGROUP + i / ROWS * TEAM;
+      var sum = lane_sums[first];
+      for (var j = 1u; j < TEAM; j++) {
+        sum += lane_sums[first + j];
+      }
+      down[slot * params.rows + row] = sum;
     }
   }
 }

@@ -1,7 +1,7 @@
 // act[t][s][f] = silu(gate_e[f] · x[t]) * (up_e[f] · x[t]) with e = ids[t][s], for the chosen experts only.
 //
-// Files before it: reduce_*, quant_common, numerics_*, quant_<type of gate> with "weights" replaced by "gate",
-//   quant_<type of up> with "weights" replaced by "up", quantize.
+// Files before it: quant_common, numerics_*, quant_<type of gate> with "weights" replaced by "gate",
+//   quant_<type of up> with "weights" replaced by "up", quantize, swiglu.
 // Constants: COLUMNS (hidden size); EXPERTS_PER_TOKEN; WORKGROUP threads, in teams of TEAM lanes; ROWS of each matrix
 //   a team.
 // Flags: QUANTIZE: write act as 8-bit blocks; a workgroup then owns one: WORKGROUP / TEAM * ROWS is 32, params.rows a
@@ -30,10 +30,7 @@ struct Step {
 const TEAMS: u32 = WORKGROUP / TEAM;
 
 var<workgroup> tile: array<f32, TEAMS * ROWS>;
-
-fn silu(v: f32) -> f32 {
-  return v / (1.0 + exp(min(-v, 80.0)));
-}
+var<workgroup> lane_sums: array<vec2<f32>, WORKGROUP * ROWS>;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
@@ -54,14 +51,22 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let v = load_activations(token, unit);
     for (var r = 0u; r < ROWS; r++) {
       let row = expert * params.rows + min(first_row + r, params.rows - 1u);
-      sums[r] += vec2(dot_unit(gate_load(row * gate_stride, unit), v), dot_unit(up_load(row * up_stride, unit), v));
+      sums[r].x = add_unit(gate_load(row * gate_stride, unit), v, gate_unit_scales, sums[r].x);
+      sums[r].y = add_unit(up_load(row * up_stride, unit), v, up_unit_scales, sums[r].y);
     }
   }
+  // Lane after lane, as gemm_tile.wgsl does.
   for (var r = 0u; r < ROWS; r++) {
-    let sum = team_sum2(sums[r], thread);
-    if (lane == 0u) {
-      tile[thread / TEAM * ROWS + r] = silu(sum.x) * sum.y;
+    lane_sums[r * WORKGROUP + thread] = sums[r];
+  }
+  workgroupBarrier();
+  for (var i = thread; i < TEAMS * ROWS; i += WORKGROUP) {
+    let first = i % ROWS * WORKGROUP + i / ROWS * TEAM;
+    var sum = lane_sums[first];
+    for (var j = 1u; j < TEAM; j++) {
+      sum += lane_sums[first + j];
     }
+    tile[i] = swiglu(sum.x, sum.y);
   }
   workgroupBarrier();
 

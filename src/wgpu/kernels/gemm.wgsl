@@ -29,6 +29,13 @@ struct Place {
   first_row: u32,
 }
 
+const SCALES: u32 = weights_unit_scales;
+const MINIMA: u32 = weights_unit_minima;
+
+fn row_scales(place: Place, r: u32) -> u32 {
+  return weights_unit_scales;
+}
+
 fn load_weight(place: Place, row: u32, unit: u32) -> Loaded {
   return weights_load(min(place.first_row + row, params.rows - 1u) * weights_stride, unit);
 }

@@ -1,5 +1,5 @@
 // A tile's operands in f32, and the products of a thread's rows with four tokens.
-// Comes after numerics_exact.wgsl. gemm_tile.wgsl names the constants; SCALES and MINIMA do not matter here.
+// Comes after numerics_exact.wgsl. gemm_tile.wgsl names the constants; TERMS is 1 here, SCALES and MINIMA do not matter.
 // Workgroup memory: (TILE_ROWS + TILE + 1) * STEP * 128 bytes.
 
 const CHUNKS: u32 = 8u;  // a unit is staged and multiplied in so many chunks: four columns
@@ -51,11 +51,8 @@ fn take_four(chunk: u32, token: u32) -> Four {
   return Four(tile_x[at], tile_x[at + 1u], tile_x[at + 2u], tile_x[at + 3u]);
 }
 
-fn add_products(w: vec4<f32>, v: vec4<f32>, sum: f32) -> f32 {
-  return fma(w.w, v.w, fma(w.z, v.z, fma(w.y, v.y, fma(w.x, v.x, sum))));
-}
-
-fn multiply_four(w: Weight, v: Four, sums: vec4<f32>) -> vec4<f32> {
+// As add_unit() of numerics_exact.wgsl, column after column.
+fn multiply_four(w: Weight, v: Four, scales: u32, sums: vec4<f32>) -> vec4<f32> {
   return vec4(add_products(w, v.x0, sums.x), add_products(w, v.x1, sums.y), add_products(w, v.x2, sums.z),
               add_products(w, v.x3, sums.w));
 }

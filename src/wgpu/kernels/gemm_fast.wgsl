@@ -1,25 +1,26 @@
 // A tile's operands as 8-bit integers with their scales, and the products of a thread's rows with four tokens.
 // Comes after numerics_fast.wgsl. gemm_tile.wgsl names the constants.
-// Workgroup memory: ((32 + 4 * (SCALES + MINIMA)) * TILE_ROWS + 40 * TILE) * STEP bytes.
+// Workgroup memory: ((32 + 4 * (SCALES + MINIMA)) * TILE_ROWS + 40 * TERMS * TILE) * STEP bytes.
 
 const CHUNKS: u32 = 1u;
-const X_PIECES: u32 = 1u;
+const X_PIECES: u32 = TERMS;
 
 var<workgroup> tile_w: array<vec4<u32>, 2u * STEP * TILE_ROWS>;  // [unit][half][row]
 var<workgroup> tile_w_scales: array<f32, (SCALES + MINIMA) * STEP * TILE_ROWS>;  // [unit][scales, then -min][row]
-var<workgroup> tile_x: array<vec4<u32>, 2u * STEP * TILE>;  // [unit][half][token]
-var<workgroup> tile_x_scales: array<vec2<f32>, STEP * TILE>;  // [unit][token]: scale, sum
+var<workgroup> tile_x: array<vec4<u32>, 2u * STEP * TERMS * TILE>;  // [unit][term][half][token]
+var<workgroup> tile_x_scales: array<vec2<f32>, STEP * TERMS * TILE>;  // [unit][term][token]: scale, sum
 
 alias Piece = Activations;
 
 fn load_piece(row: u32, unit: u32, piece: u32) -> Piece {
-  return load_activations(row, unit);
+  return load_activations(row * TERMS + piece, unit);
 }
 
 fn put_piece(unit: u32, token: u32, piece: u32, value: Piece) {
-  tile_x[2u * unit * TILE + token] = value.a;
-  tile_x[(2u * unit + 1u) * TILE + token] = value.b;
-  tile_x_scales[unit * TILE + token] = vec2(value.scale, value.sum);
+  let at = unit * TERMS + piece;
+  tile_x[2u * at * TILE + token] = value.a;
+  tile_x[(2u * at + 1u) * TILE + token] = value.b;
+  tile_x_scales[at * TILE + token] = vec2(value.scale, value.sum);
 }
 
 fn put_weights(unit: u32, row: u32, w: Loaded) {
@@ -68,7 +69,7 @@ struct Four {
   sum: vec4<f32>,
 }
 
-// Tokens `token` .. `token` + 3 of the tile.
+// Tokens `token` .. `token` + 3 of the tile; `unit` counts terms.
 fn take_four(unit: u32, token: u32) -> Four {
   let a = 2u * unit * TILE + token;
   let b = a + TILE;
@@ -96,11 +97,12 @@ fn half_sums(q: vec4<u32>, v0: vec4<u32>, v1: vec4<u32>, v2: vec4<u32>, v3: vec4
   return vec4(dot16(q, v0, sums.x), dot16(q, v1, sums.y), dot16(q, v2, sums.z), dot16(q, v3, sums.w));
 }
 
-fn multiply_four(w: Weight, v: Four, sums: vec4<f32>) -> vec4<f32> {
+// As add_unit() of numerics_fast.wgsl, operation by operation.
+fn multiply_four(w: Weight, v: Four, scales: u32, sums: vec4<f32>) -> vec4<f32> {
   let zero = vec4(FLOAT_BITS);
   var result = sums;
   let first = half_sums(w.a, v.a0, v.a1, v.a2, v.a3, zero);
-  if (SCALES == 2u) {
+  if (SCALES == 2u && scales == 2u) {
     let second = half_sums(w.b, v.b0, v.b1, v.b2, v.b3, zero);
     let products = fma(vec4(w.scale.x), to_float(first), w.scale.y * to_float(second));
     result = fma(products, v.scale, result);

@@ -2,9 +2,9 @@
 // group_rows.wgsl with the same TILE has listed them: expert_gate_up.wgsl's work for prefill.
 //
 // Files before it: quant_common, numerics_*, quant_<type of gate> with "weights" replaced by "gate", quant_<type of
-//   up> with "weights" replaced by "up", gemm_exact or gemm_fast as the numerics, gemm_tile.
-// Constants: those of gemm_tile, SCALES and MINIMA the larger of the two, ROWS even: half of a tile's rows are of gate,
-//   half the same ones of up; EXPERTS_PER_TOKEN = k.
+//   up> with "weights" replaced by "up", gemm_exact or gemm_fast as the numerics, gemm_tile, swiglu.
+// Constants: those of gemm_tile, ROWS even: half of a tile's rows are of gate, half the same ones of up;
+//   EXPERTS_PER_TOKEN = k.
 // Flag: PREFETCH.
 // Grid: ceil(params.rows / (TILE_ROWS / 2)) along x, the number of tiles along y.
 // Bindings: 0 params, 1 x (see numerics), 2 gate, 3 up, 4 tiles, 5 pairs, 6 act: f32 [pair][params.rows].
@@ -32,6 +32,13 @@ struct Place {
   first_row: u32,
 }
 
+const SCALES: u32 = max(gate_unit_scales, up_unit_scales);
+const MINIMA: u32 = max(gate_unit_minima, up_unit_minima);
+
+fn row_scales(place: Place, r: u32) -> u32 {
+  return select(up_unit_scales, gate_unit_scales, r < ROWS / 2u);
+}
+
 fn load_weight(place: Place, row: u32, unit: u32) -> Loaded {
   let at = place.expert * params.rows + min(place.first_row + row % HALF_ROWS, params.rows - 1u);
   if (row < HALF_ROWS) {
@@ -42,7 +49,7 @@ fn load_weight(place: Place, row: u32, unit: u32) -> Loaded {
 
 fn put(row: u32, token: u32, count: u32, g: f32, u: f32) {
   if (row < params.rows && token < count) {
-    act[tile_pairs[token] * params.rows + row] = g / (1.0 + exp(min(-g, 80.0))) * u;
+    act[tile_pairs[token] * params.rows + row] = swiglu(g, u);
   }
 }
 

@@ -3,7 +3,7 @@
 //
 // Files before it: quant_common, numerics_*, quant_<its type> for each of the three with "weights" replaced by
 //   "query", "key" and "value", gemm_exact or gemm_fast as the numerics, gemm_tile.
-// Constants: those of gemm_tile; SCALES and MINIMA the largest of the three.
+// Constants: those of gemm_tile.
 // Flag: PREFETCH.
 // Grid: the sum over the three of ceil(its rows / TILE_ROWS) along x, ceil(step.n_rows / TILE) (or more) along y.
 // Bindings: 0 params, 1 x (see numerics), 2 query, 3 key, 4 value, 5 step, 6 y: f32 [rows of x][q_rows + k_rows +
@@ -30,6 +30,13 @@ struct Place {
   matrix: u32,
   first_row: u32,
   n_rows: u32,
+}
+
+const SCALES: u32 = max(query_unit_scales, max(key_unit_scales, value_unit_scales));
+const MINIMA: u32 = max(query_unit_minima, max(key_unit_minima, value_unit_minima));
+
+fn row_scales(place: Place, r: u32) -> u32 {
+  return select(select(value_unit_scales, key_unit_scales, place.matrix == 1u), query_unit_scales, place.matrix == 0u);
 }
 
 fn load_weight(place: Place, row: u32, unit: u32) -> Loaded {

@@ -1,14 +1,17 @@
 // A tile of a matrix product: TILE_ROWS rows of weights times TILE tokens, by WORKGROUP threads with ROWS rows and
-// 4 * QUADS tokens each, from operands staged in workgroup memory STEP units of columns at a time. The order of an
-// output's sum, unit after unit, depends on nothing but COLUMNS.
+// 4 * QUADS tokens each, from operands staged in workgroup memory STEP units of columns at a time.
+//
+// An output is the same to the bit as a mat-vec with teams of TEAM lanes gives it: lane l has the units l, l + TEAM, …,
+// its sum is taken by itself, and the lanes' sums are added one after another. So the answer to a prompt does not
+// depend on how many of its tokens ran together, which 8-bit rounding would make visible.
 //
 // Comes after gemm_exact.wgsl or gemm_fast.wgsl.
-// Constants: COLUMNS; WORKGROUP, TILE_ROWS, TILE, ROWS, STEP. TILE_ROWS / ROWS threads share a token, and the
-//   remaining factor of WORKGROUP, TOKEN_THREADS, must divide TILE / 4. SCALES, MINIMA (gemm_fast): what the weights
-//   have, 2 scales a unit (Q3_K, Q6_K) or 1; 1 minimum a unit (Q4_1, Q5_1, Q4_K, Q5_K) or 0. More than they have is
-//   slower but right.
+// Constants: COLUMNS, TERMS, TEAM as the mat-vec has them; WORKGROUP, TILE_ROWS, TILE, ROWS, STEP. TILE_ROWS / ROWS
+//   threads share a token, and the remaining factor of WORKGROUP, TOKEN_THREADS, must divide TILE / 4.
 // Flag: PREFETCH: load a step's operands while the one before is multiplied; takes registers.
-// The kernel defines `Place` and load_weight(place: Place, row: u32, unit: u32) -> Loaded, for row `row` of the tile.
+// The kernel defines `Place`, load_weight(place: Place, row: u32, unit: u32) -> Loaded for row `row` of the tile,
+// row_scales(place: Place, r: u32) -> u32, the weights_unit_scales of a thread's row r, and SCALES and MINIMA: the most
+// that its matrices have.
 
 const ROW_THREADS: u32 = TILE_ROWS / ROWS;
 const TOKEN_THREADS: u32 = WORKGROUP / ROW_THREADS;
@@ -17,6 +20,9 @@ const OUTPUTS: u32 = ROWS * QUADS;
 
 const WEIGHT_UNITS: u32 = TILE_ROWS * STEP;
 const WEIGHT_ITEMS: u32 = (WEIGHT_UNITS + WORKGROUP - 1u) / WORKGROUP;
+// Places of the units in the order of the sums: LANE_UNITS for each lane, the last ones of a lane may be none.
+const LANE_UNITS: u32 = (UNITS + TEAM - 1u) / TEAM;
+const PLACES: u32 = min(TEAM, UNITS) * LANE_UNITS;
 const X_ROW: u32 = STEP * X_PIECES;
 const X_UNITS: u32 = TILE * X_ROW;
 const X_ITEMS: u32 = (X_UNITS + WORKGROUP - 1u) / WORKGROUP;
@@ -29,16 +35,21 @@ struct Carried {
   x: array<Piece, X_ITEMS>,
 }
 
-fn fetch(place: Place, first_unit: u32, thread: u32) -> Carried {
+// UNITS or more where there is none.
+fn unit_at(place: u32) -> u32 {
+  return place / LANE_UNITS + place % LANE_UNITS * TEAM;
+}
+
+fn fetch(place: Place, first: u32, thread: u32) -> Carried {
   var carried: Carried;
   for (var j = 0u; j < WEIGHT_ITEMS; j++) {
     let i = thread + j * WORKGROUP;
-    carried.w[j] = load_weight(place, min(i / STEP, TILE_ROWS - 1u), min(first_unit + i % STEP, UNITS - 1u));
+    carried.w[j] = load_weight(place, min(i / STEP, TILE_ROWS - 1u), min(unit_at(first + i % STEP), UNITS - 1u));
   }
   for (var j = 0u; j < X_ITEMS; j++) {
     let i = thread + j * WORKGROUP;
     let row = x_rows[min(i / X_ROW, TILE - 1u)];
-    carried.x[j] = load_piece(row, min(first_unit + i % X_ROW / X_PIECES, UNITS - 1u), i % X_PIECES);
+    carried.x[j] = load_piece(row, min(unit_at(first + i % X_ROW / X_PIECES), UNITS - 1u), i % X_PIECES);
   }
   return carried;
 }
@@ -69,16 +80,34 @@ fn own_token(thread: u32, i: u32) -> u32 {
   return thread / ROW_THREADS * 4u * QUADS + i;
 }
 
-fn multiply(n_units: u32, thread: u32, sums: ptr<function, array<vec4<f32>, OUTPUTS>>) {
-  for (var chunk = 0u; chunk < n_units * CHUNKS; chunk++) {
-    var v: array<Four, QUADS>;
-    for (var q = 0u; q < QUADS; q++) {
-      v[q] = take_four(chunk, own_token(thread, 4u * q));
+struct Sums {
+  lane: array<vec4<f32>, OUTPUTS>,   // of the lane whose units are being multiplied
+  total: array<vec4<f32>, OUTPUTS>,  // of the lanes before it
+}
+
+fn multiply(place: Place, first: u32, thread: u32, sums: ptr<function, Sums>) {
+  for (var i = 0u; i < STEP; i++) {
+    if (first + i < PLACES && unit_at(first + i) < UNITS) {
+      for (var chunk = i * CHUNKS; chunk < (i + 1u) * CHUNKS; chunk++) {
+        for (var term = 0u; term < TERMS; term++) {
+          var v: array<Four, QUADS>;
+          for (var q = 0u; q < QUADS; q++) {
+            v[q] = take_four(chunk * TERMS + term, own_token(thread, 4u * q));
+          }
+          for (var r = 0u; r < ROWS; r++) {
+            let w = take_weight(chunk, own_row(thread, r));
+            for (var q = 0u; q < QUADS; q++) {
+              let at = r * QUADS + q;
+              (*sums).lane[at] = multiply_four(w, v[q], row_scales(place, r), (*sums).lane[at]);
+            }
+          }
+        }
+      }
     }
-    for (var r = 0u; r < ROWS; r++) {
-      let w = take_weight(chunk, own_row(thread, r));
-      for (var q = 0u; q < QUADS; q++) {
-        (*sums)[r * QUADS + q] = multiply_four(w, v[q], (*sums)[r * QUADS + q]);
+    if ((first + i) % LANE_UNITS == LANE_UNITS - 1u) {
+      for (var at = 0u; at < OUTPUTS; at++) {
+        (*sums).total[at] += (*sums).lane[at];
+        (*sums).lane[at] = vec4(0.0);
       }
     }
   }
@@ -87,24 +116,24 @@ fn multiply(n_units: u32, thread: u32, sums: ptr<function, array<vec4<f32>, OUTP
 // The outputs of the first n_tokens tokens of the tile; others are anything. Every thread calls it, in uniform control
 // flow, after a barrier that follows the filling of x_rows.
 fn multiply_tile(place: Place, n_tokens: u32, thread: u32) -> array<vec4<f32>, OUTPUTS> {
-  var sums: array<vec4<f32>, OUTPUTS>;
+  var sums: Sums;
   var carried: Carried;
   if (PREFETCH) {
     carried = fetch(place, 0u, thread);
   }
-  for (var unit = 0u; unit < UNITS; unit += STEP) {
+  for (var first = 0u; first < PLACES; first += STEP) {
     if (!PREFETCH) {
-      carried = fetch(place, unit, thread);
+      carried = fetch(place, first, thread);
     }
     workgroupBarrier();
     stage(carried, thread);
     workgroupBarrier();
     if (PREFETCH) {
-      carried = fetch(place, unit + STEP, thread);
+      carried = fetch(place, first + STEP, thread);
     }
     if (own_token(thread, 0u) < n_tokens) {
-      multiply(min(STEP, UNITS - unit), thread, &sums);
+      multiply(place, first, thread, &sums);
     }
   }
-  return sums;
+  return sums.total;
 }

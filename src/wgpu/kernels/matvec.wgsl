@@ -1,8 +1,8 @@
 // y[t][y_first + r] = W[r] · x[t] (+ residual[t][y_first + r]) for the rows r of a matrix, or of a part of one.
 //
-// Files before it: reduce_*, quant_common, numerics_*, quant_<type>, matvec_tile, matvec_multiply.
+// Files before it: quant_common, numerics_*, quant_<type>, matvec_tile, matvec_multiply.
 // Constants: COLUMNS; WORKGROUP threads, in teams of TEAM lanes (TEAM divides WORKGROUP); ROWS of the matrix a team;
-//   TOKENS rows of x a workgroup (1, 4 or 8), for which weights are decoded once.
+//   TOKENS rows of x a workgroup (1, 4 or 8), for which weights are decoded once; TERMS.
 // Flags: RESIDUAL; LOGITS: x has step.n_logits rows, not step.n_rows.
 // Grid: tiles of WORKGROUP / TEAM * ROWS matrix rows along x, and along z when they are more than 65535 (x · z at
 //   least the number of tiles); ceil(rows of x / TOKENS) along y.
@@ -36,16 +36,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   }
   let first_row = (group.x + group.z * groups.x) * TILE_ROWS + thread / TEAM * ROWS;
   let sums = weights_multiply(first_row, params.rows, first_token, n_tokens, thread % TEAM);
-  var outputs = sum_outputs(sums, thread);
-  for (var i = 0u; i < OUTPUTS; i++) {
+  let outputs = sum_outputs(sums, thread);
+  for (var j = 0u; j < OUTPUTS_PER_LANE; j++) {
+    let i = thread % TEAM + j * TEAM;
     let row = first_row + i / TOKENS;
     let token = first_token + i % TOKENS;
-    if (i % TEAM == thread % TEAM && row < params.rows && token < n_tokens) {
+    if (i < OUTPUTS && row < params.rows && token < n_tokens) {
       let at = token * params.y_stride + params.y_first + row;
       if (RESIDUAL) {
-        y[at] = residual[at] + outputs[i];
+        y[at] = residual[at] + outputs[j];
       } else {
-        y[at] = outputs[i];
+        y[at] = outputs[j];
       }
     }
   }

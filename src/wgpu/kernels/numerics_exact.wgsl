@@ -42,14 +42,18 @@ fn load_activations(row: u32, unit: u32) -> Activations {
              activations4(row, c + 28u)));
 }
 
-fn dot_unit(w: Loaded, v: Activations) -> f32 {
-  var sum = w.a[0] * v.a[0];
-  sum = fma(w.a[1], v.a[1], sum);
-  sum = fma(w.a[2], v.a[2], sum);
-  sum = fma(w.a[3], v.a[3], sum);
-  sum = fma(w.b[0], v.b[0], sum);
-  sum = fma(w.b[1], v.b[1], sum);
-  sum = fma(w.b[2], v.b[2], sum);
-  sum = fma(w.b[3], v.b[3], sum);
-  return (sum.x + sum.y) + (sum.z + sum.w);
+fn add_products(w: vec4<f32>, v: vec4<f32>, sum: f32) -> f32 {
+  return fma(w.w, v.w, fma(w.z, v.z, fma(w.y, v.y, fma(w.x, v.x, sum))));
+}
+
+// sum + w · v, column after column as in gemm_exact.wgsl, so that both give the same bits.
+fn add_unit(w: Loaded, v: Activations, scales: u32, sum: f32) -> f32 {
+  var result = sum;
+  for (var i = 0u; i < 4u; i++) {
+    result = add_products(w.a[i], v.a[i], result);
+  }
+  for (var i = 0u; i < 4u; i++) {
+    result = add_products(w.b[i], v.b[i], result);
+  }
+  return result;
 }

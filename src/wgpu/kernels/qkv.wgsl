@@ -1,8 +1,8 @@
 // Three matrices of any types times the same activations, in one dispatch: y[t] = (Q · x[t], K · x[t], V · x[t]).
 //
-// Files before it: reduce_*, quant_common, numerics_*, matvec_tile, then quant_<its type> and matvec_multiply for each
+// Files before it: quant_common, numerics_*, matvec_tile, then quant_<its type> and matvec_multiply for each
 //   of the three, with "weights" replaced by "wq", "wk" and "wv".
-// Constants: COLUMNS, WORKGROUP, TEAM, ROWS, TOKENS as in matvec.wgsl.
+// Constants: COLUMNS, WORKGROUP, TEAM, ROWS, TOKENS, TERMS as in matvec.wgsl.
 // Grid: the sum over the three of ceil(its rows / (WORKGROUP / TEAM * ROWS)) along x, ceil(step.n_rows / TOKENS) along
 //   y.
 // Bindings: 0 params, 1 x (see numerics), 2 wq, 3 wk, 4 wv, 5 step, 6 y: f32 [rows of x][q_rows + k_rows + v_rows].
@@ -52,12 +52,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
 
   let y_stride = params.q_rows + params.k_rows + params.v_rows;
-  var outputs = sum_outputs(sums, thread);
-  for (var i = 0u; i < OUTPUTS; i++) {
+  let outputs = sum_outputs(sums, thread);
+  for (var j = 0u; j < OUTPUTS_PER_LANE; j++) {
+    let i = lane + j * TEAM;
     let row = first_row + i / TOKENS;
     let token = first_token + i % TOKENS;
-    if (i % TEAM == lane && row < n_rows && token < step.n_rows) {
-      y[token * y_stride + y_first + row] = outputs[i];
+    if (i < OUTPUTS && row < n_rows && token < step.n_rows) {
+      y[token * y_stride + y_first + row] = outputs[j];
     }
   }
 }

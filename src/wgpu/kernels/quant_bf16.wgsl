@@ -2,6 +2,8 @@
 // Needs quant_common.wgsl and numerics_exact.wgsl.
 
 const weights_stride: u32 = 4u * UNITS;
+const weights_unit_scales: u32 = 1u;
+const weights_unit_minima: u32 = 0u;
 
 fn weights_four(words: vec2<u32>) -> vec4<f32> {
   return bitcast<vec4<f32>>(vec4(words.x << 16u, words.x & 0xFFFF0000u, words.y << 16u, words.y & 0xFFFF0000u));

@@ -4,6 +4,8 @@
 //
 // A library defines, for the kernel's `var<storage, read> weights: array<vec4<u32>>`:
 //   weights_stride: u32                               vec4s per row
+//   weights_unit_scales: u32                          scales a unit: 1, or 2 for 16 columns each
+//   weights_unit_minima: u32                          1 where a unit has a minimum, else 0
 //   weights_load(row: u32, unit: u32) -> Loaded       one unit of the row that begins at vec4 `row`
 // Every name it defines begins with "weights", so that a kernel with several matrices includes it once for each,
 // with that word replaced: gate_load(), up_load(). `Loaded` belongs to the numerics file that comes before it.

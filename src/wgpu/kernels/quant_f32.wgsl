@@ -2,6 +2,8 @@
 // Needs quant_common.wgsl and numerics_exact.wgsl.
 
 const weights_stride: u32 = 8u * UNITS;
+const weights_unit_scales: u32 = 1u;
+const weights_unit_minima: u32 = 0u;
 
 fn weights_load(row: u32, unit: u32) -> Loaded {
   let at = row + unit;

@@ -19,6 +19,8 @@ fn weights_levels16(q: vec4<u32>) -> vec4<u32> {
 }
 
 const weights_stride: u32 = UNITS + BLOCK_PLANE_8;
+const weights_unit_scales: u32 = 1u;
+const weights_unit_minima: u32 = 0u;
 
 fn weights_load(row: u32, unit: u32) -> Loaded {
   let quants = weights[row + unit];

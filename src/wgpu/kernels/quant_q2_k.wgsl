@@ -5,6 +5,8 @@
 const weights_scales: u32 = UNIT_PLANE_8;
 const weights_d: u32 = weights_scales + BLOCKS;
 const weights_stride: u32 = weights_d + BLOCK_PLANE_4;
+const weights_unit_scales: u32 = 2u;
+const weights_unit_minima: u32 = 1u;
 
 fn weights_load(row: u32, unit: u32) -> Loaded {
   let block = unit / 8u;

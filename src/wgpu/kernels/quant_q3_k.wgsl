@@ -6,6 +6,8 @@ const weights_bits: u32 = UNIT_PLANE_8;
 const weights_scales: u32 = weights_bits + UNIT_PLANE_4;
 const weights_d: u32 = weights_scales + BLOCK_PLANE_12;
 const weights_stride: u32 = weights_d + BLOCK_PLANE_2;
+const weights_unit_scales: u32 = 2u;
+const weights_unit_minima: u32 = 0u;
 
 // Word `i` of a super-block's scales.
 fn weights_scale_word(row: u32, block: u32, i: u32) -> u32 {

@@ -2,6 +2,8 @@
 // Needs quant_common.wgsl and a numerics file.
 
 const weights_stride: u32 = UNITS + UNIT_PLANE_4;
+const weights_unit_scales: u32 = 1u;
+const weights_unit_minima: u32 = 1u;
 
 fn weights_load(row: u32, unit: u32) -> Loaded {
   let quants = weights[row + unit];

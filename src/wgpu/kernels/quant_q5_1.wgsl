@@ -4,6 +4,8 @@
 const weights_bits: u32 = UNITS;
 const weights_scales: u32 = weights_bits + UNIT_PLANE_4;
 const weights_stride: u32 = weights_scales + UNIT_PLANE_4;
+const weights_unit_scales: u32 = 1u;
+const weights_unit_minima: u32 = 1u;
 
 fn weights_load(row: u32, unit: u32) -> Loaded {
   let quants = weights[row + unit];

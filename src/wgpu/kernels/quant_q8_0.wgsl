@@ -2,6 +2,8 @@
 // Needs quant_common.wgsl and a numerics file.
 
 const weights_stride: u32 = 2u * UNITS + UNIT_PLANE_2;
+const weights_unit_scales: u32 = 1u;
+const weights_unit_minima: u32 = 0u;
 
 fn weights_load(row: u32, unit: u32) -> Loaded {
   let d = half_of(weights[row + 2u * UNITS + unit / 8u][unit / 2u % 4u], unit);

@@ -1,9 +1,11 @@
 // y[t] = x[t] / sqrt(mean(x[t]²) + eps) · w, one workgroup per token row.
 //
 // Files before it: reduce_*, quantize.
-// Constants: COLUMNS (any); WORKGROUP threads, a multiple of 8, four columns each at a time.
+// Constants: COLUMNS (any); WORKGROUP threads, a multiple of 8, four columns each at a time; TERMS: rows of 8-bit
+//   blocks for each row, 1, or 2 of which the second holds what the first lost.
 // Flags: QUANTIZE: y as 8-bit blocks too, for numerics_fast.wgsl; COLUMNS is then a multiple of 32. LOGITS: only rows
-//   that want logits (bit 0 of their flags), and their results stand behind one another.
+//   that want logits (bit 0 of their flags), of these the step.n_logits from step.first_logits on, and their results
+//   stand behind one another.
 // Grid: 1 along x, step.n_rows (or more) along y.
 // Bindings: 0 params, 1 step, 2 rows, 3 x f32 [t][COLUMNS], 4 w f32 [COLUMNS], 5 y f32 [t][COLUMNS], 6 quantized
 //   (without QUANTIZE any other writable buffer).
@@ -14,6 +16,10 @@ struct Params {
 
 struct Step {
   n_rows: u32,
+  n_logits: u32,
+  n_chunks: u32,
+  ring_slot: u32,
+  first_logits: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -42,7 +48,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var i = thread; i < row; i += WORKGROUP) {
       earlier += f32(rows[i].w & 1u);
     }
-    out_row = u32(workgroup_sum(earlier, thread));
+    out_row = u32(workgroup_sum(earlier, thread)) - step.first_logits;  // wraps below the first
+    if (out_row >= step.n_logits) {
+      return;
+    }
   }
 
   // The row stays in registers between the two uses.
@@ -72,14 +81,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       }
     }
     if (QUANTIZE) {
-      let lane = quantize_lane(value, thread);
-      if (quad < QUADS) {
-        let base = quantized_row(out_row, QUADS / 8u);
-        quantized[base + quantized_word(QUADS / 8u, quad / 8u, quad % 8u)] = lane.word;
-        if (quad % 8u == 0u) {
-          quantized[base + quantized_scale(QUADS / 8u, quad / 8u)] = bitcast<u32>(lane.scale);
-          quantized[base + quantized_scale(QUADS / 8u, quad / 8u) + 1u] = bitcast<u32>(lane.sum);
+      for (var term = 0u; term < TERMS; term++) {
+        let lane = quantize_lane(value, thread);
+        if (quad < QUADS) {
+          let base = quantized_row(out_row * TERMS + term, QUADS / 8u);
+          quantized[base + quantized_word(QUADS / 8u, quad / 8u, quad % 8u)] = lane.word;
+          if (quad % 8u == 0u) {
+            quantized[base + quantized_scale(QUADS / 8u, quad / 8u)] = bitcast<u32>(lane.scale);
+            quantized[base + quantized_scale(QUADS / 8u, quad / 8u) + 1u] = bitcast<u32>(lane.sum);
+          }
         }
+        value = fma(vec4(-lane.scale), vec4<f32>(unpack4xI8(lane.word)), value);
       }
     }
   }
