@@ -154,7 +154,7 @@ CheckResult per_layer(const GateResult& gate) {
 // ---- Memory and speed of a GPU ----
 
 std::string no_gpu_here() {
-  return fmt::format("{}: this needs a GPU", software_note);
+  return fmt::format("this needs a GPU ({})", software_note);
 }
 
 CheckResult memory(const CheckContext& context) {

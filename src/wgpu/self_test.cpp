@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <map>
 #include <numeric>
 #include <optional>
@@ -36,6 +37,11 @@ double norm_of(std::span<const double> values) {
 
 double norm_of(Floats values) {
   return norm_of(Doubles(values.begin(), values.end()));
+}
+
+bool fit_floats(const Doubles& values) {
+  return std::all_of(values.begin(), values.end(),
+                     [](double value) { return std::abs(value) <= std::numeric_limits<float>::max(); });
 }
 
 std::vector<float> decode_row(const Weight& weight, std::int64_t row, std::int64_t expert = 0) {
@@ -204,16 +210,20 @@ class Judge {
   // The ids that follow from the device's own logits, ties to the lower one, and their weights.
   Result<void> judge_choice(const Place& p, int layer) const {
     const Floats logits = p.get(Stage::router_logits, layer, c_.n_experts);
+    const Floats ids = p.get(Stage::expert_ids, layer, c_.experts_per_token);
+    const bool are_experts = !ids.empty() && std::all_of(ids.begin(), ids.end(), [&](float id) {
+      return id >= 0 && id < static_cast<float>(c_.n_experts);
+    });
+    if (!are_experts) return fail(wrong(Stage::expert_ids, layer, "numbers of experts", "others"));
+    if (!fit_floats({logits.begin(), logits.end()})) return {};
     std::vector<std::size_t> order(logits.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
     std::stable_sort(order.begin(), order.end(),
                      [&](std::size_t a, std::size_t b) { return logits[a] > logits[b]; });
     order.resize(at(c_.experts_per_token));
-    const Floats ids = p.get(Stage::expert_ids, layer, c_.experts_per_token);
-    const bool same = ids.size() == order.size() &&
-                      std::equal(ids.begin(), ids.end(), order.begin(), [](float id, std::size_t expected) {
-                        return id == static_cast<float>(expected);
-                      });
+    const bool same = std::equal(ids.begin(), ids.end(), order.begin(), [](float id, std::size_t expected) {
+      return id == static_cast<float>(expected);
+    });
     if (!same) return fail(wrong(Stage::expert_ids, layer, "the largest router logits", "others"));
     Doubles expected;
     for (const std::size_t id : order) expected.push_back(std::exp(double{logits[id]} - logits[order[0]]));
@@ -322,6 +332,9 @@ class Judge {
       for (std::size_t i = 0; i < gate.values.size(); ++i)
         sample.add(rank * at(c_.expert_ffn_size) + gate.places[i],
                    gate.values[i] / (1 + std::exp(-gate.values[i])) * up.values[i]);
+      const double half = gate.least_size / 2;  // silu of what is small
+      sample.least_size = std::hypot(sample.least_size,
+                                     half * up.least_size / std::sqrt(static_cast<double>(up.values.size())));
     }
     return sample;
   }
@@ -358,6 +371,7 @@ class Judge {
     Doubles difference;
     for (std::size_t i = 0; i < expected.values.size(); ++i)
       difference.push_back(actual[expected.places[i]] - expected.values[i]);
+    if (!fit_floats(expected.values)) return {};  // nor would another device have numbers here
     const double own = by_least ? 0 : norm_of(expected.values);
     const double size = std::max(own, expected.least_size), error = norm_of(difference);
     if (error <= tolerance * size + expected.slack) return {};
@@ -438,9 +452,9 @@ model::Weights first_and_last_layer(const model::Weights& weights) {
 
 // What is tried when a model with every variant is wrong.
 std::vector<Variants> fallbacks(model::Numerics numerics) {
-  const Variants without_subgroups{false, true, true};
-  if (numerics == model::Numerics::exact) return {without_subgroups};
-  return {without_subgroups, {true, false, true}, {true, true, false}, {false, false, false}};
+  if (numerics == model::Numerics::exact) return {{false, true, true}};
+  return {{false, true, true},  {true, false, true},  {true, true, false},  {false, false, true},
+          {false, true, false}, {true, false, false}, {false, false, false}};
 }
 
 }  // namespace

@@ -25,7 +25,8 @@ using LoadVariants = std::function<Result<std::unique_ptr<WgpuModel>>(const mode
                                                                       const Variants& variants)>;
 
 // The model with every variant, when its self-test passes; else with the fewest switched off that let it
-// pass: each alone, then all. They are looked for with the first and the last layer only. Errors: those of
+// pass: each alone, then
+// two, then all. They are looked for with the first and the last layer only. Errors: those of
 // `load`; inference when the plain kernels are wrong too.
 Result<std::unique_ptr<WgpuModel>> load_tested(const model::Weights& weights, model::Numerics numerics,
                                                const LoadVariants& load);

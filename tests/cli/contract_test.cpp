@@ -182,6 +182,36 @@ TEST(ContractCommand, AnAbsentBackendIsNeverAPass) {
       << run.out;
 }
 
+TEST(ContractCommand, ADeviceIsOneBackends) {
+  const Outcome run =
+      run_contract({"run", "moe-router-v1", "--contracts", contracts, "--device", "llvmpipe"});
+  EXPECT_EQ(run.status, 2) << run.out;
+  EXPECT_TRUE(contains(run.err, "--backend")) << run.err;
+}
+
+// What a software adapter passes, it passes as one.
+TEST(ContractCommand, ASoftwareAdapterIsLabelledOnEveryLine) {
+  const nlohmann::json devices = nlohmann::json::parse(run_trine({"devices", "--json"}).out);
+  std::string index;
+  const nlohmann::json adapters = devices["backends"][2].value("adapters", nlohmann::json::array());
+  for (std::size_t i = 0; i < adapters.size(); ++i)
+    if (adapters[i]["type"] == "software") index = std::to_string(i);
+  if (index.empty()) GTEST_SKIP() << "there is no software adapter here";
+  const std::vector<std::string> arguments = {"run",       "moe-router-v1", "--contracts", contracts,
+                                              "--backend", "wgpu",          "--device",    index};
+  const Outcome text = run_contract(arguments);
+  EXPECT_EQ(text.status, 0) << text.out << text.err;
+  const std::string note = "software adapter: correctness only, counts as no GPU";
+  std::istringstream lines(text.out);
+  std::size_t passed = 0;
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with("  pass ")) continue;
+    ++passed;
+    EXPECT_TRUE(contains(line, note)) << line;
+  }
+  EXPECT_GE(passed, 5u) << text.out;
+}
+
 // A bound the contract tightened past what the check holds is refused, not passed.
 TEST(ContractCommand, TheContractsBoundsDecide) {
   const Folder folder;

@@ -7,6 +7,7 @@
 #include "wgpu_fixture.h"
 
 #include <gtest/gtest.h>
+#include <limits>
 #include <memory>
 #include <numeric>
 
@@ -97,20 +98,42 @@ TEST_F(SelfTest, AWrongVariantIsSwitchedOffAndTheAnswerIsRight) {
   const auto adapter = wgpu::choose_adapter(wgpu::first_adapter);
   ASSERT_TRUE(adapter) << to_string(adapter.error());
   struct Case {
-    const char* variant;
-    ShaderEdit edit;
+    Names variants;
+    std::vector<ShaderEdit> edits;
     Numerics numerics;
   };
-  for (const Case& one : {Case{"subgroups", wrong_subgroup_sum, Numerics::exact},
-                          Case{"integer dot", wrong_integer_dot, Numerics::fast},
-                          Case{"f16 KV cache", wrong_f16_store, Numerics::fast}}) {
-    SCOPED_TRACE(one.variant);
-    if (std::string(one.variant) == "subgroups" && !adapter->features.subgroups) continue;
-    const auto model = WgpuModel::load(loaded.weights, options(one.numerics, {one.edit}));
+  for (const Case& one :
+       {Case{{"subgroups"}, {wrong_subgroup_sum}, Numerics::exact},
+        Case{{"integer dot"}, {wrong_integer_dot}, Numerics::fast},
+        Case{{"f16 KV cache"}, {wrong_f16_store}, Numerics::fast},
+        Case{{"subgroups", "f16 KV cache"}, {wrong_subgroup_sum, wrong_f16_store}, Numerics::fast}}) {
+    SCOPED_TRACE(testing::PrintToString(one.variants));
+    if (one.variants.front() == "subgroups" && !adapter->features.subgroups) continue;
+    const auto model = WgpuModel::load(loaded.weights, options(one.numerics, one.edits));
     ASSERT_TRUE(model) << to_string(model.error());
-    EXPECT_EQ((*model)->describe().switched_off, Names{one.variant});
+    EXPECT_EQ((*model)->describe().switched_off, one.variants);
     EXPECT_EQ(greedy(**model, prompt, expected.size()), expected);
   }
+}
+
+// No kernel is wrong because a model has no numbers.
+TEST_F(SelfTest, AModelOfNaNIsLoaded) {
+  const auto with_nan = [&](model::Weight& weight, std::vector<std::byte>& bytes) {
+    const std::vector<float> values(static_cast<std::size_t>(weight.columns),
+                                    std::numeric_limits<float>::quiet_NaN());
+    const auto raw = std::as_bytes(std::span(values));
+    bytes.assign(raw.begin(), raw.end());
+    weight.data = bytes.data();
+  };
+  std::vector<std::byte> attention, experts;
+  model::Weights weights = loaded.weights;
+  with_nan(weights.layers[0].ffn_norm, experts);
+  const auto late = WgpuModel::load(weights, options(Numerics::exact, {}));
+  EXPECT_TRUE(late) << to_string(late.error());
+  with_nan(weights.layers[0].attn_norm, attention);
+  const auto early = WgpuModel::load(weights, options(Numerics::fast, {}));
+  ASSERT_TRUE(early) << to_string(early.error());
+  EXPECT_EQ((*early)->describe().switched_off, Names());
 }
 
 TEST_F(SelfTest, AWrongPlainKernelIsAnErrorThatNamesTheStage) {
