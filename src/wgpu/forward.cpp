@@ -14,6 +14,7 @@ using model::Stage;
 namespace {
 
 constexpr std::uint32_t most_rows = 2048;
+constexpr std::uint32_t few_rows = 512;  // of a matrix
 constexpr std::uint32_t most_logits_rows = 16;
 constexpr std::uint64_t most_sum_bytes = 128ull << 20;
 
@@ -154,7 +155,9 @@ Result<std::vector<Op>> make_projection(const Builder& builder, const Projection
                                       writes(p.y)};
     Op op;
     for (const std::uint32_t tokens : kernels.tuning().tokens) {
-      const Tile& tile = tokens == 1 ? kernels.tuning().matvec : kernels.tuning().matvec_many;
+      const Tile& tile = tokens > 1                  ? kernels.tuning().matvec_many
+                         : p.matrix.rows <= few_rows ? kernels.tuning().matvec_few_rows
+                                                     : kernels.tuning().matvec;
       ShaderSource source = matvec_source(tile, tokens, p.terms, p.matrix.columns);
       source.flags = {{"RESIDUAL", p.residual != nullptr}, {"LOGITS", p.logits}};
       source.files.insert(source.files.end(),

@@ -38,6 +38,7 @@ struct GemmTile {
 struct Tuning {
   std::uint32_t subgroup_size = 0;  // that it is for; 0: no subgroups
   Tile matvec;                      // for one row of activations
+  Tile matvec_few_rows;             // the same for matrices of hundreds of rows, with the same team
   Tile matvec_many;                 // for four or eight, with the same team
   Tile gate_up;                     // matrix_rows() is 32, a block of 8-bit activations
   Tile down;

@@ -25,8 +25,8 @@ struct Step {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> step: Step;
 @group(0) @binding(2) var<storage, read> rows: array<vec4<u32>>;  // token, position, sequence, flags
-@group(0) @binding(3) var<storage, read> x: array<f32>;
-@group(0) @binding(4) var<storage, read> w: array<f32>;
+@group(0) @binding(3) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> w: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;
 @group(0) @binding(6) var<storage, read_write> quantized: array<u32>;
 
@@ -60,9 +60,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   for (var i = 0u; i < QUADS_PER_THREAD; i++) {
     let column = 4u * (i * WORKGROUP + thread);
     held[i] = vec4(0.0);
-    for (var j = 0u; j < 4u; j++) {
-      if (column + j < COLUMNS) {
-        held[i][j] = x[row * COLUMNS + column + j];
+    if (COLUMNS % 4u == 0u) {
+      if (column < COLUMNS) {
+        held[i] = x[(row * COLUMNS + column) / 4u];
+      }
+    } else {
+      for (var j = 0u; j < 4u; j++) {
+        if (column + j < COLUMNS) {
+          let at = row * COLUMNS + column + j;
+          held[i][j] = x[at / 4u][at % 4u];
+        }
       }
     }
     squares += held[i] * held[i];
@@ -72,11 +79,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
   for (var i = 0u; i < QUADS_PER_THREAD; i++) {
     let quad = i * WORKGROUP + thread;
+    let value_of_all = held[i] * scale * w[min(quad, QUADS - 1u)];
     var value = vec4(0.0);
     for (var j = 0u; j < 4u; j++) {
       let column = 4u * quad + j;
       if (column < COLUMNS) {
-        value[j] = held[i][j] * scale * w[column];
+        value[j] = value_of_all[j];
         y[out_row * COLUMNS + column] = value[j];
       }
     }
