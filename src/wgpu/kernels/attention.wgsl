@@ -42,6 +42,8 @@ const SHARES = WORKGROUP / POSITION_LANES;
 const GROUPS = WORKGROUP / QUADS;
 const PARTS = 16u;  // of the chunk, for its maximum and sum
 const SCRATCH = WORKGROUP / 2u;
+const QUADS_AHEAD = 4u;   // of keys
+const VALUES_AHEAD = 8u;  // positions
 
 var<workgroup> scratch: array<vec4<f32>, max(4u * QUADS * V, HEADS * SCRATCH)>;  // the queries, then partial sums
 var<workgroup> scores: array<vec4<f32>, CHUNK * V>;
@@ -89,23 +91,30 @@ fn attend(row: u32, chunk: u32, position: u32, kv_head: u32, first_head: u32, la
   for (var i = 0u; i < 4u * V; i++) {
     score[i] = vec4<f32>();
   }
-  for (var quad = share; quad < QUADS; quad += SHARES) {
-    var key: array<vec4<f32>, 4>;
-    for (var r = 0u; r < 4u; r++) {
-      key[r] = load_quad(keys[r] + quad * PAGE);
-    }
-    for (var i = 0u; i < V; i++) {
-      let first = 4u * quad * V + i;
-      let q0 = scratch[first];
-      let q1 = scratch[first + V];
-      let q2 = scratch[first + 2u * V];
-      let q3 = scratch[first + 3u * V];
+  // Loads go ahead of their use: the memory's latency is most of a chunk's time.
+  for (var first_quad = share; first_quad < QUADS; first_quad += SHARES * QUADS_AHEAD) {
+    var key: array<vec4<f32>, 4u * QUADS_AHEAD>;
+    for (var j = 0u; j < QUADS_AHEAD; j++) {
       for (var r = 0u; r < 4u; r++) {
-        let at = r * V + i;
-        score[at] = fma(vec4(key[r].x), q0, score[at]);
-        score[at] = fma(vec4(key[r].y), q1, score[at]);
-        score[at] = fma(vec4(key[r].z), q2, score[at]);
-        score[at] = fma(vec4(key[r].w), q3, score[at]);
+        key[4u * j + r] = load_quad(keys[r] + min(first_quad + j * SHARES, QUADS - 1u) * PAGE);
+      }
+    }
+    for (var j = 0u; j < QUADS_AHEAD; j++) {
+      let quad = first_quad + j * SHARES;
+      for (var i = 0u; i < V && quad < QUADS; i++) {
+        let first = 4u * quad * V + i;
+        let q0 = scratch[first];
+        let q1 = scratch[first + V];
+        let q2 = scratch[first + 2u * V];
+        let q3 = scratch[first + 3u * V];
+        for (var r = 0u; r < 4u; r++) {
+          let at = r * V + i;
+          let k = key[4u * j + r];
+          score[at] = fma(vec4(k.x), q0, score[at]);
+          score[at] = fma(vec4(k.y), q1, score[at]);
+          score[at] = fma(vec4(k.z), q2, score[at]);
+          score[at] = fma(vec4(k.w), q3, score[at]);
+        }
       }
     }
   }
@@ -154,8 +163,8 @@ fn attend(row: u32, chunk: u32, position: u32, kv_head: u32, first_head: u32, la
       most = max(most, largest[i * V + heads]);
     }
     var sum = vec4<f32>();
-    for (var at = part; at < count; at += PARTS) {
-      let weight = exp(scores[at * V + heads] - most);
+    for (var at = part; at < CHUNK; at += PARTS) {
+      let weight = select(vec4(0.0), exp(scores[at * V + heads] - most), at < count);
       scores[at * V + heads] = weight;
       sum += weight;
     }
@@ -169,18 +178,25 @@ fn attend(row: u32, chunk: u32, position: u32, kv_head: u32, first_head: u32, la
   for (var i = 0u; i < HEADS; i++) {
     sum[i] = vec4<f32>();
   }
+  // Positions that are not there weigh nothing; the last one is read in their place.
   for (var first = 0u; first < count; first += PAGE) {
     let values = (page_tables[table + first / PAGE] * N_KV_HEADS + kv_head) * 2u * PAGE * QUADS + PAGE * QUADS + quad;
-    let end = min(PAGE, count - first);
+    let last = min(PAGE, count - first) - 1u;
     if (value_group < GROUPS) {
-      for (var at = value_group; at < end; at += GROUPS) {
-        let value = load_quad(values + at * QUADS);
-        for (var i = 0u; i < V; i++) {
-          let weight = scores[(first + at) * V + i];
-          sum[4u * i] = fma(vec4(weight.x), value, sum[4u * i]);
-          sum[4u * i + 1u] = fma(vec4(weight.y), value, sum[4u * i + 1u]);
-          sum[4u * i + 2u] = fma(vec4(weight.z), value, sum[4u * i + 2u]);
-          sum[4u * i + 3u] = fma(vec4(weight.w), value, sum[4u * i + 3u]);
+      for (var begin_at = value_group; begin_at <= last; begin_at += GROUPS * VALUES_AHEAD) {
+        var value: array<vec4<f32>, VALUES_AHEAD>;
+        for (var j = 0u; j < VALUES_AHEAD; j++) {
+          value[j] = load_quad(values + min(begin_at + j * GROUPS, last) * QUADS);
+        }
+        for (var j = 0u; j < VALUES_AHEAD; j++) {
+          let at = begin_at + j * GROUPS;
+          for (var i = 0u; i < V && at < PAGE; i++) {
+            let weight = scores[(first + at) * V + i];
+            sum[4u * i] = fma(vec4(weight.x), value[j], sum[4u * i]);
+            sum[4u * i + 1u] = fma(vec4(weight.y), value[j], sum[4u * i + 1u]);
+            sum[4u * i + 2u] = fma(vec4(weight.z), value[j], sum[4u * i + 2u]);
+            sum[4u * i + 3u] = fma(vec4(weight.w), value[j], sum[4u * i + 3u]);
+          }
         }
       }
     }

@@ -1,5 +1,6 @@
-// silu(gate) · up, the same bits wherever it is computed.
+// silu(gate) · up, the same bits wherever it is computed. The exponential never overflows.
 
 fn swiglu(gate: f32, up: f32) -> f32 {
-  return gate / (1.0 + exp(min(-gate, 80.0))) * up;
+  let e = exp(-abs(gate));
+  return gate * select(1.0, e, gate < 0.0) / (1.0 + e) * up;
 }
