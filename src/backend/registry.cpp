@@ -70,17 +70,15 @@ Result<std::unique_ptr<model::DeviceModel>> load_wgpu(const model::Weights& weig
 
 constexpr BackendEntry table[] = {
 #ifdef TRINE_HAS_CPU
-    {"cpu", false, true, "", "", check_cpu_device, cpu_device_type, load_cpu},
+    {"cpu", false, true, "", check_cpu_device, cpu_device_type, load_cpu},
 #else
-    {"cpu", false, false, "built with TRINE_CPU=OFF", "", nullptr, nullptr, nullptr},
+    {"cpu", false, false, "built with TRINE_CPU=OFF", nullptr, nullptr, nullptr},
 #endif
-    {"cuda", true, false, "this build has no cuda backend", "", nullptr, nullptr, nullptr},
+    {"cuda", true, false, "this build has no cuda backend", nullptr, nullptr, nullptr},
 #ifdef TRINE_HAS_WGPU
-    // Decode and prefill of its fast numerics differ by more than the contract allows (leg D).
-    {"wgpu", true, true, "", "its fast numerics do not hold the contract yet", check_wgpu_device,
-     wgpu_device_type, load_wgpu},
+    {"wgpu", true, true, "", check_wgpu_device, wgpu_device_type, load_wgpu},
 #else
-    {"wgpu", true, false, "built with TRINE_WGPU=OFF", "", nullptr, nullptr, nullptr},
+    {"wgpu", true, false, "built with TRINE_WGPU=OFF", nullptr, nullptr, nullptr},
 #endif
 };
 
@@ -103,11 +101,8 @@ Result<Choice> choose_best(const std::string& device) {
     if (!entry->built) continue;
     choice.entry = &*entry;
     const Result<void> here = entry->check_device(device);
-    const bool only_by_name = !entry->only_by_name_because.empty() && device.empty() && built > 1;
-    if (here && !only_by_name) break;
-    if (!entry->is_gpu) continue;
-    passed_over += fmt::format("; not {}: {}", entry->name,
-                               here ? std::string(entry->only_by_name_because) : here.error().what);
+    if (here) break;
+    if (entry->is_gpu) passed_over += fmt::format("; not {}: {}", entry->name, here.error().what);
   }
   if (choice.entry == nullptr) return fail(not_built("compute"));
   choice.reason = fmt::format("auto chose {}{}{}", choice.entry->name,

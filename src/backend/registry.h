@@ -27,8 +27,6 @@ struct BackendEntry {
   bool is_gpu = false;
   bool built = false;
   std::string_view not_built_because;  // empty when it is built
-  // Why "auto" passes it over unless --device names one of its devices; empty: it does not.
-  std::string_view only_by_name_because;
   // Whether `device` (empty: the best) is here, asked before a model is read. Errors: backend_unavailable,
   // naming those that are.
   Result<void> (*check_device)(const std::string& device) = nullptr;

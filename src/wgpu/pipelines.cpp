@@ -13,7 +13,7 @@ constexpr GemmTile few_rows = {64, 32, 16, 2, 1, false};  // for matrices of hun
 constexpr GemmTile small = {32, 16, 16, 2, 1, false};
 //   subgroup   matvec        few rows     matvec_many   gate_up       down          tokens     norm  attention  decode  gemm               submit
 constexpr Tuning table[] = {
-    {32,        {128, 32, 1}, {32, 32, 1}, {128, 32, 4}, {256, 8, 1}, {128, 32, 1}, {1, 4, 8}, 512, 128, 128,  16,     17, tall, narrow, few_rows, narrow, 2048},
+    {32,        {128, 32, 1}, {32, 32, 1}, {128, 32, 4}, {512, 16, 1}, {128, 32, 1}, {1, 4, 8}, 512, 128, 128,  16,     17, tall, narrow, few_rows, narrow, 2048},
     {4,         {64, 4, 4},   {64, 4, 1},  {64, 4, 4},   {64, 4, 2},   {64, 4, 4},   {1, 4, 8}, 256, 128, 128,  16,     17, tall, narrow, few_rows, narrow, 1024},
     {0,         {64, 4, 4},   {64, 4, 1},  {64, 4, 4},   {64, 4, 2},   {64, 4, 4},   {1, 4, 8}, 256, 128, 128,  16,     17, tall, narrow, few_rows, narrow, 1024},
 };

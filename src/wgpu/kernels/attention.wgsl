@@ -218,14 +218,17 @@ fn attend(row: u32, chunk: u32, position: u32, kv_head: u32, first_head: u32, la
   }
 
   if (value_group == 0u) {
-    for (var i = 0u; i < HEADS; i++) {
-      var weights = 0.0;
-      var most = -1e30;
+    for (var v = 0u; v < V; v++) {
+      var weights = vec4<f32>();
+      var most = vec4(-1e30);
       for (var j = 0u; j < PARTS; j++) {
-        weights += weight_sums[j * V + i / 4u][i % 4u];
-        most = max(most, largest[j * V + i / 4u][i % 4u]);
+        weights += weight_sums[j * V + v];
+        most = max(most, largest[j * V + v]);
       }
-      (*merged)[i] = merge((*merged)[i], Merged(most, weights, sum[i]));
+      for (var h = 0u; h < 4u; h++) {
+        let i = 4u * v + h;
+        (*merged)[i] = merge((*merged)[i], Merged(most[h], weights[h], sum[i]));
+      }
     }
   }
   workgroupBarrier();  // before the next chunk overwrites what was read here

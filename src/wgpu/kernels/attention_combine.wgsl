@@ -16,7 +16,7 @@ struct Step { n_rows: u32, n_logits: u32, n_chunks: u32, ring_slot: u32 }
 
 const QUADS = (HEAD_DIM + 3u) / 4u;
 const STRIDE = QUADS + 1u;
-const AHEAD = 8u;  // chunks that are loaded before they are merged
+const AHEAD = 16u;  // chunks that are loaded before they are merged
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
