@@ -50,6 +50,7 @@ Result<Op> make_fused_qkv(const Builder& builder, const LayerMatrices& m) {
                                     reads(work.step),
                                     writes(work.qkv)};
   Op op;
+  op.label = "qkv";
   for (const std::uint32_t tokens : kernels.tuning().tokens) {
     const Tile& tile = tokens == 1 ? kernels.tuning().matvec : kernels.tuning().matvec_many;
     ShaderSource source = matvec_source(tile, tokens, q8 ? qkv_terms : 1, m.attn_q.columns);
@@ -80,8 +81,8 @@ Result<std::vector<Op>> make_qkv(const Builder& builder, const LayerMatrices& m,
   }
   std::uint32_t first = 0;
   for (const Matrix* matrix : {&m.attn_q, &m.attn_k, &m.attn_v}) {
-    Projection projection = {*matrix,          qkv_input(builder, q8),    q8,
-                             builder.work.qkv, qkv_width(builder.config), first};
+    Projection projection = {
+        "qkv", *matrix, qkv_input(builder, q8), q8, builder.work.qkv, qkv_width(builder.config), first};
     projection.terms = q8 ? qkv_terms : 1;
     TRINE_TRY(std::vector<Op> parts, many ? make_gemm(builder, projection, builder.kernels.tuning().gemm_qkv)
                                           : make_projection(builder, projection));
@@ -91,25 +92,31 @@ Result<std::vector<Op>> make_qkv(const Builder& builder, const LayerMatrices& m,
   return ops;
 }
 
+Result<Bound> rotary_params(const Builder& builder, double rope_scale) {
+  const model::Config& c = builder.config;
+  return builder.kernels.params(
+      {std::bit_cast<std::uint32_t>(1.0f / std::sqrt(static_cast<float>(c.head_dim))),
+       builder.work.capacity.pages, std::bit_cast<std::uint32_t>(c.rms_norm_eps),
+       std::bit_cast<std::uint32_t>(static_cast<float>(rope_scale))});
+}
+
 Result<Op> make_qk_norm_rope(const Builder& builder, const LayerMatrices& m, const Buffer& cache,
                              KvType kv_type, double rope_scale) {
   Kernels& kernels = builder.kernels;
   const Workspace& work = builder.work;
   const model::Config& c = builder.config;
-  const std::uint32_t half = unsigned_of(c.head_dim / 2);
-  ShaderSource source = kernels.with_reduce(kernels.workgroup_for(half, 256));
-  source.constants.insert(source.constants.end(), {{"HEAD_DIM", unsigned_of(c.head_dim)},
-                                                   {"N_HEADS", unsigned_of(c.n_heads)},
-                                                   {"N_KV_HEADS", unsigned_of(c.n_kv_heads)}});
+  ShaderSource source;
+  source.constants = {{"WORKGROUP", kernels.workgroup_for(unsigned_of(c.head_dim / 2), 256)},
+                      {"HEAD_DIM", unsigned_of(c.head_dim)},
+                      {"N_HEADS", unsigned_of(c.n_heads)},
+                      {"N_KV_HEADS", unsigned_of(c.n_kv_heads)},
+                      {"LOCAL_HEADS", 1}};
   source.flags = {{"KV_F16", kv_type == KvType::f16}};
-  source.files.emplace_back("qk_norm_rope.wgsl");
-  TRINE_TRY(const Bound params,
-            kernels.params({std::bit_cast<std::uint32_t>(c.rms_norm_eps),
-                            std::bit_cast<std::uint32_t>(static_cast<float>(rope_scale)), work.capacity.pages,
-                            qkv_width(c), qkv_width(c), unsigned_of(c.q_size() + c.kv_size())}));
+  source.files = {"head_rope.wgsl", "kv_write.wgsl", "qk_norm_rope.wgsl"};
+  TRINE_TRY(const Bound params, rotary_params(builder, rope_scale));
   return kernels.make("qk_norm_rope", source,
                       {params, reads(work.step), reads(work.rows), reads(work.page_tables), reads(work.qkv),
-                       reads(work.qkv), reads(m.head_constants), writes(work.qk), writes(cache)},
+                       reads(m.head_constants), writes(work.qk), writes(cache)},
                       unsigned_of(c.n_heads + c.n_kv_heads));
 }
 
@@ -118,29 +125,77 @@ bool attention_quantizes(const Builder& builder, const LayerMatrices& m) {
   return builder.reads_q8(m.attn_output) && builder.config.head_dim % 32 == 0;
 }
 
-Result<Op> make_attend(const Builder& builder, const LayerMatrices& m, const Buffer& cache, KvType kv_type,
-                       bool all_chunks) {
-  Kernels& kernels = builder.kernels;
-  const Workspace& work = builder.work;
+// How attention takes its query heads.
+struct QueryHeads {
+  std::uint32_t of_kv;  // heads that share a key head
+  std::uint32_t heads;  // of them in a workgroup
+};
+
+QueryHeads query_heads(const model::Config& c) {
+  const std::uint32_t of_kv = unsigned_of(c.n_heads / c.n_kv_heads);
+  return {of_kv, 4 * std::min(2u, divide_up(of_kv, 4))};
+}
+
+ShaderSource attend_source(const Builder& builder, const LayerMatrices& m, KvType kv_type, bool all_chunks) {
   const model::Config& c = builder.config;
-  const std::uint32_t heads_per_kv = unsigned_of(c.n_heads / c.n_kv_heads);
-  const std::uint32_t heads = 4 * std::min(2u, divide_up(heads_per_kv, 4));  // of a workgroup
   ShaderSource source;
-  source.constants = {{"WORKGROUP", kernels.tuning().attention_workgroup},
-                      {"CHUNK", work.capacity.chunk},
+  source.constants = {{"WORKGROUP", builder.kernels.tuning().attention_workgroup},
+                      {"CHUNK", builder.work.capacity.chunk},
                       {"HEAD_DIM", unsigned_of(c.head_dim)},
                       {"N_HEADS", unsigned_of(c.n_heads)},
                       {"N_KV_HEADS", unsigned_of(c.n_kv_heads)}};
   source.flags = {{"KV_F16", kv_type == KvType::f16},
                   {"ALL_CHUNKS", all_chunks},
                   {"QUANTIZE", attention_quantizes(builder, m)}};
-  source.files = {"quantize.wgsl", "attention_merge.wgsl", "attention.wgsl"};
-  const float scale = 1.0f / std::sqrt(static_cast<float>(c.head_dim));
-  TRINE_TRY(const Bound params, kernels.params({std::bit_cast<std::uint32_t>(scale), work.capacity.pages}));
-  return kernels.make("attention", source,
-                      {params, reads(work.step), reads(work.rows), reads(work.page_tables), reads(work.qk),
-                       reads(cache), writes(work.attended), writes(work.sums), writes(work.attended_q8)},
-                      unsigned_of(c.n_kv_heads) * divide_up(heads_per_kv, heads));
+  source.files = {"quantize.wgsl", "attention_merge.wgsl"};
+  return source;
+}
+
+std::uint32_t attend_workgroups(const model::Config& c) {
+  return unsigned_of(c.n_kv_heads) * divide_up(query_heads(c).of_kv, query_heads(c).heads);
+}
+
+Result<Op> make_attend(const Builder& builder, const LayerMatrices& m, const Buffer& cache, KvType kv_type,
+                       double rope_scale, bool all_chunks) {
+  const Workspace& work = builder.work;
+  ShaderSource source = attend_source(builder, m, kv_type, all_chunks);
+  source.files.insert(source.files.end(), {"attention_queries.wgsl", "attention.wgsl"});
+  TRINE_TRY(const Bound params, rotary_params(builder, rope_scale));
+  return builder.kernels.make(
+      "attention", source,
+      {params, reads(work.step), reads(work.rows), reads(work.page_tables), reads(work.qk), reads(cache),
+       writes(work.attended), writes(work.sums), writes(work.attended_q8)},
+      attend_workgroups(builder.config));
+}
+
+// Nothing where the device has too little workgroup memory for it, or binds too few buffers.
+Result<std::optional<Op>> make_rotate_attend(const Builder& builder, const LayerMatrices& m,
+                                             const Buffer& cache, KvType kv_type, double rope_scale) {
+  const Workspace& work = builder.work;
+  const model::Config& c = builder.config;
+  const AdapterLimits& limits = builder.kernels.gpu().limits();
+  const std::uint32_t heads = query_heads(c).heads, vectors = heads / 4;
+  const std::uint32_t workgroup = builder.kernels.tuning().attention_workgroup;
+  const std::uint32_t dims = unsigned_of(c.head_dim);
+  // As attention.wgsl and head_rope.wgsl say.
+  const std::uint32_t bytes = std::max(32 * workgroup, 16 * dims) * vectors +
+                              16 * work.capacity.chunk * vectors + 512 * vectors +
+                              4 * (heads + 1) * (dims + 16) + 4 * workgroup;
+  constexpr std::uint32_t buffers = 10;
+  if (bytes > limits.max_workgroup_bytes || buffers > limits.max_storage_buffers) return std::nullopt;
+
+  ShaderSource source = attend_source(builder, m, kv_type, false);
+  source.constants.emplace_back("LOCAL_HEADS", heads + 1);
+  source.files.insert(source.files.end(),
+                      {"head_rope.wgsl", "kv_write.wgsl", "attention_rotate.wgsl", "attention.wgsl"});
+  TRINE_TRY(const Bound params, rotary_params(builder, rope_scale));
+  TRINE_TRY(Op op,
+            builder.kernels.make("rotate_attention", source,
+                                 {params, reads(work.step), reads(work.rows), reads(work.page_tables),
+                                  reads(work.qkv), writes(cache), writes(work.attended), writes(work.sums),
+                                  writes(work.attended_q8), reads(m.head_constants), writes(work.qk)},
+                                 attend_workgroups(c)));
+  return op;
 }
 
 Result<Op> make_combine(const Builder& builder, const LayerMatrices& m) {
@@ -176,7 +231,13 @@ Result<Op> make_quantize(const Builder& builder) {
 Projection output_projection(const Builder& builder, const LayerMatrices& m) {
   const Workspace& work = builder.work;
   const bool q8 = builder.reads_q8(m.attn_output);
-  return {m.attn_output, q8 ? work.attended_q8 : work.attended, q8, work.attn_out, m.attn_output.rows, 0,
+  return {"attn_output",
+          m.attn_output,
+          q8 ? work.attended_q8 : work.attended,
+          q8,
+          work.attn_out,
+          m.attn_output.rows,
+          0,
           &work.x};
 }
 
@@ -189,7 +250,8 @@ Result<AttentionOps> make_attention(const Builder& builder, const LayerMatrices&
                                 qkv_reads_q8(builder, m) ? NormOutput::f32_and_q8_terms : NormOutput::f32));
   TRINE_TRY(ops.qkv, make_qkv(builder, m, false));
   TRINE_TRY(ops.qk_norm_rope, make_qk_norm_rope(builder, m, cache, kv_type, rope_scale));
-  TRINE_TRY(ops.attend, make_attend(builder, m, cache, kv_type, false));
+  TRINE_TRY(ops.attend, make_attend(builder, m, cache, kv_type, rope_scale, false));
+  TRINE_TRY(ops.rotate_attend, make_rotate_attend(builder, m, cache, kv_type, rope_scale));
   TRINE_TRY(ops.combine, make_combine(builder, m));
   if (builder.reads_q8(m.attn_output) && !attention_quantizes(builder, m)) {
     TRINE_TRY(ops.quantize, make_quantize(builder));
@@ -199,9 +261,9 @@ Result<AttentionOps> make_attention(const Builder& builder, const LayerMatrices&
 }
 
 Result<void> add_attention_of_many(const Builder& builder, const LayerMatrices& m, const Buffer& cache,
-                                   KvType kv_type, AttentionOps& ops) {
+                                   KvType kv_type, double rope_scale, AttentionOps& ops) {
   TRINE_TRY(ops.many_qkv, make_qkv(builder, m, true));
-  TRINE_TRY(ops.many_attend, make_attend(builder, m, cache, kv_type, true));
+  TRINE_TRY(ops.many_attend, make_attend(builder, m, cache, kv_type, rope_scale, true));
   TRINE_TRY(ops.many_output,
             make_gemm(builder, output_projection(builder, m), builder.kernels.tuning().gemm_output));
   return {};
@@ -213,9 +275,14 @@ Result<void> attention_forward_layer(Pass& pass, const AttentionOps& ops, int la
   TRINE_CHECK_OK(pass.report(Stage::attn_norm, layer, pass.work.normed, c.hidden_size));
   pass.run(pass.many ? ops.many_qkv : ops.qkv);
   TRINE_CHECK_OK(pass.report(Stage::qkv, layer, pass.work.qkv, c.q_size() + 2 * c.kv_size()));
-  pass.run(ops.qk_norm_rope);
+  const bool rotates = ops.rotate_attend && pass.one_each && !pass.many;
+  if (rotates) {
+    pass.run(*ops.rotate_attend, pass.n_rows, pass.n_chunks);
+  } else {
+    pass.run(ops.qk_norm_rope);
+  }
   TRINE_CHECK_OK(pass.report(Stage::qk_norm_rope, layer, pass.work.qk, c.q_size() + c.kv_size()));
-  pass.run(pass.many ? ops.many_attend : ops.attend, pass.n_rows, pass.n_chunks);
+  if (!rotates) pass.run(pass.many ? ops.many_attend : ops.attend, pass.n_rows, pass.n_chunks);
   if (pass.n_chunks > 1) pass.run(ops.combine);
   TRINE_CHECK_OK(pass.report(Stage::attention, layer, pass.work.attended, c.q_size()));
   if (ops.quantize) pass.run(*ops.quantize);

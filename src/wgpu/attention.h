@@ -13,8 +13,9 @@ struct AttentionOps {
   std::vector<Op> qkv;  // one, or one per part of the three matrices
   Op qk_norm_rope;
   Op attend;
-  Op combine;                  // where contexts have several chunks
-  std::optional<Op> quantize;  // of what W_o reads, where that is not done already
+  std::optional<Op> rotate_attend;  // both in one, where all rows are of different sequences
+  Op combine;                       // where contexts have several chunks
+  std::optional<Op> quantize;       // of what W_o reads, where that is not done already
   std::vector<Op> output;
 
   // Their like in batches of many rows.
@@ -29,7 +30,7 @@ Result<AttentionOps> make_attention(const Builder& builder, const LayerMatrices&
 
 // Adds what batches of many rows need. Errors: inference, model_load.
 Result<void> add_attention_of_many(const Builder& builder, const LayerMatrices& m, const Buffer& cache,
-                                   KvType kv_type, AttentionOps& ops);
+                                   KvType kv_type, double rope_scale, AttentionOps& ops);
 
 // attn_out = x + W_o · attention(q, k, v) for every row: norm, projections, head norms, rotary embedding, the
 // KV write and causal grouped-query attention. Errors: inference.

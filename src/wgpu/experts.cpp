@@ -2,6 +2,7 @@
 
 #include "wgpu/gemm.h"
 #include "wgpu/repack.h"
+#include "wgpu/router.h"
 
 #include <bit>
 
@@ -27,29 +28,27 @@ ShaderSource expert_source(const Builder& builder, const Tile& tile, std::uint32
   return source;
 }
 
-// Whether both matrices read 8-bit blocks: they share one activation.
-bool gate_up_reads_q8(const Builder& builder, const LayerMatrices& m) {
-  return builder.reads_q8(m.expert_gate) && builder.reads_q8(m.expert_up);
-}
-
 Result<std::vector<Op>> make_gate_up(const Builder& builder, const LayerMatrices& m) {
   Kernels& kernels = builder.kernels;
   const Workspace& work = builder.work;
   const Tile& tile = kernels.tuning().gate_up;
-  const bool q8 = gate_up_reads_q8(builder, m);
+  const bool q8 = experts_read_q8(builder, m);
   ShaderSource source = expert_source(builder, tile, m.expert_gate.columns, q8);
+  source.constants.emplace_back("N_EXPERTS", static_cast<std::uint32_t>(builder.config.n_experts));
   source.flags = {{"QUANTIZE", builder.reads_q8(m.expert_down)}};
-  source.files.insert(source.files.end(), {quant_file(m.expert_gate, "gate"), quant_file(m.expert_up, "up"),
-                                           "quantize.wgsl", "swiglu.wgsl", "expert_gate_up.wgsl"});
+  source.files.insert(source.files.end(),
+                      {quant_file(m.expert_gate, "gate"), quant_file(m.expert_up, "up"), "quantize.wgsl",
+                       "swiglu.wgsl", "top_k.wgsl", "expert_gate_up.wgsl"});
   std::vector<Op> ops;
   for (std::size_t i = 0; i < m.expert_gate.parts.size(); ++i) {
     const MatrixPart& gate = m.expert_gate.parts[i];
     TRINE_TRY(const Bound params, kernels.params({m.expert_gate.rows, gate.first, gate.count}));
-    TRINE_TRY(Op op, kernels.make("expert_gate_up", source,
-                                  {params, reads(q8 ? work.normed_q8 : work.normed), reads(gate.buffer),
-                                   reads(m.expert_up.parts[i].buffer), reads(work.step), reads(work.ids),
-                                   writes(work.act)},
-                                  divide_up(m.expert_gate.rows, tile.matrix_rows())));
+    TRINE_TRY(Op op,
+              kernels.make("expert_gate_up", source,
+                           {params, reads(q8 ? work.normed_q8 : work.normed), reads(gate.buffer),
+                            reads(m.expert_up.parts[i].buffer), reads(work.step), reads(work.router_logits),
+                            writes(work.act), writes(work.ids), writes(work.expert_weights)},
+                           divide_up(m.expert_gate.rows, tile.matrix_rows())));
     op.slots = static_cast<std::uint32_t>(builder.config.experts_per_token);
     ops.push_back(std::move(op));
   }
@@ -162,10 +161,12 @@ Result<void> report_act(Pass& pass, const ExpertOps& ops, int layer) {
 
 }  // namespace
 
+bool experts_read_q8(const Builder& builder, const LayerMatrices& m) {
+  return builder.reads_q8(m.expert_gate) && builder.reads_q8(m.expert_up);
+}
+
 Result<ExpertOps> make_experts(const Builder& builder, const LayerMatrices& m) {
   ExpertOps ops;
-  const NormOutput output = gate_up_reads_q8(builder, m) ? NormOutput::f32_and_q8 : NormOutput::f32;
-  TRINE_TRY(ops.norm, make_norm(builder, builder.work.attn_out, m.ffn_norm, output));
   TRINE_TRY(ops.gate_up, make_gate_up(builder, m));
   ops.act_is_q8 = builder.reads_q8(m.expert_down);
   TRINE_TRY(ops.down, make_down(builder, m.expert_down));
@@ -174,7 +175,7 @@ Result<ExpertOps> make_experts(const Builder& builder, const LayerMatrices& m) {
 
 Result<void> add_experts_of_many(const Builder& builder, const LayerMatrices& m, ExpertOps& ops) {
   const Workspace& work = builder.work;
-  const bool q8 = gate_up_reads_q8(builder, m);
+  const bool q8 = experts_read_q8(builder, m);
   TRINE_TRY(ops.many_group, make_group_rows(builder));
   TRINE_TRY(ops.many_gate_up, make_gemm_gate_up(builder, m, q8 ? work.normed_q8 : work.normed, q8));
   if (ops.act_is_q8) {
@@ -197,6 +198,7 @@ Result<void> moe_ffn_forward_layer(Pass& pass, const ExpertOps& ops, int layer) 
     pass.run(ops.many_sum);
   } else {
     pass.run(ops.gate_up);
+    TRINE_CHECK_OK(report_chosen(pass, layer));
     TRINE_CHECK_OK(report_act(pass, ops, layer));
     pass.run(ops.down);
   }

@@ -8,7 +8,6 @@
 namespace trine::wgpu {
 
 struct ExpertOps {
-  Op norm;
   std::vector<Op> gate_up;  // one per part
   bool act_is_q8 = false;   // what they write
   std::vector<Op> down;     // one, or one per part and their sum
@@ -21,12 +20,16 @@ struct ExpertOps {
   Op many_sum;
 };
 
+// Whether gate and up read 8-bit blocks, which they share.
+bool experts_read_q8(const Builder& builder, const LayerMatrices& m);
+
 // Errors: inference, model_load.
 Result<ExpertOps> make_experts(const Builder& builder, const LayerMatrices& m);
 
 // Adds what batches of many rows need. Errors: inference, model_load.
 Result<void> add_experts_of_many(const Builder& builder, const LayerMatrices& m, ExpertOps& ops);
 
+// ids and expert_weights unless route_tokens gave them, and
 // x = attn_out + Σ_k w_k · W_down (silu(W_gate g) ⊙ W_up g), summed in rank order. Errors: inference.
 Result<void> moe_ffn_forward_layer(Pass& pass, const ExpertOps& ops, int layer);
 

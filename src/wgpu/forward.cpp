@@ -154,6 +154,7 @@ Result<std::vector<Op>> make_projection(const Builder& builder, const Projection
                                       reads(p.residual != nullptr ? *p.residual : builder.work.unused),
                                       writes(p.y)};
     Op op;
+    op.label = p.label;
     for (const std::uint32_t tokens : kernels.tuning().tokens) {
       const Tile& tile = tokens > 1                  ? kernels.tuning().matvec_many
                          : p.matrix.rows <= few_rows ? kernels.tuning().matvec_few_rows
@@ -174,22 +175,32 @@ Result<std::vector<Op>> make_projection(const Builder& builder, const Projection
   return ops;
 }
 
+std::uint32_t norm_workgroup(const Builder& builder) {
+  const std::uint32_t columns = static_cast<std::uint32_t>(builder.config.hidden_size);
+  return builder.kernels.workgroup_for(divide_up(columns, 4), builder.kernels.tuning().norm_workgroup);
+}
+
+ShaderSource norm_source(const Builder& builder, NormOutput output) {
+  ShaderSource source = builder.kernels.with_reduce(norm_workgroup(builder));
+  source.constants.emplace_back("COLUMNS", static_cast<std::uint32_t>(builder.config.hidden_size));
+  source.constants.emplace_back("TERMS", output == NormOutput::f32_and_q8_terms ? qkv_terms : 1);
+  source.flags = {{"QUANTIZE", output != NormOutput::f32}};
+  source.files.insert(source.files.end(), {"quantize.wgsl"});
+  return source;
+}
+
 Result<Op> make_norm(const Builder& builder, const Buffer& x, const Buffer& weight, NormOutput output,
                      bool logits) {
   Kernels& kernels = builder.kernels;
   const Workspace& work = builder.work;
-  const bool quantize = output != NormOutput::f32;
-  const std::uint32_t columns = static_cast<std::uint32_t>(builder.config.hidden_size);
-  ShaderSource source =
-      kernels.with_reduce(kernels.workgroup_for(divide_up(columns, 4), kernels.tuning().norm_workgroup));
-  source.constants.emplace_back("COLUMNS", columns);
-  source.constants.emplace_back("TERMS", output == NormOutput::f32_and_q8_terms ? qkv_terms : 1);
-  source.flags = {{"QUANTIZE", quantize}, {"LOGITS", logits}};
-  source.files.insert(source.files.end(), {"quantize.wgsl", "rms_norm.wgsl"});
+  ShaderSource source = norm_source(builder, output);
+  source.flags.emplace_back("LOGITS", logits);
+  source.files.insert(source.files.end(), {"norm_row.wgsl", "rms_norm.wgsl"});
   TRINE_TRY(const Bound params, kernels.params({std::bit_cast<std::uint32_t>(builder.config.rms_norm_eps)}));
-  return kernels.make("rms_norm", source,
-                      {params, reads(work.step), reads(work.rows), reads(x), reads(weight),
-                       writes(work.normed), writes(quantize ? work.normed_q8 : work.unused)});
+  return kernels.make(
+      "rms_norm", source,
+      {params, reads(work.step), reads(work.rows), reads(x), reads(weight), writes(work.normed),
+       writes(output != NormOutput::f32 ? work.normed_q8 : work.unused)});
 }
 
 void Pass::run(const Op& op, std::uint32_t rows, std::uint32_t chunks) {
@@ -198,7 +209,7 @@ void Pass::run(const Op& op, std::uint32_t rows, std::uint32_t chunks) {
                               [&](const Op::Variant& v) { return v.rows_per_group >= work_rows; });
   if (variant == op.variants.end()) --variant;
   commands.dispatch({variant->pipeline, &op.bindings, variant->x,
-                     divide_up(work_rows, variant->rows_per_group), variant->z * chunks});
+                     divide_up(work_rows, variant->rows_per_group), variant->z * chunks, op.label});
 }
 
 Result<Submission> Pass::submit() {

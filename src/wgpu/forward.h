@@ -91,6 +91,7 @@ struct Builder {
 
 // One matrix times the rows of an activation.
 struct Projection {
+  std::string_view label;
   const Matrix& matrix;
   const Buffer& x;  // f32, or 8-bit blocks
   bool reads_q8;    // which of the two
@@ -108,6 +109,10 @@ ShaderSource matvec_source(const Tile& tile, std::uint32_t tokens, std::uint32_t
 Result<std::vector<Op>> make_projection(const Builder& builder, const Projection& projection);
 
 enum class NormOutput { f32, f32_and_q8, f32_and_q8_terms };
+// Threads of a workgroup that computes a norm over the hidden size.
+std::uint32_t norm_workgroup(const Builder& builder);
+// The constants, flags and libraries of a kernel that computes a norm over the hidden size.
+ShaderSource norm_source(const Builder& builder, NormOutput output);
 // normed = rmsnorm(x)·weight for every row; with `logits`, for those that want them, behind one another.
 Result<Op> make_norm(const Builder& builder, const Buffer& x, const Buffer& weight, NormOutput output,
                      bool logits = false);
@@ -131,6 +136,7 @@ struct Pass {
   std::uint32_t n_chunks = 0;  // that attention runs side by side
   std::uint32_t n_tiles = 0;   // of the experts' pairs
   bool many = false;           // whether matrices are multiplied, not vectors
+  bool one_each = false;       // whether all rows are of different sequences
 
   // Appends an operation for all rows of the batch, or another number of them.
   void run(const Op& op) { run(op, n_rows); }

@@ -11,7 +11,7 @@ namespace trine::wgpu {
 enum class KvType { f16, f32 };
 
 // Keys (after head norm and rotary embedding) and values of every layer, one buffer a layer, in the layout of
-// qk_norm_rope.wgsl: pages of `page_size` positions that the engine hands out.
+// kv_write.wgsl: pages of `page_size` positions that the engine hands out.
 class KvCache {
  public:
   static constexpr std::int32_t page_size = 64;

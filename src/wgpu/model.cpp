@@ -6,6 +6,7 @@
 #include "wgpu/forward.h"
 #include "wgpu/gemm.h"
 #include "wgpu/head.h"
+#include "wgpu/measure.h"
 #include "wgpu/router.h"
 #include "wgpu/self_test.h"
 #include "wgpu/token_stream.h"
@@ -76,7 +77,7 @@ struct WgpuModel::State {
   Result<void> make_choosing();
   Result<Pass> begin(const model::Batch& batch, model::TraceSink* trace);
   Result<Pass> open_pass(const model::Batch& batch, model::TraceSink* trace, std::uint32_t n_logits,
-                         std::uint32_t positions);
+                         std::uint32_t positions, bool one_each);
   Result<void> run_layers(Pass& pass);
   Result<Pass> record_step(std::uint32_t positions);
 
@@ -136,10 +137,11 @@ Result<void> WgpuModel::State::make_choosing() {
 // needed.
 Result<void> WgpuModel::State::make_operations_of_many() {
   const Builder builder{kernels, work, config(), numerics};
+  const double rope_scale = model::rope_table(config()).scale;
   for (int layer = 0; layer < config().n_layers; ++layer) {
     const LayerMatrices& m = matrices.layers[static_cast<std::size_t>(layer)];
     LayerOps& ops = layers[static_cast<std::size_t>(layer)];
-    TRINE_CHECK_OK(add_attention_of_many(builder, m, kv.layer(layer), kv.type(), ops.attention));
+    TRINE_CHECK_OK(add_attention_of_many(builder, m, kv.layer(layer), kv.type(), rope_scale, ops.attention));
     TRINE_CHECK_OK(add_router_of_many(builder, m, ops.router));
     TRINE_CHECK_OK(add_experts_of_many(builder, m, ops.experts));
   }
@@ -165,6 +167,7 @@ Result<std::unique_ptr<WgpuModel>> WgpuModel::load_with(const model::Weights& we
   open.device = options.device;
   open.checked_shaders = options.checked_shaders;
   open.subgroups = options.subgroups && variants.subgroups;
+  open.timestamps = true;
   open.shader_edits = options.shader_edits;
   TRINE_TRY(std::unique_ptr<Gpu> gpu, Gpu::open(open));
   auto state = std::make_unique<State>(weights, std::move(gpu), options.numerics, variants);
@@ -220,6 +223,7 @@ struct Inputs {
   std::vector<std::uint32_t> page_tables;  // [sequences][pages]
   std::uint32_t n_logits = 0;
   std::uint32_t positions = 0;  // of the longest row
+  bool one_each = false;        // a sequence has at most one row
 };
 
 Result<Inputs> gather_inputs(const model::Batch& batch, std::uint32_t pages) {
@@ -248,6 +252,7 @@ Result<Inputs> gather_inputs(const model::Batch& batch, std::uint32_t pages) {
     in.n_logits += row.wants_logits ? 1 : 0;
     in.positions = std::max(in.positions, position + 1);
   }
+  in.one_each = in.page_tables.size() == batch.rows.size() * pages;
   return in;
 }
 
@@ -257,12 +262,12 @@ Result<Pass> WgpuModel::State::begin(const model::Batch& batch, model::TraceSink
   TRINE_TRY(const Inputs in, gather_inputs(batch, work.capacity.pages));
   TRINE_CHECK_OK(gpu->write(work.rows, 0, std::as_bytes(std::span(in.rows))));
   TRINE_CHECK_OK(gpu->write(work.page_tables, 0, std::as_bytes(std::span(in.page_tables))));
-  return open_pass(batch, trace, in.n_logits, in.positions);
+  return open_pass(batch, trace, in.n_logits, in.positions, in.one_each);
 }
 
 // A pass over the rows that are in the workspace.
 Result<Pass> WgpuModel::State::open_pass(const model::Batch& batch, model::TraceSink* trace,
-                                         std::uint32_t n_logits, std::uint32_t positions) {
+                                         std::uint32_t n_logits, std::uint32_t positions, bool one_each) {
   const auto n_rows = static_cast<std::uint32_t>(batch.rows.size());
   const bool many = n_rows > work.capacity.decode_rows || n_rows >= kernels.tuning().gemm_from_rows;
   if (many && !has_many) {
@@ -275,7 +280,8 @@ Result<Pass> WgpuModel::State::open_pass(const model::Batch& batch, model::Trace
   step.n_chunks = n_chunks;
   TRINE_CHECK_OK(gpu->write(work.step, 0, std::as_bytes(std::span(&step, 1))));
   const std::uint32_t n_tiles = most_tiles(config(), kernels.tuning(), n_rows);
-  return Pass{config(), *gpu, work, batch, trace, gpu->record(), n_rows, n_logits, n_chunks, n_tiles, many};
+  return Pass{config(), *gpu,     work,     batch,   trace, gpu->record(),
+              n_rows,   n_logits, n_chunks, n_tiles, many,  one_each};
 }
 
 // From the embedding to the last layer's output.
@@ -289,8 +295,6 @@ Result<void> WgpuModel::State::run_layers(Pass& pass) {
   for (int layer = 0; layer < config().n_layers; ++layer) {
     const LayerOps& ops = layers[static_cast<std::size_t>(layer)];
     TRINE_CHECK_OK(attention_forward_layer(pass, ops.attention, layer));
-    pass.run(ops.experts.norm);
-    TRINE_CHECK_OK(pass.report(Stage::ffn_norm, layer, work.normed, config().hidden_size));
     TRINE_CHECK_OK(route_tokens(pass, ops.router, layer));
     TRINE_CHECK_OK(moe_ffn_forward_layer(pass, ops.experts, layer));
     if ((static_cast<std::uint32_t>(layer) + 1) % layers_each == 0) {
@@ -305,7 +309,7 @@ Result<void> WgpuModel::State::run_layers(Pass& pass) {
 // A step of a stream: its row was put into the workspace by the step before.
 Result<Pass> WgpuModel::State::record_step(std::uint32_t positions) {
   static const model::Batch one_row = {{{0, 0, 0, true}}, {}};
-  TRINE_TRY(Pass pass, open_pass(one_row, nullptr, 1, positions));
+  TRINE_TRY(Pass pass, open_pass(one_row, nullptr, 1, positions, true));
   TRINE_CHECK_OK(run_layers(pass));
   record_logits(pass, head, 1);
   return pass;
@@ -327,6 +331,23 @@ Result<void> WgpuModel::forward(const model::Batch& batch, std::span<float> logi
   TRINE_TRY(Pass pass, s.begin(batch, trace));
   TRINE_CHECK_OK(s.run_layers(pass));
   return head_forward(pass, s.head, logits);
+}
+
+Result<std::optional<model::PassTime>> WgpuModel::time_pass(const model::Batch& batch) {
+  State& s = *state_;
+  TRINE_CHECK_OK(refuse_beside_stream(s.streams));
+  TRINE_CHECK_OK(model::check_batch(batch, *this));
+  return wgpu::time_pass(*s.gpu, [&](Timing timing) -> Result<Commands> {
+    TRINE_TRY(Pass pass, s.begin(batch, nullptr));
+    pass.commands = s.gpu->record(timing);
+    TRINE_CHECK_OK(s.run_layers(pass));
+    record_logits(pass, s.head, std::min(pass.n_logits, pass.work.capacity.logits_rows));
+    return std::move(pass.commands);
+  });
+}
+
+Result<std::optional<model::MemoryRate>> WgpuModel::measure_memory() {
+  return wgpu::measure_memory(state_->kernels);
 }
 
 Result<std::unique_ptr<model::TokenStream>> WgpuModel::decode_stream(const model::StreamRequest& request) {

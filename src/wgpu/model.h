@@ -7,6 +7,7 @@
 #include "wgpu/shader.h"
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -48,6 +49,9 @@ class WgpuModel final : public model::DeviceModel {
   std::int32_t max_batch_rows() const override;
   Result<void> forward(const model::Batch& batch, std::span<float> logits, model::TraceSink* trace) override;
   Result<std::unique_ptr<model::TokenStream>> decode_stream(const model::StreamRequest& request) override;
+  // Nothing where the device gives no timestamps.
+  Result<std::optional<model::PassTime>> time_pass(const model::Batch& batch) override;
+  Result<std::optional<model::MemoryRate>> measure_memory() override;
   // Loses the device on purpose: for tests of what comes after.
   void lose_device();
 

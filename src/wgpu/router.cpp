@@ -1,7 +1,9 @@
 #include "wgpu/router.h"
 
+#include "wgpu/experts.h"
 #include "wgpu/gemm.h"
 
+#include <bit>
 #include <vector>
 
 namespace trine::wgpu {
@@ -10,41 +12,73 @@ using model::Stage;
 
 namespace {
 
-// In f32 whatever the type: it decides which experts run.
-Projection projection(const Builder& builder, const LayerMatrices& m) {
-  return {m.router, builder.work.normed, false, builder.work.router_logits,
-          static_cast<std::uint32_t>(builder.config.n_experts)};
+NormOutput norm_output(const Builder& builder, const LayerMatrices& m) {
+  return experts_read_q8(builder, m) ? NormOutput::f32_and_q8 : NormOutput::f32;
+}
+
+Result<Op> make_norm_logits(const Builder& builder, const LayerMatrices& m) {
+  Kernels& kernels = builder.kernels;
+  const Workspace& work = builder.work;
+  const NormOutput output = norm_output(builder, m);
+  ShaderSource source = norm_source(builder, output);
+  const Tile& tile = kernels.tuning().matvec_few_rows;
+  source.constants.insert(source.constants.end(), {{"TEAM", tile.team}, {"ROWS", tile.rows}, {"TOKENS", 1}});
+  // In f32 whatever the type: it decides which experts run.
+  source.files.insert(source.files.end(), {"quant_common.wgsl", "numerics_exact.wgsl", quant_file(m.router),
+                                           "matvec_tile.wgsl", "norm_row.wgsl", "norm_router.wgsl"});
+  const MatrixPart& whole = m.router.parts.front();  // megabytes: it fits into any binding
+  TRINE_TRY(const Bound params,
+            kernels.params({std::bit_cast<std::uint32_t>(builder.config.rms_norm_eps), m.router.rows}));
+  const std::uint32_t tile_rows = norm_workgroup(builder) / tile.team * tile.rows;
+  return kernels.make("norm_router", source,
+                      {params, reads(work.attn_out), reads(whole.buffer), reads(work.step), reads(m.ffn_norm),
+                       writes(work.normed), writes(output != NormOutput::f32 ? work.normed_q8 : work.unused),
+                       writes(work.router_logits)},
+                      1 + (m.router.rows + tile_rows - 1) / tile_rows);
+}
+
+Result<Op> make_top_k(const Builder& builder) {
+  const Workspace& work = builder.work;
+  const auto n_experts = static_cast<std::uint32_t>(builder.config.n_experts);
+  ShaderSource source;
+  source.constants = {{"WORKGROUP", builder.kernels.workgroup_for(n_experts, 256)},
+                      {"N_EXPERTS", n_experts},
+                      {"EXPERTS_PER_TOKEN", static_cast<std::uint32_t>(builder.config.experts_per_token)}};
+  source.files = {"top_k.wgsl", "router_top_k.wgsl"};
+  return builder.kernels.make(
+      "router_top_k", source,
+      {reads(work.step), reads(work.router_logits), writes(work.ids), writes(work.expert_weights)});
 }
 
 }  // namespace
 
 Result<RouterOps> make_router(const Builder& builder, const LayerMatrices& m) {
-  const Workspace& work = builder.work;
-  const auto n_experts = static_cast<std::uint32_t>(builder.config.n_experts);
   RouterOps ops;
-  TRINE_TRY(ops.logits, make_projection(builder, projection(builder, m)));
-  ShaderSource source;
-  source.constants = {{"WORKGROUP", builder.kernels.workgroup_for(n_experts, 256)},
-                      {"N_EXPERTS", n_experts},
-                      {"EXPERTS_PER_TOKEN", static_cast<std::uint32_t>(builder.config.experts_per_token)}};
-  source.files = {"router_top_k.wgsl"};
-  TRINE_TRY(ops.top_k, builder.kernels.make("router_top_k", source,
-                                            {reads(work.step), reads(work.router_logits), writes(work.ids),
-                                             writes(work.expert_weights)}));
+  TRINE_TRY(ops.norm_logits, make_norm_logits(builder, m));
   return ops;
 }
 
 Result<void> add_router_of_many(const Builder& builder, const LayerMatrices& m, RouterOps& ops) {
-  TRINE_TRY(ops.many_logits,
-            make_gemm(builder, projection(builder, m), builder.kernels.tuning().gemm_router));
+  const Workspace& work = builder.work;
+  TRINE_TRY(ops.many_norm, make_norm(builder, work.attn_out, m.ffn_norm, norm_output(builder, m)));
+  const Projection projection = {"router", m.router, work.normed, false, work.router_logits, m.router.rows};
+  TRINE_TRY(ops.many_logits, make_gemm(builder, projection, builder.kernels.tuning().gemm_router));
+  TRINE_TRY(ops.many_top_k, make_top_k(builder));
   return {};
 }
 
 Result<void> route_tokens(Pass& pass, const RouterOps& ops, int layer) {
-  const std::int64_t k = pass.config.experts_per_token;
-  pass.run(pass.many ? ops.many_logits : ops.logits);
+  pass.run(pass.many ? ops.many_norm : ops.norm_logits);
+  TRINE_CHECK_OK(pass.report(Stage::ffn_norm, layer, pass.work.normed, pass.config.hidden_size));
+  if (pass.many) pass.run(ops.many_logits);
   TRINE_CHECK_OK(pass.report(Stage::router_logits, layer, pass.work.router_logits, pass.config.n_experts));
-  pass.run(ops.top_k);
+  if (!pass.many) return {};
+  pass.run(ops.many_top_k);
+  return report_chosen(pass, layer);
+}
+
+Result<void> report_chosen(Pass& pass, int layer) {
+  const std::int64_t k = pass.config.experts_per_token;
   if (pass.wants(Stage::expert_ids, layer)) {
     std::vector<std::uint32_t> ids(pass.n_rows * static_cast<std::size_t>(k));
     TRINE_CHECK_OK(pass.read(pass.work.ids, ids));

@@ -7,18 +7,22 @@
 namespace trine::wgpu {
 
 struct RouterOps {
-  std::vector<Op> logits;
-  Op top_k;
-  std::vector<Op> many_logits;  // of batches of many rows
+  Op norm_logits;
+  // Their like in batches of many rows, and the choice; in others the experts' first kernel chooses.
+  Op many_norm;
+  std::vector<Op> many_logits;
+  Op many_top_k;
 };
 
 // Errors: inference, model_load.
 Result<RouterOps> make_router(const Builder& builder, const LayerMatrices& m);
-
 // Adds what batches of many rows need. Errors: inference, model_load.
 Result<void> add_router_of_many(const Builder& builder, const LayerMatrices& m, RouterOps& ops);
 
-// router_logits, ids and expert_weights of every row, from work.normed. Errors: inference.
+// normed and router_logits of every row, from attn_out; for many rows ids and expert_weights too. Errors:
+// inference.
 Result<void> route_tokens(Pass& pass, const RouterOps& ops, int layer);
+// Hands ids and expert_weights to the trace. Errors: inference.
+Result<void> report_chosen(Pass& pass, int layer);
 
 }  // namespace trine::wgpu

@@ -29,7 +29,7 @@ struct Matrix {
 struct LayerMatrices {
   Buffer attn_norm;               // [H] f32
   Matrix attn_q, attn_k, attn_v;  // [Q][H], [K][H], [K][H]
-  Buffer head_constants;          // q_norm, k_norm and rotary frequencies: see qk_norm_rope.wgsl
+  Buffer head_constants;          // q_norm, k_norm and rotary frequencies: see head_rope.wgsl
   Matrix attn_output;             // [H][Q]
   Buffer ffn_norm;                // [H] f32
   Matrix router;                  // [E][H]

@@ -4,18 +4,21 @@
 // that share a key head, and every chunk: for prefill, whose many rows fill the device. Without, it takes one of the
 // chunks, for decode; attention_combine.wgsl then merges them where there are several.
 //
-// T rows, D head_dim, Q n_heads·D, K n_kv_heads·D, C chunks. qk [T][Q+K] (queries first), out [T][Q], and per
+// T rows, D head_dim, Q n_heads·D, K n_kv_heads·D, C chunks. out [T][Q], and per
 // row, head and chunk: sums [T][n_heads][C][DP/4 + 1], the weighted values, not divided, then (largest score, sum of
-// weights, 0, 0); C is step.n_chunks. cache: see qk_norm_rope.wgsl. Positions that were never written are not used.
-// Files before it: quantize, attention_merge.
+// weights, 0, 0); C is step.n_chunks. cache: see kv_write.wgsl. Positions that were never written are not used.
+// Files before it: quantize, attention_merge, and attention_queries, which takes the queries from memory, or
+// attention_rotate, which makes them and writes the cache.
 // Constants: WORKGROUP (a multiple of CHUNK / 4, at least 32 and DP / 4), CHUNK (a multiple of 64), HEAD_DIM
 // (even), N_HEADS, N_KV_HEADS, KV_F16 (bool), ALL_CHUNKS (bool), QUANTIZE (bool): the result as 8-bit blocks too; D is
 // then a multiple of 32. Workgroup memory, in bytes, with V = 1 for at most 4
 // heads a key head, else 2: max(64·WORKGROUP, 32·DP/2)·V/2 + 16·CHUNK·V + 512·V.
 // Grid: (n_kv_heads · ceil(heads a key head / 4V), rows, chunks of the longest row, or 1 with ALL_CHUNKS).
 struct Params {
-  scale: f32,      // 1 / √D
-  max_pages: u32,  // of a sequence, in page_tables
+  scale: f32,       // 1 / √D
+  max_pages: u32,   // of a sequence, in page_tables
+  eps: f32,         // for attention_rotate.wgsl, as rope_scale
+  rope_scale: f32,  // multiplies cos and sin (YaRN)
 }
 struct Step { n_rows: u32, n_logits: u32, n_chunks: u32, ring_slot: u32 }
 
@@ -23,8 +26,6 @@ struct Step { n_rows: u32, n_logits: u32, n_chunks: u32, ring_slot: u32 }
 @group(0) @binding(1) var<storage, read> step: Step;
 @group(0) @binding(2) var<storage, read> rows: array<vec4<u32>>;  // token, position, sequence, flags
 @group(0) @binding(3) var<storage, read> page_tables: array<u32>;  // [sequence][max_pages]
-@group(0) @binding(4) var<storage, read> qk: array<f32>;
-@group(0) @binding(5) var<storage, read> cache: array<vec2<u32>>;
 @group(0) @binding(6) var<storage, read_write> out: array<f32>;
 @group(0) @binding(7) var<storage, read_write> sums: array<vec4<f32>>;
 @group(0) @binding(8) var<storage, read_write> quantized: array<u32>;  // without QUANTIZE any other writable buffer
@@ -65,19 +66,7 @@ fn attend(row: u32, chunk: u32, position: u32, kv_head: u32, first_head: u32, la
   let count = min(CHUNK, position + 1u - begin);
   let table = rows[row].z * params.max_pages + begin / PAGE;
 
-  // The queries as [dimension][head], zero where there is none.
-  let q_at = row * (N_HEADS + N_KV_HEADS) * HEAD_DIM + (kv_head * HEADS_PER_KV + first_head) * HEAD_DIM;
-  for (var i = lane; i < 4u * QUADS * V; i += WORKGROUP) {
-    let d = i / V;
-    var q = vec4<f32>();
-    for (var h = 0u; h < 4u; h++) {
-      let head = 4u * (i % V) + h;
-      if (d < HEAD_DIM && first_head + head < HEADS_PER_KV) {
-        q[h] = qk[q_at + head * HEAD_DIM + d] * params.scale;
-      }
-    }
-    scratch[i] = q;
-  }
+  load_queries(row, chunk, position, kv_head, first_head, lane);
   workgroupBarrier();
 
   let share = lane / POSITION_LANES;

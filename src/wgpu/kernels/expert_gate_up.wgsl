@@ -1,13 +1,16 @@
-// act[t][s][f] = silu(gate_e[f] · x[t]) * (up_e[f] · x[t]) with e = ids[t][s], for the chosen experts only.
+// act[t][s][f] = silu(gate_e[f] · x[t]) * (up_e[f] · x[t]) with e = ids[t][s], for the chosen experts only. Every
+// workgroup chooses the experts of its token anew, which takes less time than a dispatch that does it first; one of
+// them writes ids and expert_weights for what comes behind.
 //
 // Files before it: quant_common, numerics_*, quant_<type of gate> with "weights" replaced by "gate",
-//   quant_<type of up> with "weights" replaced by "up", quantize, swiglu.
-// Constants: COLUMNS (hidden size); EXPERTS_PER_TOKEN; WORKGROUP threads, in teams of TEAM lanes; ROWS of each matrix
+//   quant_<type of up> with "weights" replaced by "up", quantize, swiglu, top_k.
+// Constants: COLUMNS (hidden size); N_EXPERTS; EXPERTS_PER_TOKEN; WORKGROUP threads, in teams of TEAM lanes; ROWS of each matrix
 //   a team.
 // Flags: QUANTIZE: write act as 8-bit blocks; a workgroup then owns one: WORKGROUP / TEAM * ROWS is 32, params.rows a
 //   multiple of 32, WORKGROUP a multiple of 8.
 // Grid: ceil(params.rows / (WORKGROUP / TEAM * ROWS)) along x, step.n_rows · EXPERTS_PER_TOKEN (or more) along y.
-// Bindings: 0 params, 1 x (see numerics), 2 gate, 3 up, 4 step, 5 ids, 6 act: f32 [t][s][params.rows] or blocks.
+// Bindings: 0 params, 1 x (see numerics), 2 gate, 3 up, 4 step, 5 router_logits [t][N_EXPERTS], 6 act: f32
+//   [t][s][params.rows] or blocks, 7 ids [t][s], 8 expert_weights [t][s].
 // Slots whose expert is outside this part of the tensors are left alone.
 
 struct Params {
@@ -24,8 +27,10 @@ struct Step {
 @group(0) @binding(2) var<storage, read> gate: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read> up: array<vec4<u32>>;
 @group(0) @binding(4) var<storage, read> step: Step;
-@group(0) @binding(5) var<storage, read> ids: array<u32>;
+@group(0) @binding(5) var<storage, read> router_logits: array<u32>;
 @group(0) @binding(6) var<storage, read_write> act: array<u32>;
+@group(0) @binding(7) var<storage, read_write> ids: array<u32>;
+@group(0) @binding(8) var<storage, read_write> expert_weights: array<f32>;
 
 const TEAMS: u32 = WORKGROUP / TEAM;
 
@@ -38,11 +43,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (slot >= step.n_rows * EXPERTS_PER_TOKEN) {
     return;
   }
-  let expert = ids[slot] - params.first_expert;  // wraps below the part
+  let token = slot / EXPERTS_PER_TOKEN;
+  let rank = slot % EXPERTS_PER_TOKEN;
+  choose_experts(token, thread);
+  if (group.x == 0u && rank == 0u) {
+    for (var i = thread; i < EXPERTS_PER_TOKEN; i += WORKGROUP) {
+      ids[slot + i] = chosen_ids[i];
+      expert_weights[slot + i] = chosen_weights[i];
+    }
+  }
+  let expert = workgroupUniformLoad(&chosen_ids[rank]) - params.first_expert;  // wraps below the part
   if (expert >= params.n_experts) {
     return;
   }
-  let token = slot / EXPERTS_PER_TOKEN;
   let lane = thread % TEAM;
   let first_row = (group.x * TEAMS + thread / TEAM) * ROWS;
 

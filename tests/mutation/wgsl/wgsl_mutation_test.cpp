@@ -59,9 +59,8 @@ const std::vector<Mutation>& mutations() {
        Scene::equal_experts,
        Stage::expert_ids},
       {"KNormSkipped",
-       {{"let scale = inverseSqrt(workgroup_sum(squares, lane) / f32(HEAD_DIM) + params.eps);",
-         "let norm = inverseSqrt(workgroup_sum(squares, lane) / f32(HEAD_DIM) + params.eps);\n"
-         "  let scale = select(norm, 1.0, is_k);"}},
+       {{"let scale = inverseSqrt(squares / f32(HEAD_DIM) + eps);",
+         "let scale = select(inverseSqrt(squares / f32(HEAD_DIM) + eps), 1.0, is_k);"}},
        Scene::as_it_is,
        Stage::qk_norm_rope},
   };

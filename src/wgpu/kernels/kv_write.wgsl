@@ -1,0 +1,41 @@
+// Writes a position's key and value into the cache.
+//
+// cache: [page][n_kv_heads][2·64·DP] elements of f32 or f16 (two in a word), DP = D rounded up to a multiple
+// of 4, zero beyond D: the keys as [DP/4][64][4], so that neighbouring lanes of attention.wgsl read
+// neighbouring positions; then the values as [64][DP].
+// Files before it: head_rope, whose `heads` has the key. Bindings of the kernel: cache, page_tables [sequence][pages],
+// qkv f32, where the value stands.
+// Constants: WORKGROUP, HEAD_DIM, N_KV_HEADS. Flag: KV_F16.
+
+// Stores four elements of the cache, the quad-th from its start.
+fn store_quad(quad: u32, values: vec4<f32>) {
+  if (KV_F16) {
+    cache[quad] = vec2(pack2x16float(values.xy), pack2x16float(values.zw));
+  } else {
+    let bits = bitcast<vec4<u32>>(values);
+    cache[2u * quad] = bits.xy;
+    cache[2u * quad + 1u] = bits.zw;
+  }
+}
+
+// `first_page`: of the sequence, in page_tables. Every thread calls it.
+fn write_kv(first_page: u32, position: u32, kv_head: u32, head: u32, value_at: u32, lane: u32) {
+  const page_size = 64u;
+  const quads = (HEAD_DIM + 3u) / 4u;
+  let page = page_tables[first_page + position / page_size];
+  let keys = (page * N_KV_HEADS + kv_head) * 2u * page_size * quads;
+  let slot = position % page_size;
+  for (var quad = lane; quad < quads; quad += WORKGROUP) {
+    var key = vec4<f32>();
+    var value = vec4<f32>();
+    for (var i = 0u; i < 4u; i++) {
+      let d = 4u * quad + i;
+      if (d < HEAD_DIM) {
+        key[i] = heads[head * HEAD_DIM + d];
+        value[i] = qkv[value_at + d];
+      }
+    }
+    store_quad(keys + quad * page_size + slot, key);
+    store_quad(keys + (page_size + slot) * quads + quad, value);
+  }
+}
