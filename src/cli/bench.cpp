@@ -22,6 +22,7 @@ constexpr std::int32_t most_tokens = 1 << 20;
 struct Options {
   ModelOptions model;
   BenchPlan plan;
+  bool kernels = false;
   bool json = false;
   bool markdown = false;
 };
@@ -35,6 +36,7 @@ struct DecodeLine {
   std::int32_t depth = 0;
   Spread rate;
   std::optional<model::StreamCost> stream;
+  std::optional<model::PassTime> device;
   double bytes_per_token = 0;  // weights and, on average over the measurement, keys and values
 };
 
@@ -43,12 +45,13 @@ struct Report {
   const BenchPlan& plan;
   double resident_share = 0;           // of the file, in the page cache before it was opened
   std::optional<Bandwidth> bandwidth;  // of the memory that the model runs in, where it can be measured
+  bool on_gpu = false;                 // and not in this machine's own, with its caches
   ModelCost cost;
   std::vector<PrefillLine> prefill;
   std::vector<DecodeLine> decode;
 
   bool in_cache(const DecodeLine& line) const {
-    return bandwidth && line.bytes_per_token < static_cast<double>(last_level_cache());
+    return bandwidth && !on_gpu && line.bytes_per_token < static_cast<double>(last_level_cache());
   }
   // Tokens per second that memory allows; empty when all that a token reads fits into the cache, or the
   // bandwidth is not known.
@@ -85,7 +88,8 @@ Result<void> measure(Report& report, model::DeviceModel& device) {
   if (report.plan.decode == 0) return {};
   for (const std::int32_t depth : report.plan.depths) {
     TRINE_TRY(const DecodeRate decode, bench.decode(depth, report.plan));
-    report.decode.push_back({depth, decode.rate, decode.stream, bytes_per_token(report, depth)});
+    report.decode.push_back(
+        {depth, decode.rate, decode.stream, decode.device, bytes_per_token(report, depth)});
   }
   return {};
 }
@@ -122,11 +126,12 @@ struct StreamShare {
 std::vector<std::string> memory_lines(const Report& report) {
   if (!report.bandwidth) return {"limit: unknown, as this device's memory bandwidth is not measured"};
   const Bandwidth& bandwidth = *report.bandwidth;
-  return {fmt::format("memory: {:.1f} GB/s measured: {} read {}, the best of {} passes",
-                      bandwidth.bytes_per_second / 1e9,
-                      plural(static_cast<std::uint64_t>(bandwidth.threads), "thread"),
-                      human_bytes(bandwidth.buffer_bytes), bandwidth.passes),
-          "limit: that bandwidth over the weights a token uses and the keys and values it attends to"};
+  const auto threads = static_cast<std::uint64_t>(bandwidth.threads);
+  return {
+      fmt::format("memory: {:.1f} GB/s measured: {} read {}, the best of {} passes",
+                  bandwidth.bytes_per_second / 1e9, report.on_gpu ? "a kernel" : plural(threads, "thread"),
+                  human_bytes(bandwidth.buffer_bytes), bandwidth.passes),
+      "limit: that bandwidth over the weights a token uses and the keys and values it attends to"};
 }
 
 std::vector<std::string> circumstances(const Report& report) {
@@ -151,6 +156,11 @@ std::vector<std::string> circumstances(const Report& report) {
         "waiting for the device",
         report.plan.decode, line.depth, share.encode, share.dispatches, share.wait));
   }
+  for (const DecodeLine& line : report.decode) {
+    if (!line.device) continue;
+    lines.push_back(fmt::format("device, decode {} at {}: {:.2f} ms a token by its own clock",
+                                report.plan.decode, line.depth, line.device->microseconds / 1000));
+  }
   const bool in_cache = std::any_of(report.decode.begin(), report.decode.end(),
                                     [&](const DecodeLine& line) { return report.in_cache(line); });
   if (in_cache) {
@@ -174,10 +184,20 @@ ordered_json stream_json(const std::optional<model::StreamCost>& cost) {
           {"dispatches_per_token", share.dispatches}};
 }
 
-ordered_json bandwidth_json(const std::optional<Bandwidth>& bandwidth) {
+ordered_json device_time_json(const std::optional<model::PassTime>& time) {
+  if (!time) return {};
+  ordered_json kernels = ordered_json::array();
+  for (const model::KernelTime& kernel : time->kernels)
+    kernels.push_back(
+        {{"name", kernel.name}, {"launches", kernel.launches}, {"microseconds", kernel.microseconds}});
+  return {{"ms_per_token", time->microseconds / 1000}, {"kernels", std::move(kernels)}};
+}
+
+ordered_json bandwidth_json(const std::optional<Bandwidth>& bandwidth, bool on_gpu) {
   if (!bandwidth) return {};
   return {{"bytes_per_second", bandwidth->bytes_per_second},
-          {"method", "best pass of all threads reading 64-bit words from one buffer"},
+          {"method", on_gpu ? "best pass of a kernel reading one buffer, by the device's clock"
+                            : "best pass of all threads reading 64-bit words from one buffer"},
           {"threads", bandwidth->threads},
           {"buffer_bytes", bandwidth->buffer_bytes},
           {"passes", bandwidth->passes}};
@@ -195,6 +215,7 @@ std::string to_json(const Report& report) {
                       {"depth", line.depth},
                       {"tokens_per_second", spread_json(line.rate)},
                       {"stream", stream_json(line.stream)},
+                      {"device_time", device_time_json(line.device)},
                       {"bytes_per_token", line.bytes_per_token},
                       {"limit_tokens_per_second", limit ? ordered_json(*limit) : ordered_json()},
                       {"share_of_limit", limit ? ordered_json(line.rate.median / *limit) : ordered_json()}});
@@ -209,22 +230,61 @@ std::string to_json(const Report& report) {
                               {"page_cache_share", report.resident_share}}},
                             {"repetitions", report.plan.repetitions},
                             {"warmup", report.plan.warmup},
-                            {"bandwidth", bandwidth_json(report.bandwidth)},
+                            {"bandwidth", bandwidth_json(report.bandwidth, report.on_gpu)},
                             {"last_level_cache_bytes", last_level_cache()},
                             {"prefill", std::move(prefill)},
                             {"decode", std::move(decode)}};
   return out.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
 
-void print_report(const Report& report, bool markdown) {
-  const std::vector<std::string> lines = circumstances(report);
-  if (markdown) {
-    write_out(results(report).markdown() + "\n");
-    for (const std::string& line : lines) write_out(fmt::format("- {}\n", line));
-    return;
+Table kernel_times(const DecodeLine& line) {
+  Table table({fmt::format("kernels of a token at {}", line.depth), ">launches", ">us each", ">us a token"});
+  if (!line.device) return table;
+  for (const model::KernelTime& kernel : line.device->kernels) {
+    table.add({kernel.name, fmt::format("{}", kernel.launches),
+               fmt::format("{:.1f}", kernel.microseconds / kernel.launches),
+               fmt::format("{:.0f}", kernel.microseconds)});
   }
-  for (const std::string& line : lines) write_out(line + "\n");
-  write_out("\n" + results(report).text());
+  return table;
+}
+
+void print_report(const Report& report, const Options& options) {
+  const std::vector<std::string> lines = circumstances(report);
+  const auto show = [&](const Table& table) { return options.markdown ? table.markdown() : table.text(); };
+  std::string tables = show(results(report));
+  for (const DecodeLine& line : report.decode)
+    if (options.kernels && line.device) tables += "\n" + show(kernel_times(line));
+  std::string list;
+  for (const std::string& line : lines) list += (options.markdown ? "- " : "") + line + "\n";
+  write_out(options.markdown ? tables + "\n" + list : list + "\n" + tables);
+}
+
+// Of the memory that the model runs in.
+Result<void> measure_memory(Report& report, int threads) {
+  const backend::BackendEntry* entry = backend::find_backend(report.model.device->describe().backend);
+  report.on_gpu = entry != nullptr && entry->is_gpu;
+  if (!report.on_gpu) {
+    report.bandwidth = measure_bandwidth(threads);
+    return {};
+  }
+  TRINE_TRY(const std::optional<model::MemoryRate> rate, report.model.device->measure_memory());
+  if (rate) report.bandwidth = Bandwidth{rate->bytes_per_second, rate->bytes, 0, rate->passes};
+  return {};
+}
+
+// A device without a clock of its own has nothing to show for --kernels.
+Result<void> require_kernel_times(model::DeviceModel& device) {
+  model::Batch batch;
+  batch.rows = {{0, 0, 0, true}};
+  batch.page_tables = {{0}};
+  TRINE_TRY(const std::optional<model::PassTime> time, device.time_pass(batch));
+  if (time) return {};
+  return fail({ErrorCode::usage,
+               "this device does not time its kernels",
+               "--kernels",
+               "a backend with timestamps, as wgpu has on most adapters",
+               describe_device(device.describe()),
+               {}});
 }
 
 Result<int> bench(Options options) {
@@ -246,14 +306,14 @@ Result<int> bench(Options options) {
   introduce_demo(model.source);
   warn_if_larger_than_memory(*model.file);
   TRINE_CHECK_OK(start_backend(model, options.model, options.plan.context()));
-  Report report{model, options.plan, resident, {}, model_cost(*model.file), {}, {}};
-  const backend::BackendEntry* entry = backend::find_backend(model.device->describe().backend);
-  if (entry == nullptr || !entry->is_gpu) report.bandwidth = measure_bandwidth(options.model.threads);
+  if (options.kernels) TRINE_CHECK_OK(require_kernel_times(*model.device));
+  Report report{model, options.plan, resident, {}, false, model_cost(*model.file), {}, {}};
+  TRINE_CHECK_OK(measure_memory(report, options.model.threads));
   TRINE_CHECK_OK(measure(report, *model.device));
   if (options.json) {
     write_out(to_json(report));
   } else {
-    print_report(report, options.markdown);
+    print_report(report, options);
   }
   return 0;
 }
@@ -266,8 +326,8 @@ Action define_bench(CLI::App& app) {
   options->plan.decode = 64;
   options->plan.depths = {0, 1024};
   describe(app,
-           "Measures prefill and decode speed, and on the CPU sets decode against the limit of the measured "
-           "memory bandwidth.");
+           "Measures prefill and decode speed, and sets decode against the limit of the measured memory "
+           "bandwidth.");
   add_model_options(app, options->model);
   add_list(app, "--prefill", options->plan.prefill, 0, most_tokens,
            "prompt lengths, in tokens; 0: none; default: 128,512");
@@ -279,6 +339,8 @@ Action define_bench(CLI::App& app) {
              "repetitions that count; default: 5");
   add_number(app, "--warmup", options->plan.warmup, 0, 1000,
              "repetitions before them that do not; default: 1");
+  add_flag(app, "--kernels", options->kernels,
+           "wgpu: also how long each kernel takes when decoding, by the device's clock");
   add_flag(app, "--json", options->json, "print one JSON object").group("Output");
   add_flag(app, "--markdown", options->markdown, "print a Markdown table").group("Output").excludes("--json");
   set_footer(app,

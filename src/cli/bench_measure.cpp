@@ -116,6 +116,8 @@ Result<DecodeRate> Bench::decode(std::int32_t depth, const BenchPlan& plan) {
     return {};
   };
   TRINE_TRY(result.rate, repeat(plan, plan.decode, body));
+  batch_.rows = {{random_token(depth, model_.config().vocab_size), depth, 0, true}};
+  TRINE_TRY(result.device, model_.time_pass(batch_));
   return result;
 }
 

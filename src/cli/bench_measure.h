@@ -29,6 +29,7 @@ struct BenchPlan {
 struct DecodeRate {
   Spread rate;
   std::optional<model::StreamCost> stream;  // of the counted repetitions, where the device chose the tokens
+  std::optional<model::PassTime> device;    // of one token by the device's clock, where it has one
 };
 
 // Times forward passes on tokens drawn at random (with a fixed seed) from the vocabulary, so that experts are

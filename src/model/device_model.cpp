@@ -35,6 +35,14 @@ Result<std::unique_ptr<TokenStream>> DeviceModel::decode_stream(const StreamRequ
   return nullptr;
 }
 
+Result<std::optional<PassTime>> DeviceModel::time_pass(const Batch& /*batch*/) {
+  return std::nullopt;
+}
+
+Result<std::optional<MemoryRate>> DeviceModel::measure_memory() {
+  return std::nullopt;
+}
+
 Result<void> check_batch(const Batch& batch, const DeviceModel& model) {
   if (batch.rows.empty()) return fail(ErrorCode::inference, "a batch needs at least one row");
   if (batch.rows.size() > static_cast<std::size_t>(model.max_batch_rows())) {

@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -48,6 +49,27 @@ struct Batch {
   std::vector<std::vector<std::int32_t>> page_tables;
 };
 
+// A kernel's part of a pass.
+struct KernelTime {
+  std::string name;
+  std::int32_t launches = 0;
+  double microseconds = 0;  // of all launches, with the timestamp between each two
+};
+
+// How long a pass takes by the device's own clock.
+struct PassTime {
+  double microseconds = 0;  // from its first kernel to its last
+  std::vector<KernelTime>
+      kernels;  // in the order of their first launch; measured one by one, which takes longer
+};
+
+// How fast a device reads its memory.
+struct MemoryRate {
+  double bytes_per_second = 0;  // the best pass
+  std::uint64_t bytes = 0;      // that each pass reads
+  std::int32_t passes = 0;
+};
+
 // What the engine asks of a model on a device. CpuModel, CudaModel and WgpuModel implement it and share
 // nothing else.
 class DeviceModel {
@@ -73,6 +95,11 @@ class DeviceModel {
   // lives, which must be within the model's life, forward() and further streams are refused.
   // Errors: inference (as forward(); a stream lives).
   virtual Result<std::unique_ptr<TokenStream>> decode_stream(const StreamRequest& request);
+
+  // What a benchmark asks of devices with a clock of their own; nothing where there is none. The batch is run
+  // several times, and the median counts. Errors: inference.
+  virtual Result<std::optional<PassTime>> time_pass(const Batch& batch);
+  virtual Result<std::optional<MemoryRate>> measure_memory();
 };
 
 // What every backend requires of a batch before it runs it. Errors: inference, naming the row and the value

@@ -25,10 +25,10 @@ void on_work_done(WGPUQueueWorkDoneStatus /*status*/, WGPUStringView /*text*/, v
 
 }  // namespace
 
-Commands Gpu::record(bool timed) {
+Commands Gpu::record(Timing timing) {
   Commands commands;
   commands.gpu_ = this;
-  commands.timed_ = timed && features().timestamps;
+  commands.timing_ = features().timestamps ? timing : Timing::nothing;
   if (Result<void> alive = state_->alive(); !alive) {
     commands.keep(std::move(alive).error());
     return commands;
@@ -51,11 +51,14 @@ void Commands::open_pass() {
   if (pass_ != nullptr) return;
   pass_.reset(api().CommandEncoderBeginComputePass(encoder_.get(), nullptr));
   pipeline_ = nullptr;
-  if (timed_) write_timestamp();
+  if (timing_ == Timing::nothing) return;
+  if (timing_ == Timing::passes) spans_.push_back({"pass", timestamps_});
+  write_timestamp();
 }
 
 void Commands::close_pass() {
   if (pass_ == nullptr) return;
+  if (timing_ == Timing::passes) write_timestamp();
   api().ComputePassEncoderEnd(pass_.get());
   pass_.reset();
 }
@@ -105,8 +108,9 @@ void Commands::dispatch(const Dispatch& dispatch) {
   lib.ComputePassEncoderSetBindGroup(pass_.get(), 0, dispatch.bindings->handle_.get(), 0, nullptr);
   lib.ComputePassEncoderDispatchWorkgroups(pass_.get(), dispatch.x, dispatch.y, dispatch.z);
   ++dispatches_;
-  if (!timed_) return;
-  begins_.push_back(timestamps_ - 1);
+  if (timing_ != Timing::dispatches) return;
+  spans_.push_back(
+      {std::string(dispatch.label.empty() ? dispatch.pipeline->name() : dispatch.label), timestamps_ - 1});
   write_timestamp();
 }
 
@@ -140,14 +144,13 @@ void Commands::fill_zero(const Buffer& buffer) {
 
 // Brings the timestamps to the host behind the commands they time.
 Result<void> Gpu::resolve_times(Commands& commands) {
-  state_->begins.clear();
+  state_->spans.clear();
   if (commands.timestamps_ == 0) return {};
   constexpr std::uint64_t set_bytes = timestamps_per_set * sizeof(std::uint64_t);
   const std::uint64_t bytes = commands.queries_.size() * set_bytes;
   TRINE_TRY(const Buffer resolved,
             make_buffer("timestamps", bytes, WGPUBufferUsage_QueryResolve | WGPUBufferUsage_CopySrc));
   TRINE_TRY(state_->timestamps, create_readback("timestamps", bytes));
-  commands.close_pass();
   for (std::size_t i = 0; i < commands.queries_.size(); ++i) {
     const std::size_t count =
         std::min<std::size_t>(timestamps_per_set, commands.timestamps_ - i * timestamps_per_set);
@@ -162,13 +165,13 @@ Result<void> Gpu::resolve_times(Commands& commands) {
 Result<Submission> Gpu::submit(Commands commands) {
   TRINE_CHECK_OK(state_->alive());
   const InLibrary inside;
-  if (!commands.error_ && commands.timed_) TRINE_CHECK_OK(resolve_times(commands));
+  commands.close_pass();
+  if (!commands.error_ && commands.timing_ != Timing::nothing) TRINE_CHECK_OK(resolve_times(commands));
   if (commands.error_) return fail(std::move(*commands.error_));
   for (const std::shared_ptr<Mapping>& target : commands.targets_) {
     if (target->step == Mapping::Step::unmapped) continue;
     return fail({ErrorCode::inference, "a copy to a read-back that was not taken yet", {}, {}, {}, {}});
   }
-  commands.close_pass();
   // Any mistake in the commands shows here. What is not valid must not reach the queue, which aborts on it.
   const WGPUCommandBuffer buffer = api().CommandEncoderFinish(commands.encoder_.get(), nullptr);
   if (Result<void> outcome = state_->outcome("commands are refused", adapter().name); !outcome) {
@@ -183,7 +186,7 @@ Result<Submission> Gpu::submit(Commands commands) {
       state_->queue, {nullptr, WGPUCallbackMode_AllowSpontaneous, on_work_done, &state_->report, nullptr});
   TRINE_CHECK_OK(state_->outcome("commands are refused", adapter().name));
   if (commands.timestamps_ > 0) {
-    state_->begins = std::move(commands.begins_);
+    state_->spans = std::move(commands.spans_);
     TRINE_CHECK_OK(state_->timestamps.start());
   }
   return state_->submitted;
@@ -238,15 +241,17 @@ Result<void> Readback::take(std::span<std::byte> into) {
   return {};
 }
 
-Result<std::vector<double>> Gpu::times() {
-  const std::vector<std::size_t> begins = std::exchange(state_->begins, {});
-  std::vector<double> times;
-  if (begins.empty()) return times;
+Result<std::vector<Timed>> Gpu::times() {
+  std::vector<TimedSpan> spans = std::exchange(state_->spans, {});
+  std::vector<Timed> times;
+  if (spans.empty()) return times;
   std::vector<std::uint64_t> ticks(state_->timestamps.bytes() / sizeof(std::uint64_t));
   TRINE_CHECK_OK(state_->timestamps.take(std::as_writable_bytes(std::span(ticks))));
   const double microseconds = static_cast<double>(api().QueueGetTimestampPeriod(state_->queue)) / 1000;
-  for (const std::size_t begin : begins)
-    times.push_back(static_cast<double>(ticks[begin + 1] - ticks[begin]) * microseconds);
+  for (TimedSpan& span : spans) {
+    const std::uint64_t elapsed = ticks[span.begin + 1] - ticks[span.begin];
+    times.push_back({std::move(span.label), static_cast<double>(elapsed) * microseconds});
+  }
   return times;
 }
 

@@ -58,6 +58,7 @@ Result<std::vector<Op>> make_gemm(const Builder& builder, const Projection& p, c
                            {params, reads(p.x), reads(part.buffer), reads(builder.work.step),
                             reads(p.residual != nullptr ? *p.residual : builder.work.unused), writes(p.y)},
                            divide_up(part.count, tile.tile_rows)));
+    op.label = p.label;
     op.variants[0].rows_per_group = tile.tokens;
     ops.push_back(std::move(op));
   }

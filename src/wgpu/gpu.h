@@ -127,6 +127,22 @@ struct Dispatch {
   std::uint32_t x = 1;
   std::uint32_t y = 1;
   std::uint32_t z = 1;
+  std::string_view label = {};  // for Gpu::times(); the pipeline's name where it is empty
+};
+
+// What is timed of recorded commands, where features().timestamps is on: see Gpu::times().
+enum class Timing { nothing, passes, dispatches };
+
+// Microseconds by the device's clock.
+struct Timed {
+  std::string label;
+  double microseconds = 0;
+};
+
+// A label, and the timestamp before what it names; the next is the one behind it.
+struct TimedSpan {
+  std::string label;
+  std::size_t begin = 0;
 };
 
 // Names a submit(); later ones are larger.
@@ -165,11 +181,11 @@ class Commands {
   WGPUComputePipelineImpl* pipeline_ = nullptr;  // set last in this pass
   std::size_t dispatches_ = 0;
   std::vector<std::shared_ptr<Mapping>> targets_;  // of copies: not to be mapped when this is submitted
-  bool timed_ = false;
+  Timing timing_ = Timing::nothing;
   std::vector<Handle<WGPUQuerySetImpl>> queries_;
   std::size_t timestamps_ = 0;
-  std::vector<std::size_t> begins_;  // the timestamp before each dispatch; the next is the one after it
-  std::optional<Error> error_;       // the first
+  std::vector<TimedSpan> spans_;
+  std::optional<Error> error_;  // the first
 };
 
 // Memory that the host reads without waiting for the device:
@@ -236,8 +252,7 @@ class Gpu {
   // Waits for everything submitted and copies buffer content to the host. Errors: inference.
   Result<void> read(const Buffer& buffer, std::uint64_t offset, std::span<std::byte> into);
 
-  // `timed`: measures every dispatch when features().timestamps is on, see times().
-  Commands record(bool timed = false);
+  Commands record(Timing timing = Timing::nothing);
   // Errors: inference; then nothing of `commands` ran.
   Result<Submission> submit(Commands commands);
   Submission last() const;  // the newest; 0 before the first
@@ -246,9 +261,10 @@ class Gpu {
   bool done(Submission submission) const;  // as of the last poll() or wait()
   // Waits until it is done, at most `timeout_seconds`. Errors: inference (device lost, no answer in time).
   Result<void> wait(Submission submission, double timeout_seconds = 60);
-  // Microseconds of each dispatch of the last timed submission, in order; waits for it. Dispatches without a
-  // barrier between them overlap, so only their sum means something then. Empty when nothing was timed.
-  Result<std::vector<double>> times();
+  // How long each dispatch, or pass, of the last timed submission took, in order; waits for it. Dispatches
+  // without a barrier between them overlap, so only their sum means something then. Empty when nothing was
+  // timed.
+  Result<std::vector<Timed>> times();
 
   bool lost() const;
   // The error of a lost device, or one that the library reported where no call could return it. Seen once.

@@ -28,7 +28,7 @@ struct Gpu::State {
 
   // The timestamps of the last timed submission, on their way to the host.
   Readback timestamps;
-  std::vector<std::size_t> begins;
+  std::vector<TimedSpan> spans;
 
   ~State();
   // What the library reported during the call just made, as an Error of that call.

@@ -38,8 +38,9 @@ Result<HeadOps> make_head(const Builder& builder, const Matrices& matrices) {
   TRINE_TRY(ops.norm_all, make_norm(builder, work.x, matrices.output_norm, NormOutput::f32));
   TRINE_TRY(ops.norm, make_norm(builder, work.x, matrices.output_norm,
                                 q8 ? NormOutput::f32_and_q8 : NormOutput::f32, true));
-  TRINE_TRY(ops.output, make_projection(builder, {matrices.output(), q8 ? work.normed_q8 : work.normed, q8,
-                                                  work.logits, matrices.output().rows, 0, nullptr, true}));
+  TRINE_TRY(ops.output,
+            make_projection(builder, {"logits", matrices.output(), q8 ? work.normed_q8 : work.normed, q8,
+                                      work.logits, matrices.output().rows, 0, nullptr, true}));
   return ops;
 }
 

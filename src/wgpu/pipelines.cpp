@@ -73,6 +73,7 @@ Result<const Pipeline*> Kernels::compile(std::string_view name, const ShaderSour
 Result<Op> Kernels::make(std::string_view name, const ShaderSource& source, const std::vector<Bound>& bound,
                          std::uint32_t x) {
   Op op;
+  op.label = name;
   TRINE_TRY(const Pipeline* pipeline, compile(name, source, bound));
   op.variants.push_back({pipeline, 1, x, 1});
   TRINE_CHECK_OK(bind(op, bound));

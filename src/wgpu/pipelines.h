@@ -80,6 +80,7 @@ struct Op {
     std::uint32_t x = 1;
     std::uint32_t z = 1;
   };
+  std::string label;  // by which a profile names it
   std::vector<Variant> variants;
   BindGroup bindings;
   std::uint32_t slots = 1;  // rows of work for each row of the batch

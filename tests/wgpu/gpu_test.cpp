@@ -167,18 +167,37 @@ TEST_F(GpuTest, CopyToAReadbackInUseIsRefused) {
 TEST_F(GpuTest, TimesEachDispatch) {
   if (!gpu().features().timestamps) GTEST_SKIP() << gpu().adapter().name << " has no timestamps";
   const Increment increment(gpu());
-  Commands commands = gpu().record(true);
+  Commands commands = gpu().record(Timing::dispatches);
   for (int i = 0; i < 5000; ++i) {  // more than one query set holds
     commands.dispatch(increment.dispatch());
     if (i == 10) commands.fill_zero(increment.x);
   }
   must(gpu().submit(std::move(commands)));
-  const std::vector<double> times = must(gpu().times());
+  const std::vector<Timed> times = must(gpu().times());
   ASSERT_EQ(times.size(), 5000u);
-  for (const double t : times) ASSERT_TRUE(t >= 0 && t < 1e6) << t;
-  EXPECT_GT(*std::max_element(times.begin(), times.end()), 0);
+  double sum = 0;
+  for (const Timed& t : times) {
+    ASSERT_TRUE(t.microseconds >= 0 && t.microseconds < 1e6) << t.microseconds;
+    EXPECT_EQ(t.label, increment.pipeline.name());
+    sum += t.microseconds;
+  }
+  EXPECT_GT(sum, 0);
   EXPECT_TRUE(must(gpu().times()).empty());
   EXPECT_EQ(read_values<std::uint32_t>(gpu(), increment.x, 64), std::vector<std::uint32_t>(64, 4989));
+}
+
+TEST_F(GpuTest, TimesPasses) {
+  if (!gpu().features().timestamps) GTEST_SKIP() << gpu().adapter().name << " has no timestamps";
+  const Increment increment(gpu());
+  Commands commands = gpu().record(Timing::passes);
+  for (int i = 0; i < 100; ++i) commands.dispatch(increment.dispatch());
+  commands.fill_zero(increment.x);  // which ends the pass
+  commands.dispatch(increment.dispatch());
+  must(gpu().submit(std::move(commands)));
+  const std::vector<Timed> times = must(gpu().times());
+  ASSERT_EQ(times.size(), 2u);
+  EXPECT_GT(times[0].microseconds, 0);
+  EXPECT_GE(times[1].microseconds, 0);
 }
 
 TEST_F(GpuTest, SubgroupSizeIsAPowerOfTwo) {

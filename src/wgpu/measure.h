@@ -1,0 +1,21 @@
+#pragma once
+
+#include "model/device_model.h"
+#include "wgpu/pipelines.h"
+
+#include <functional>
+#include <optional>
+
+namespace trine::wgpu {
+
+// Records the pass that is to be timed, all in one submission.
+using RecordTimed = std::function<Result<Commands>(Timing timing)>;
+
+// The median of several runs; nothing where the device gives no timestamps. Errors: inference.
+Result<std::optional<model::PassTime>> time_pass(Gpu& gpu, const RecordTimed& record);
+
+// How fast a kernel reads a buffer that is larger than caches are; nothing where the device gives no
+// timestamps, or has no memory left for the buffer. Errors: inference.
+Result<std::optional<model::MemoryRate>> measure_memory(Kernels& kernels);
+
+}  // namespace trine::wgpu
