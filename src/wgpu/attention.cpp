@@ -12,10 +12,6 @@ using model::Stage;
 
 namespace {
 
-std::uint32_t divide_up(std::uint32_t a, std::uint32_t b) {
-  return (a + b - 1) / b;
-}
-
 std::uint32_t unsigned_of(std::int32_t value) {
   return static_cast<std::uint32_t>(value);
 }
@@ -54,11 +50,11 @@ Result<Op> make_fused_qkv(const Builder& builder, const LayerMatrices& m) {
   for (const std::uint32_t tokens : kernels.tuning().tokens) {
     const Tile& tile = tokens == 1 ? kernels.tuning().matvec : kernels.tuning().matvec_many;
     ShaderSource source = matvec_source(tile, tokens, q8 ? qkv_terms : 1, m.attn_q.columns);
-    source.files.insert(
-        source.files.end(),
-        {"quant_common.wgsl", numerics_file(q8), "matvec_tile.wgsl", quant_file(m.attn_q, "wq"),
-         "matvec_multiply.wgsl as wq", quant_file(m.attn_k, "wk"), "matvec_multiply.wgsl as wk",
-         quant_file(m.attn_v, "wv"), "matvec_multiply.wgsl as wv", "qkv.wgsl"});
+    append_numerics(source, q8);
+    source.files.insert(source.files.end(),
+                        {"matvec_tile.wgsl", quant_file(m.attn_q, "wq"), "matvec_multiply.wgsl as wq",
+                         quant_file(m.attn_k, "wk"), "matvec_multiply.wgsl as wk", quant_file(m.attn_v, "wv"),
+                         "matvec_multiply.wgsl as wv", "qkv.wgsl"});
     TRINE_TRY(const Pipeline* pipeline, kernels.compile("qkv", source, bound));
     std::uint32_t tiles = 0;
     for (const Matrix* matrix : {&m.attn_q, &m.attn_k, &m.attn_v})
@@ -66,6 +62,43 @@ Result<Op> make_fused_qkv(const Builder& builder, const LayerMatrices& m) {
     op.variants.push_back({pipeline, tokens, tiles, 1});
   }
   TRINE_CHECK_OK(kernels.bind(op, bound));
+  return op;
+}
+
+// Norm and projections in one, for rows that read 8-bit blocks. Nothing where they do not, or the device has
+// too little workgroup memory for it.
+Result<std::optional<Op>> make_norm_qkv(const Builder& builder, const LayerMatrices& m) {
+  Kernels& kernels = builder.kernels;
+  const Workspace& work = builder.work;
+  const Tile& tile = kernels.tuning().norm_qkv;
+  const std::uint32_t workgroup = norm_workgroup(builder, tile);
+  // As activations_kept.wgsl, matvec_tile.wgsl, reduce_* and blocks_* say.
+  const std::uint32_t bytes = qkv_terms * 40 * divide_up(m.attn_q.columns, 32) +
+                              4 * (workgroup * (tile.rows + 1) + norm_lanes(builder) + workgroup);
+  const AdapterLimits& limits = kernels.gpu().limits();
+  constexpr std::uint32_t buffers = 7;
+  if (!qkv_reads_q8(builder, m) || !is_whole(m) || bytes > limits.max_workgroup_bytes ||
+      buffers > limits.max_storage_buffers) {
+    return std::nullopt;
+  }
+
+  ShaderSource source = norm_source(builder, NormOutput::f32_and_q8_terms, workgroup);
+  source.constants.insert(source.constants.end(), {{"TEAM", tile.team}, {"ROWS", tile.rows}, {"TOKENS", 1}});
+  source.files.insert(source.files.end(),
+                      {"quant_common.wgsl", "numerics_fast.wgsl", "activations_kept.wgsl", "matvec_tile.wgsl",
+                       quant_file(m.attn_q, "wq"), "matvec_multiply.wgsl as wq", quant_file(m.attn_k, "wk"),
+                       "matvec_multiply.wgsl as wk", quant_file(m.attn_v, "wv"), "matvec_multiply.wgsl as wv",
+                       "norm_row.wgsl", "norm_qkv.wgsl"});
+  TRINE_TRY(const Bound params, kernels.params({std::bit_cast<std::uint32_t>(builder.config.rms_norm_eps),
+                                                m.attn_q.rows, m.attn_k.rows, m.attn_v.rows}));
+  const std::uint32_t tile_rows = workgroup / tile.team * tile.rows;
+  std::uint32_t tiles = 0;
+  for (const Matrix* matrix : {&m.attn_q, &m.attn_k, &m.attn_v}) tiles += divide_up(matrix->rows, tile_rows);
+  TRINE_TRY(Op op, kernels.make("norm_qkv", source,
+                                {params, reads(work.x), reads(m.attn_q.parts[0].buffer),
+                                 reads(m.attn_k.parts[0].buffer), reads(m.attn_v.parts[0].buffer),
+                                 reads(m.attn_norm), writes(work.normed), writes(work.qkv)},
+                                1 + tiles));
   return op;
 }
 
@@ -136,18 +169,42 @@ QueryHeads query_heads(const model::Config& c) {
   return {of_kv, 4 * std::min(2u, divide_up(of_kv, 4))};
 }
 
-ShaderSource attend_source(const Builder& builder, const LayerMatrices& m, KvType kv_type, bool all_chunks) {
+// How attention.wgsl is cut, with the workgroup memory that it and blocks_* take.
+struct AttentionTile {
+  std::uint32_t workgroup;
+  std::uint32_t bytes;
+};
+
+AttentionTile attention_tile(const Builder& builder, std::uint32_t workgroup) {
+  const std::uint32_t quads = divide_up(unsigned_of(builder.config.head_dim), 4);
+  const std::uint32_t vectors = query_heads(builder.config).heads / 4, chunk = builder.work.capacity.chunk;
+  workgroup = std::max(workgroup, builder.kernels.workgroup_for(vectors * std::max(quads, chunk / 4), 1024));
+  return {workgroup, 64 * workgroup + 16 * vectors * (chunk + 32 + 4 * quads) + 4 * workgroup};
+}
+
+// The tuned one, or a smaller one where the device has too little workgroup memory for it. It decides bits,
+// so that every form of attention takes the same.
+AttentionTile attention_tile(const Builder& builder) {
+  std::uint32_t workgroup = builder.kernels.tuning().attention_workgroup;
+  const std::uint32_t limit = builder.kernels.gpu().limits().max_workgroup_bytes;
+  while (workgroup > 32 && attention_tile(builder, workgroup).bytes > limit) workgroup /= 2;
+  return attention_tile(builder, workgroup);
+}
+
+ShaderSource attend_source(const Builder& builder, const LayerMatrices& m, KvType kv_type,
+                           std::uint32_t chunks_each) {
   const model::Config& c = builder.config;
   ShaderSource source;
-  source.constants = {{"WORKGROUP", builder.kernels.tuning().attention_workgroup},
+  source.constants = {{"WORKGROUP", attention_tile(builder).workgroup},
                       {"CHUNK", builder.work.capacity.chunk},
+                      {"CHUNKS_EACH", chunks_each},
+                      {"GROUP_CHUNKS", builder.work.capacity.group_chunks},
                       {"HEAD_DIM", unsigned_of(c.head_dim)},
                       {"N_HEADS", unsigned_of(c.n_heads)},
                       {"N_KV_HEADS", unsigned_of(c.n_kv_heads)}};
-  source.flags = {{"KV_F16", kv_type == KvType::f16},
-                  {"ALL_CHUNKS", all_chunks},
-                  {"QUANTIZE", attention_quantizes(builder, m)}};
-  source.files = {"quantize.wgsl", "attention_merge.wgsl"};
+  source.flags = {{"KV_F16", kv_type == KvType::f16}, {"QUANTIZE", attention_quantizes(builder, m)}};
+  source.files = builder.kernels.quantize_files();
+  source.files.emplace_back("attention_merge.wgsl");
   return source;
 }
 
@@ -156,9 +213,9 @@ std::uint32_t attend_workgroups(const model::Config& c) {
 }
 
 Result<Op> make_attend(const Builder& builder, const LayerMatrices& m, const Buffer& cache, KvType kv_type,
-                       double rope_scale, bool all_chunks) {
+                       double rope_scale, std::uint32_t chunks_each) {
   const Workspace& work = builder.work;
-  ShaderSource source = attend_source(builder, m, kv_type, all_chunks);
+  ShaderSource source = attend_source(builder, m, kv_type, chunks_each);
   source.files.insert(source.files.end(), {"attention_queries.wgsl", "attention.wgsl"});
   TRINE_TRY(const Bound params, rotary_params(builder, rope_scale));
   return builder.kernels.make(
@@ -174,17 +231,13 @@ Result<std::optional<Op>> make_rotate_attend(const Builder& builder, const Layer
   const Workspace& work = builder.work;
   const model::Config& c = builder.config;
   const AdapterLimits& limits = builder.kernels.gpu().limits();
-  const std::uint32_t heads = query_heads(c).heads, vectors = heads / 4;
-  const std::uint32_t workgroup = builder.kernels.tuning().attention_workgroup;
-  const std::uint32_t dims = unsigned_of(c.head_dim);
-  // As attention.wgsl and head_rope.wgsl say.
-  const std::uint32_t bytes = std::max(32 * workgroup, 16 * dims) * vectors +
-                              16 * work.capacity.chunk * vectors + 512 * vectors +
-                              4 * (heads + 1) * (dims + 16) + 4 * workgroup;
+  const std::uint32_t heads = query_heads(c).heads, dims = unsigned_of(c.head_dim);
+  // As head_rope.wgsl and kv_write.wgsl say.
+  const std::uint32_t bytes = attention_tile(builder).bytes + 4 * (heads + 1) * (dims + 16) + 8 * dims;
   constexpr std::uint32_t buffers = 10;
   if (bytes > limits.max_workgroup_bytes || buffers > limits.max_storage_buffers) return std::nullopt;
 
-  ShaderSource source = attend_source(builder, m, kv_type, false);
+  ShaderSource source = attend_source(builder, m, kv_type, 1);
   source.constants.emplace_back("LOCAL_HEADS", heads + 1);
   source.files.insert(source.files.end(),
                       {"head_rope.wgsl", "kv_write.wgsl", "attention_rotate.wgsl", "attention.wgsl"});
@@ -198,21 +251,27 @@ Result<std::optional<Op>> make_rotate_attend(const Builder& builder, const Layer
   return op;
 }
 
-Result<Op> make_combine(const Builder& builder, const LayerMatrices& m) {
-  constexpr std::uint32_t workgroup = 64;
+Result<Op> make_combine(const Builder& builder, const LayerMatrices& m, std::uint32_t chunks_each) {
   const Workspace& work = builder.work;
   const model::Config& c = builder.config;
+  const std::uint32_t quads = divide_up(static_cast<std::uint32_t>(c.head_dim), 4);
+  const std::uint32_t workgroup = builder.kernels.workgroup_for(8 * quads, 256);
+  const std::uint32_t tile = builder.kernels.gpu().limits().max_workgroup_bytes / 4 * 3 / (16 * (quads + 1));
   ShaderSource source;
   source.constants = {{"WORKGROUP", workgroup},
+                      {"TILE", std::clamp(tile, 1u, 64u)},
                       {"CHUNK", work.capacity.chunk},
+                      {"CHUNKS_EACH", chunks_each},
+                      {"GROUP_CHUNKS", work.capacity.group_chunks},
                       {"HEAD_DIM", unsigned_of(c.head_dim)},
                       {"N_HEADS", unsigned_of(c.n_heads)}};
   source.flags = {{"QUANTIZE", attention_quantizes(builder, m)}};
-  source.files = {"quantize.wgsl", "attention_merge.wgsl", "attention_combine.wgsl"};
+  source.files = builder.kernels.quantize_files();
+  source.files.insert(source.files.end(), {"attention_merge.wgsl", "attention_combine.wgsl"});
   return builder.kernels.make(
       "attention_combine", source,
       {reads(work.step), reads(work.rows), reads(work.sums), writes(work.attended), writes(work.attended_q8)},
-      divide_up(unsigned_of(c.n_heads) * divide_up(unsigned_of(c.head_dim), 4), workgroup));
+      unsigned_of(c.n_heads));
 }
 
 Result<Op> make_quantize(const Builder& builder) {
@@ -220,7 +279,8 @@ Result<Op> make_quantize(const Builder& builder) {
   const std::uint32_t columns = unsigned_of(builder.config.q_size());
   ShaderSource source;
   source.constants = {{"COLUMNS", columns}, {"WORKGROUP", workgroup}, {"ROWS_PER_TOKEN", 1}};
-  source.files = {"quantize.wgsl", "quantize_rows.wgsl"};
+  source.files = builder.kernels.quantize_files();
+  source.files.emplace_back("quantize_rows.wgsl");
   return builder.kernels.make(
       "quantize_rows", source,
       {reads(builder.work.attended), reads(builder.work.step), writes(builder.work.attended_q8)},
@@ -249,10 +309,14 @@ Result<AttentionOps> make_attention(const Builder& builder, const LayerMatrices&
   TRINE_TRY(ops.norm, make_norm(builder, builder.work.x, m.attn_norm,
                                 qkv_reads_q8(builder, m) ? NormOutput::f32_and_q8_terms : NormOutput::f32));
   TRINE_TRY(ops.qkv, make_qkv(builder, m, false));
+  TRINE_TRY(ops.norm_qkv, make_norm_qkv(builder, m));
   TRINE_TRY(ops.qk_norm_rope, make_qk_norm_rope(builder, m, cache, kv_type, rope_scale));
-  TRINE_TRY(ops.attend, make_attend(builder, m, cache, kv_type, rope_scale, false));
+  const std::uint32_t group = builder.work.capacity.group_chunks;
+  TRINE_TRY(ops.attend, make_attend(builder, m, cache, kv_type, rope_scale, 1));
+  TRINE_TRY(ops.attend_groups, make_attend(builder, m, cache, kv_type, rope_scale, group));
   TRINE_TRY(ops.rotate_attend, make_rotate_attend(builder, m, cache, kv_type, rope_scale));
-  TRINE_TRY(ops.combine, make_combine(builder, m));
+  TRINE_TRY(ops.combine, make_combine(builder, m, 1));
+  TRINE_TRY(ops.combine_groups, make_combine(builder, m, group));
   if (builder.reads_q8(m.attn_output) && !attention_quantizes(builder, m)) {
     TRINE_TRY(ops.quantize, make_quantize(builder));
   }
@@ -263,7 +327,7 @@ Result<AttentionOps> make_attention(const Builder& builder, const LayerMatrices&
 Result<void> add_attention_of_many(const Builder& builder, const LayerMatrices& m, const Buffer& cache,
                                    KvType kv_type, double rope_scale, AttentionOps& ops) {
   TRINE_TRY(ops.many_qkv, make_qkv(builder, m, true));
-  TRINE_TRY(ops.many_attend, make_attend(builder, m, cache, kv_type, rope_scale, true));
+  TRINE_TRY(ops.many_attend, make_attend(builder, m, cache, kv_type, rope_scale, 0));
   TRINE_TRY(ops.many_output,
             make_gemm(builder, output_projection(builder, m), builder.kernels.tuning().gemm_output));
   return {};
@@ -271,19 +335,27 @@ Result<void> add_attention_of_many(const Builder& builder, const LayerMatrices& 
 
 Result<void> attention_forward_layer(Pass& pass, const AttentionOps& ops, int layer) {
   const model::Config& c = pass.config;
-  pass.run(ops.norm);
-  TRINE_CHECK_OK(pass.report(Stage::attn_norm, layer, pass.work.normed, c.hidden_size));
-  pass.run(pass.many ? ops.many_qkv : ops.qkv);
+  if (ops.norm_qkv && pass.n_rows == 1) {
+    pass.run(*ops.norm_qkv);
+    TRINE_CHECK_OK(pass.report(Stage::attn_norm, layer, pass.work.normed, c.hidden_size));
+  } else {
+    pass.run(ops.norm);
+    TRINE_CHECK_OK(pass.report(Stage::attn_norm, layer, pass.work.normed, c.hidden_size));
+    pass.run(pass.many ? ops.many_qkv : ops.qkv);
+  }
   TRINE_CHECK_OK(pass.report(Stage::qkv, layer, pass.work.qkv, c.q_size() + 2 * c.kv_size()));
-  const bool rotates = ops.rotate_attend && pass.one_each && !pass.many;
+  const bool rotates = ops.rotate_attend && pass.one_each && !pass.many && !pass.grouped;
   if (rotates) {
-    pass.run(*ops.rotate_attend, pass.n_rows, pass.n_chunks);
+    pass.run(*ops.rotate_attend, pass.n_rows, pass.n_parts);
   } else {
     pass.run(ops.qk_norm_rope);
   }
   TRINE_CHECK_OK(pass.report(Stage::qk_norm_rope, layer, pass.work.qk, c.q_size() + c.kv_size()));
-  if (!rotates) pass.run(pass.many ? ops.many_attend : ops.attend, pass.n_rows, pass.n_chunks);
-  if (pass.n_chunks > 1) pass.run(ops.combine);
+  if (!rotates) {
+    const Op& attend = pass.many ? ops.many_attend : pass.grouped ? ops.attend_groups : ops.attend;
+    pass.run(attend, pass.n_rows, pass.n_parts);
+  }
+  if (pass.n_parts > 1) pass.run(pass.grouped ? ops.combine_groups : ops.combine);
   TRINE_CHECK_OK(pass.report(Stage::attention, layer, pass.work.attended, c.q_size()));
   if (ops.quantize) pass.run(*ops.quantize);
   pass.run(pass.many ? ops.many_output : ops.output);

@@ -10,11 +10,14 @@ namespace trine::wgpu {
 // The operations of a layer's attention, in order.
 struct AttentionOps {
   Op norm;
-  std::vector<Op> qkv;  // one, or one per part of the three matrices
+  std::vector<Op> qkv;         // one, or one per part of the three matrices
+  std::optional<Op> norm_qkv;  // both in one, for a single row
   Op qk_norm_rope;
-  Op attend;
+  Op attend;                        // a workgroup for each chunk of the context
+  Op attend_groups;                 // for each group of chunks
   std::optional<Op> rotate_attend;  // both in one, where all rows are of different sequences
   Op combine;                       // where contexts have several chunks
+  Op combine_groups;                // of groups
   std::optional<Op> quantize;       // of what W_o reads, where that is not done already
   std::vector<Op> output;
 

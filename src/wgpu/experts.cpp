@@ -12,10 +12,6 @@ using model::Stage;
 
 namespace {
 
-std::uint32_t divide_up(std::uint32_t a, std::uint32_t b) {
-  return (a + b - 1) / b;
-}
-
 // A mat-vec over the chosen experts, without its matrices.
 ShaderSource expert_source(const Builder& builder, const Tile& tile, std::uint32_t columns, bool reads_q8) {
   ShaderSource source;
@@ -24,7 +20,7 @@ ShaderSource expert_source(const Builder& builder, const Tile& tile, std::uint32
                       {"ROWS", tile.rows},
                       {"COLUMNS", columns},
                       {"EXPERTS_PER_TOKEN", static_cast<std::uint32_t>(builder.config.experts_per_token)}};
-  source.files = {"quant_common.wgsl", numerics_file(reads_q8)};
+  append_numerics(source, reads_q8);
   return source;
 }
 
@@ -36,19 +32,19 @@ Result<std::vector<Op>> make_gate_up(const Builder& builder, const LayerMatrices
   ShaderSource source = expert_source(builder, tile, m.expert_gate.columns, q8);
   source.constants.emplace_back("N_EXPERTS", static_cast<std::uint32_t>(builder.config.n_experts));
   source.flags = {{"QUANTIZE", builder.reads_q8(m.expert_down)}};
-  source.files.insert(source.files.end(),
-                      {quant_file(m.expert_gate, "gate"), quant_file(m.expert_up, "up"), "quantize.wgsl",
-                       "swiglu.wgsl", "top_k.wgsl", "expert_gate_up.wgsl"});
+  const std::vector<std::string> quantize = kernels.quantize_files();
+  source.files.insert(source.files.end(), quantize.begin(), quantize.end());
+  source.files.insert(source.files.end(), {quant_file(m.expert_gate, "gate"), quant_file(m.expert_up, "up"),
+                                           "swiglu.wgsl", "top_k.wgsl", "expert_gate_up.wgsl"});
   std::vector<Op> ops;
   for (std::size_t i = 0; i < m.expert_gate.parts.size(); ++i) {
     const MatrixPart& gate = m.expert_gate.parts[i];
     TRINE_TRY(const Bound params, kernels.params({m.expert_gate.rows, gate.first, gate.count}));
-    TRINE_TRY(Op op,
-              kernels.make("expert_gate_up", source,
-                           {params, reads(q8 ? work.normed_q8 : work.normed), reads(gate.buffer),
-                            reads(m.expert_up.parts[i].buffer), reads(work.step), reads(work.router_logits),
-                            writes(work.act), writes(work.ids), writes(work.expert_weights)},
-                           divide_up(m.expert_gate.rows, tile.matrix_rows())));
+    TRINE_TRY(Op op, kernels.make("expert_gate_up", source,
+                                  {params, reads(q8 ? work.normed_q8 : work.normed), reads(gate.buffer),
+                                   reads(m.expert_up.parts[i].buffer), reads(work.router_logits),
+                                   writes(work.act), writes(work.ids), writes(work.expert_weights)},
+                                  divide_up(m.expert_gate.rows, tile.matrix_rows())));
     op.slots = static_cast<std::uint32_t>(builder.config.experts_per_token);
     ops.push_back(std::move(op));
   }
@@ -65,8 +61,8 @@ Result<Op> make_whole_down(const Builder& builder, const Matrix& matrix) {
   TRINE_TRY(const Bound params, kernels.params({matrix.rows}));
   return kernels.make(
       "expert_down", source,
-      {params, reads(work.act), reads(matrix.parts[0].buffer), reads(work.step), reads(work.ids),
-       reads(work.expert_weights), reads(work.attn_out), writes(work.moe_out), writes(work.x)},
+      {params, reads(work.act), reads(matrix.parts[0].buffer), reads(work.ids), reads(work.expert_weights),
+       reads(work.attn_out), writes(work.moe_out), writes(work.x)},
       divide_up(matrix.rows, tile.matrix_rows()));
 }
 
@@ -121,7 +117,8 @@ Result<Op> make_quantize_act(const Builder& builder, std::uint32_t columns) {
   const auto k = static_cast<std::uint32_t>(builder.config.experts_per_token);
   ShaderSource source;
   source.constants = {{"COLUMNS", columns}, {"WORKGROUP", workgroup}, {"ROWS_PER_TOKEN", k}};
-  source.files = {"quantize.wgsl", "quantize_rows.wgsl"};
+  source.files = builder.kernels.quantize_files();
+  source.files.emplace_back("quantize_rows.wgsl");
   TRINE_TRY(Op op, builder.kernels.make("quantize_rows", source,
                                         {reads(work.act_f32), reads(work.step), writes(work.act)},
                                         divide_up(columns / 4, workgroup)));

@@ -14,13 +14,9 @@ using model::Stage;
 namespace {
 
 constexpr std::uint32_t most_rows = 2048;
-constexpr std::uint32_t few_rows = 512;  // of a matrix
+constexpr std::uint32_t few_rows = 512, vocab_rows = 32768;  // of a matrix
 constexpr std::uint32_t most_logits_rows = 16;
 constexpr std::uint64_t most_sum_bytes = 128ull << 20;
-
-std::uint32_t divide_up(std::uint64_t a, std::uint64_t b) {
-  return static_cast<std::uint32_t>((a + b - 1) / b);
-}
 
 std::uint64_t quads(const model::Config& config) {
   return divide_up(static_cast<std::uint64_t>(config.head_dim), 4);
@@ -54,7 +50,7 @@ std::vector<Sized> sizes(const model::Config& c, const Capacity& capacity) {
       {&Workspace::qk, "qk", floats(c.q_size() + c.kv_size())},
       {&Workspace::attended, "attended", floats(c.q_size())},
       {&Workspace::attended_q8, "attended q8", n * q8_row_bytes(c.q_size())},
-      {&Workspace::sums, "attention sums", capacity.chunk_sums * heads * (quads(c) + 1) * 16},
+      {&Workspace::sums, "attention sums", capacity.part_sums * heads * (quads(c) + 1) * 16},
       {&Workspace::router_logits, "router logits", floats(c.n_experts)},
       {&Workspace::ids, "expert ids", floats(c.experts_per_token)},
       {&Workspace::expert_weights, "expert weights", floats(c.experts_per_token)},
@@ -91,14 +87,18 @@ Capacity plan_capacity(const model::Config& config, const Tuning& tuning, const 
   capacity.logits_rows =
       static_cast<std::uint32_t>(std::clamp<std::uint64_t>(logits_that_fit, 1, most_logits_rows));
 
-  // Where the chunks of long contexts would need too much memory, fewer rows run by chunks.
-  const std::uint64_t chunk_bytes = static_cast<std::uint64_t>(config.n_heads) * (quads(config) + 1) * 16;
-  const std::uint64_t most_chunks = std::max<std::uint64_t>(1, std::min(limit, most_sum_bytes) / chunk_bytes);
+  // Where the parts of long contexts would need too much memory, fewer rows run by parts.
   capacity.chunk = tuning.attention_chunk;
-  const std::uint64_t chunks = divide_up(context, capacity.chunk);
+  capacity.few_chunks = tuning.attention_few_chunks;
+  capacity.group_chunks = tuning.attention_group_chunks;
+  const std::uint64_t part_bytes = static_cast<std::uint64_t>(config.n_heads) * (quads(config) + 1) * 16;
+  const std::uint64_t most_parts = std::max<std::uint64_t>(1, std::min(limit, most_sum_bytes) / part_bytes);
+  const std::uint32_t chunks = divide_up(context, capacity.chunk);
+  const std::uint64_t parts =
+      std::max(std::min(chunks, capacity.few_chunks), divide_up(chunks, capacity.group_chunks));
   capacity.decode_rows = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(
-      most_chunks / chunks, 1, std::min(tuning.attention_decode_rows, capacity.rows)));
-  capacity.chunk_sums = capacity.decode_rows * chunks;
+      most_parts / parts, 1, std::min(tuning.attention_decode_rows, capacity.rows)));
+  capacity.part_sums = capacity.decode_rows * parts;
   capacity.tiles = most_tiles(config, tuning, capacity.rows);
   return capacity;
 }
@@ -142,6 +142,12 @@ ShaderSource matvec_source(const Tile& tile, std::uint32_t tokens, std::uint32_t
   return source;
 }
 
+void append_numerics(ShaderSource& source, bool reads_q8) {
+  source.files.emplace_back("quant_common.wgsl");
+  source.files.emplace_back(reads_q8 ? "numerics_fast.wgsl" : "numerics_exact.wgsl");
+  if (reads_q8) source.files.emplace_back("activations_q8.wgsl");
+}
+
 Result<std::vector<Op>> make_projection(const Builder& builder, const Projection& p) {
   Kernels& kernels = builder.kernels;
   std::vector<Op> ops;
@@ -156,14 +162,15 @@ Result<std::vector<Op>> make_projection(const Builder& builder, const Projection
     Op op;
     op.label = p.label;
     for (const std::uint32_t tokens : kernels.tuning().tokens) {
-      const Tile& tile = tokens > 1                  ? kernels.tuning().matvec_many
-                         : p.matrix.rows <= few_rows ? kernels.tuning().matvec_few_rows
-                                                     : kernels.tuning().matvec;
+      const Tile& tile = tokens > 1                    ? kernels.tuning().matvec_many
+                         : p.matrix.rows <= few_rows   ? kernels.tuning().matvec_few_rows
+                         : p.matrix.rows >= vocab_rows ? kernels.tuning().matvec_vocab_rows
+                                                       : kernels.tuning().matvec;
       ShaderSource source = matvec_source(tile, tokens, p.terms, p.matrix.columns);
       source.flags = {{"RESIDUAL", p.residual != nullptr}, {"LOGITS", p.logits}};
+      append_numerics(source, p.reads_q8);
       source.files.insert(source.files.end(),
-                          {"quant_common.wgsl", numerics_file(p.reads_q8), quant_file(p.matrix),
-                           "matvec_tile.wgsl", "matvec_multiply.wgsl", "matvec.wgsl"});
+                          {quant_file(p.matrix), "matvec_tile.wgsl", "matvec_multiply.wgsl", "matvec.wgsl"});
       TRINE_TRY(const Pipeline* pipeline, kernels.compile("matvec", source, bound));
       const std::uint32_t tiles = divide_up(part.count, tile.matrix_rows());
       const std::uint32_t x = std::min(tiles, kernels.gpu().limits().max_workgroups_per_dimension);
@@ -175,17 +182,22 @@ Result<std::vector<Op>> make_projection(const Builder& builder, const Projection
   return ops;
 }
 
-std::uint32_t norm_workgroup(const Builder& builder) {
+std::uint32_t norm_lanes(const Builder& builder) {
   const std::uint32_t columns = static_cast<std::uint32_t>(builder.config.hidden_size);
-  return builder.kernels.workgroup_for(divide_up(columns, 4), builder.kernels.tuning().norm_workgroup);
+  return builder.kernels.workgroup_for(divide_up(columns, 4), builder.kernels.tuning().norm_lanes);
 }
 
-ShaderSource norm_source(const Builder& builder, NormOutput output) {
-  ShaderSource source = builder.kernels.with_reduce(norm_workgroup(builder));
+std::uint32_t norm_workgroup(const Builder& builder, const Tile& tile) {
+  return std::min(builder.kernels.workgroup_for(tile.workgroup, tile.workgroup), norm_lanes(builder));
+}
+
+ShaderSource norm_source(const Builder& builder, NormOutput output, std::uint32_t workgroup) {
+  ShaderSource source = builder.kernels.with_reduce(workgroup, norm_lanes(builder));
   source.constants.emplace_back("COLUMNS", static_cast<std::uint32_t>(builder.config.hidden_size));
   source.constants.emplace_back("TERMS", output == NormOutput::f32_and_q8_terms ? qkv_terms : 1);
   source.flags = {{"QUANTIZE", output != NormOutput::f32}};
-  source.files.insert(source.files.end(), {"quantize.wgsl"});
+  const std::vector<std::string> quantize = builder.kernels.quantize_files();
+  source.files.insert(source.files.end(), quantize.begin(), quantize.end());
   return source;
 }
 
@@ -193,9 +205,9 @@ Result<Op> make_norm(const Builder& builder, const Buffer& x, const Buffer& weig
                      bool logits) {
   Kernels& kernels = builder.kernels;
   const Workspace& work = builder.work;
-  ShaderSource source = norm_source(builder, output);
+  ShaderSource source = norm_source(builder, output, norm_lanes(builder));
   source.flags.emplace_back("LOGITS", logits);
-  source.files.insert(source.files.end(), {"norm_row.wgsl", "rms_norm.wgsl"});
+  source.files.insert(source.files.end(), {"norm_row.wgsl", "norm_blocks.wgsl", "rms_norm.wgsl"});
   TRINE_TRY(const Bound params, kernels.params({std::bit_cast<std::uint32_t>(builder.config.rms_norm_eps)}));
   return kernels.make(
       "rms_norm", source,
@@ -203,13 +215,13 @@ Result<Op> make_norm(const Builder& builder, const Buffer& x, const Buffer& weig
        writes(output != NormOutput::f32 ? work.normed_q8 : work.unused)});
 }
 
-void Pass::run(const Op& op, std::uint32_t rows, std::uint32_t chunks) {
+void Pass::run(const Op& op, std::uint32_t rows, std::uint32_t parts) {
   const std::uint32_t work_rows = rows * op.slots;
   auto variant = std::find_if(op.variants.begin(), op.variants.end(),
                               [&](const Op::Variant& v) { return v.rows_per_group >= work_rows; });
   if (variant == op.variants.end()) --variant;
   commands.dispatch({variant->pipeline, &op.bindings, variant->x,
-                     divide_up(work_rows, variant->rows_per_group), variant->z * chunks, op.label});
+                     divide_up(work_rows, variant->rows_per_group), variant->z * parts, op.label});
 }
 
 Result<Submission> Pass::submit() {
@@ -223,7 +235,7 @@ Result<void> Pass::set_logits_slice(std::uint32_t first, std::uint32_t count) {
   Step step;
   step.n_rows = n_rows;
   step.n_logits = count;
-  step.n_chunks = n_chunks;
+  step.n_parts = n_parts;
   step.first_logits = first;
   return gpu.write(work.step, 0, std::as_bytes(std::span(&step, 1)));
 }

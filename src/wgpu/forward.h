@@ -22,13 +22,15 @@ inline constexpr std::uint32_t qkv_terms = 2;
 
 // What a pass is laid out for, fixed at load.
 struct Capacity {
-  std::uint32_t rows = 0;         // of a batch
-  std::uint32_t pages = 0;        // of a sequence
-  std::uint32_t chunk = 0;        // positions that attention takes at a time
-  std::uint32_t decode_rows = 0;  // batches up to this long run attention's chunks side by side
-  std::uint64_t chunk_sums = 0;   // rows · chunks that the merge buffers hold
-  std::uint32_t tiles = 0;        // of the experts' pairs
-  std::uint32_t logits_rows = 0;  // that are computed and come back at a time
+  std::uint32_t rows = 0;          // of a batch
+  std::uint32_t pages = 0;         // of a sequence
+  std::uint32_t chunk = 0;         // positions that attention takes at a time
+  std::uint32_t few_chunks = 0;    // up to so many have a workgroup each; above it a group of them has one
+  std::uint32_t group_chunks = 0;  // of a group
+  std::uint32_t decode_rows = 0;   // batches up to this long run attention's chunks side by side
+  std::uint64_t part_sums = 0;     // rows · parts of them that the merge buffer holds
+  std::uint32_t tiles = 0;         // of the experts' pairs
+  std::uint32_t logits_rows = 0;   // that are computed and come back at a time
 };
 
 Capacity plan_capacity(const model::Config& config, const Tuning& tuning, const AdapterLimits& limits,
@@ -38,7 +40,7 @@ Capacity plan_capacity(const model::Config& config, const Tuning& tuning, const 
 struct Step {
   std::uint32_t n_rows = 0;
   std::uint32_t n_logits = 0;  // of the slice that is computed
-  std::uint32_t n_chunks = 0;  // that attention runs side by side
+  std::uint32_t n_parts = 0;   // of a context, that attention runs side by side
   std::uint32_t ring_slot = 0;
   std::uint32_t first_logits = 0;  // of the slice, among the rows that want logits
   std::uint32_t unused[3] = {};    // buffers are multiples of 16 bytes
@@ -63,7 +65,7 @@ struct Workspace {
   Buffer qk;              // [N][Q+K]
   Buffer attended;        // [N][Q]
   Buffer attended_q8;     // [N] rows of 8-bit blocks
-  Buffer sums;            // [N][n_heads][chunks][D rounded up to 4, and 4 more]
+  Buffer sums;            // [N][n_heads][parts][D rounded up to 4, and 4 more]
   Buffer router_logits;   // [N][E]
   Buffer ids;             // [N][k] by falling probability
   Buffer expert_weights;  // [N][k]
@@ -109,19 +111,22 @@ ShaderSource matvec_source(const Tile& tile, std::uint32_t tokens, std::uint32_t
 Result<std::vector<Op>> make_projection(const Builder& builder, const Projection& projection);
 
 enum class NormOutput { f32, f32_and_q8, f32_and_q8_terms };
-// Threads of a workgroup that computes a norm over the hidden size.
-std::uint32_t norm_workgroup(const Builder& builder);
-// The constants, flags and libraries of a kernel that computes a norm over the hidden size.
-ShaderSource norm_source(const Builder& builder, NormOutput output);
+// Lanes that a norm over the hidden size is summed over, which decides its bits: a power of two, and of
+// threads a workgroup that reductions allow.
+std::uint32_t norm_lanes(const Builder& builder);
+// Threads of a kernel that computes a norm and multiplies a tile behind it.
+std::uint32_t norm_workgroup(const Builder& builder, const Tile& tile);
+// The constants, flags and libraries of a kernel that computes a norm over the hidden size. norm_lanes() is a
+// multiple of `workgroup`.
+ShaderSource norm_source(const Builder& builder, NormOutput output, std::uint32_t workgroup);
 // normed = rmsnorm(x)·weight for every row; with `logits`, for those that want them, behind one another.
 Result<Op> make_norm(const Builder& builder, const Buffer& x, const Buffer& weight, NormOutput output,
                      bool logits = false);
 
 // The libraries that read a matrix, named `as` when it is not "weights".
 std::string quant_file(const Matrix& matrix, std::string_view as = {});
-inline const char* numerics_file(bool reads_q8) {
-  return reads_q8 ? "numerics_fast.wgsl" : "numerics_exact.wgsl";
-}
+// Appends what multiplies activations from memory, f32 or 8-bit blocks.
+void append_numerics(ShaderSource& source, bool reads_q8);
 
 // A forward pass under way.
 struct Pass {
@@ -133,14 +138,15 @@ struct Pass {
   Commands commands;
   std::uint32_t n_rows = 0;
   std::uint32_t n_logits = 0;
-  std::uint32_t n_chunks = 0;  // that attention runs side by side
-  std::uint32_t n_tiles = 0;   // of the experts' pairs
-  bool many = false;           // whether matrices are multiplied, not vectors
-  bool one_each = false;       // whether all rows are of different sequences
+  std::uint32_t n_parts = 0;  // of a context, that attention runs side by side
+  std::uint32_t n_tiles = 0;  // of the experts' pairs
+  bool many = false;          // whether matrices are multiplied, not vectors
+  bool grouped = false;       // whether a part is a group of chunks
+  bool one_each = false;      // whether all rows are of different sequences
 
   // Appends an operation for all rows of the batch, or another number of them.
   void run(const Op& op) { run(op, n_rows); }
-  void run(const Op& op, std::uint32_t rows, std::uint32_t chunks = 1);
+  void run(const Op& op, std::uint32_t rows, std::uint32_t parts = 1);
   void run(std::span<const Op> ops) {
     for (const Op& op : ops) run(op);
   }

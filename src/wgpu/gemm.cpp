@@ -5,10 +5,6 @@
 namespace trine::wgpu {
 namespace {
 
-std::uint32_t divide_up(std::uint32_t a, std::uint32_t b) {
-  return (a + b - 1) / b;
-}
-
 // A matrix product without its matrices: `team` is that of the mat-vec whose bits it gives.
 ShaderSource gemm_source(const GemmTile& tile, std::uint32_t columns, std::uint32_t team, std::uint32_t terms,
                          bool reads_q8) {
@@ -22,7 +18,7 @@ ShaderSource gemm_source(const GemmTile& tile, std::uint32_t columns, std::uint3
                       {"TERMS", terms},
                       {"COLUMNS", columns}};
   source.flags = {{"PREFETCH", tile.prefetch}};
-  source.files = {"quant_common.wgsl", numerics_file(reads_q8)};
+  append_numerics(source, reads_q8);
   return source;
 }
 

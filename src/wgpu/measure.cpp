@@ -3,6 +3,7 @@
 #include "wgpu/forward.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 namespace trine::wgpu {
@@ -10,6 +11,7 @@ namespace {
 
 // Clocks fall within milliseconds of idling and take as long to come back: the first runs do not count.
 constexpr int warm_up_runs = 4;
+constexpr double memory_warm_up = 5e4;  // microseconds of the device's time
 constexpr int counted_runs = 9;
 
 double median(std::vector<double> values) {
@@ -84,12 +86,13 @@ Result<std::optional<model::MemoryRate>> measure_memory(Kernels& kernels) {
 
   model::MemoryRate rate;
   rate.bytes = std::uint64_t{x} * workgroup * loads * load_bytes;
-  for (int run = 0; run < warm_up_runs + counted_runs; ++run) {
+  double busy = 0;  // microseconds
+  while (rate.passes < counted_runs) {
     Commands commands = gpu.record(Timing::dispatches);
     commands.dispatch({op.variants[0].pipeline, &op.bindings, x, 1, 1, op.label});
     TRINE_TRY(const std::vector<Timed> times, run_timed(gpu, std::move(commands)));
     if (times.empty() || !(times[0].microseconds > 0)) return std::nullopt;
-    if (run < warm_up_runs) continue;
+    if (std::exchange(busy, busy + times[0].microseconds) < memory_warm_up) continue;
     ++rate.passes;
     rate.bytes_per_second =
         std::max(rate.bytes_per_second, static_cast<double>(rate.bytes) / times[0].microseconds * 1e6);

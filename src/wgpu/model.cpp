@@ -273,15 +273,17 @@ Result<Pass> WgpuModel::State::open_pass(const model::Batch& batch, model::Trace
   if (many && !has_many) {
     TRINE_CHECK_OK(make_operations_of_many());
   }
-  const std::uint32_t n_chunks = many ? 1 : (positions + work.capacity.chunk - 1) / work.capacity.chunk;
+  const std::uint32_t n_chunks = divide_up(positions, work.capacity.chunk);
+  const bool grouped = n_chunks > work.capacity.few_chunks;
+  const std::uint32_t n_parts = many ? 1 : divide_up(n_chunks, grouped ? work.capacity.group_chunks : 1);
   Step step;
   step.n_rows = n_rows;
   step.n_logits = std::min(n_logits, work.capacity.logits_rows);
-  step.n_chunks = n_chunks;
+  step.n_parts = n_parts;
   TRINE_CHECK_OK(gpu->write(work.step, 0, std::as_bytes(std::span(&step, 1))));
   const std::uint32_t n_tiles = most_tiles(config(), kernels.tuning(), n_rows);
-  return Pass{config(), *gpu,     work,     batch,   trace, gpu->record(),
-              n_rows,   n_logits, n_chunks, n_tiles, many,  one_each};
+  return Pass{config(), *gpu,    work,    batch, trace,   gpu->record(), n_rows,
+              n_logits, n_parts, n_tiles, many,  grouped, one_each};
 }
 
 // From the embedding to the last layer's output.

@@ -11,15 +11,15 @@ constexpr GemmTile tall = {128, 128, 32, 4, 1, false};
 constexpr GemmTile narrow = {128, 64, 32, 4, 2, false};
 constexpr GemmTile few_rows = {64, 32, 16, 2, 1, false};  // for matrices of hundreds of rows
 constexpr GemmTile small = {32, 16, 16, 2, 1, false};
-//   subgroup   matvec        few rows     matvec_many   gate_up       down          tokens     norm  attention  decode  gemm               submit
+//   subgroup   matvec        few rows     vocab rows    matvec_many   norm_qkv      router        gate_up       down          tokens     norm  attention         decode  gemm               submit
 constexpr Tuning table[] = {
-    {32,        {128, 32, 1}, {32, 32, 1}, {128, 32, 4}, {512, 16, 1}, {128, 32, 1}, {1, 4, 8}, 512, 128, 128,  16,     17, tall, narrow, few_rows, narrow, 2048},
-    {4,         {64, 4, 4},   {64, 4, 1},  {64, 4, 4},   {64, 4, 2},   {64, 4, 4},   {1, 4, 8}, 256, 128, 128,  16,     17, tall, narrow, few_rows, narrow, 1024},
-    {0,         {64, 4, 4},   {64, 4, 1},  {64, 4, 4},   {64, 4, 2},   {64, 4, 4},   {1, 4, 8}, 256, 128, 128,  16,     17, tall, narrow, few_rows, narrow, 1024},
+    {32,        {128, 32, 1}, {32, 32, 1}, {128, 32, 2}, {128, 32, 4}, {512, 32, 1}, {256, 32, 1}, {512, 16, 1}, {256, 32, 1}, {1, 4, 8}, 512, 256, 64, 2, 32,  16,     17, tall, narrow, few_rows, narrow, 2048},
+    {4,         {64, 4, 4},   {64, 4, 1},  {64, 4, 4},   {64, 4, 4},   {64, 4, 1},   {64, 4, 1},   {64, 4, 2},   {64, 4, 4},   {1, 4, 8}, 256, 128, 64, 2, 32,  16,     17, tall, narrow, few_rows, narrow, 1024},
+    {0,         {64, 4, 4},   {64, 4, 1},  {64, 4, 4},   {64, 4, 4},   {64, 4, 1},   {64, 4, 1},   {64, 4, 2},   {64, 4, 4},   {1, 4, 8}, 256, 128, 64, 2, 32,  16,     17, tall, narrow, few_rows, narrow, 1024},
 };
 // On a CPU the compiler's time counts, and it grows with the tile.
 constexpr Tuning software =
-    {0,         {64, 4, 1},   {64, 4, 1},  {64, 4, 1},   {128, 4, 1},  {64, 4, 1},   {1, 8, 8}, 256, 128, 128,  16,     17, small, small, small, small, 512};
+    {0,         {64, 4, 1},   {64, 4, 1},  {64, 4, 1},   {64, 4, 1},   {256, 4, 1},  {64, 4, 1},   {128, 4, 1},  {64, 4, 1},   {1, 8, 8}, 256, 128, 64, 2, 2,   16,     17, small, small, small, small, 512};
 // clang-format on
 
 std::vector<Binding> kinds_of(const std::vector<Bound>& bound) {
@@ -45,12 +45,16 @@ Tuning tuning_for(std::uint32_t subgroup_size, bool is_software) {
 Kernels::Kernels(Gpu& gpu)
     : gpu_(&gpu), tuning_(tuning_for(gpu.subgroup_size(), gpu.adapter().type == "software")) {}
 
-ShaderSource Kernels::with_reduce(std::uint32_t workgroup) const {
+ShaderSource Kernels::with_reduce(std::uint32_t workgroup, std::uint32_t lanes) const {
   ShaderSource source;
-  source.constants = {{"WORKGROUP", workgroup}};
+  source.constants = {{"WORKGROUP", workgroup}, {"LANES", lanes}};
   if (tuning_.subgroup_size > 0) source.constants.emplace_back("SUBGROUP_SIZE", tuning_.subgroup_size);
   source.files = {tuning_.subgroup_size > 0 ? "reduce_subgroup.wgsl" : "reduce_shared.wgsl"};
   return source;
+}
+
+std::vector<std::string> Kernels::quantize_files() const {
+  return {tuning_.subgroup_size >= 8 ? "blocks_subgroup.wgsl" : "blocks_shared.wgsl", "quantize.wgsl"};
 }
 
 std::uint32_t Kernels::workgroup_for(std::uint32_t work, std::uint32_t limit) const {

@@ -15,6 +15,11 @@
 
 namespace trine::wgpu {
 
+// Groups of `b` that `a` things fill.
+constexpr std::uint32_t divide_up(std::uint64_t a, std::uint64_t b) {
+  return static_cast<std::uint32_t>((a + b - 1) / b);
+}
+
 // How a mat-vec's workgroup is cut: `workgroup` threads in teams of `team` lanes; a team has `rows` matrix
 // rows.
 struct Tile {
@@ -39,13 +44,19 @@ struct Tuning {
   std::uint32_t subgroup_size = 0;  // that it is for; 0: no subgroups
   Tile matvec;                      // for one row of activations
   Tile matvec_few_rows;             // the same for matrices of hundreds of rows, with the same team
+  Tile matvec_vocab_rows;           // and for those of tens of thousands
   Tile matvec_many;                 // for four or eight, with the same team
+  Tile norm_qkv;                    // one that norms its row first; the same team
+  Tile router;                      // likewise
   Tile gate_up;                     // matrix_rows() is 32, a block of 8-bit activations
   Tile down;
   std::array<std::uint32_t, 3> tokens = {};  // rows of activations that variants of a mat-vec take, rising
-  std::uint32_t norm_workgroup = 0;          // at most
+  std::uint32_t norm_lanes = 0;              // at most
   std::uint32_t attention_workgroup = 0;
-  std::uint32_t attention_chunk = 0;        // positions
+  std::uint32_t attention_chunk = 0;         // positions
+  std::uint32_t attention_group_chunks = 0;  // chunks that are merged before groups are; decides bits
+  std::uint32_t attention_few_chunks =
+      0;  // up to so many have a workgroup each, and above it a group has one
   std::uint32_t attention_decode_rows = 0;  // longer batches have a workgroup take all chunks of a row
   std::uint32_t gemm_from_rows = 0;         // batches from here on multiply matrices, not vectors
   GemmTile gemm_qkv;
@@ -94,8 +105,10 @@ class Kernels {
   Gpu& gpu() const { return *gpu_; }
   const Tuning& tuning() const { return tuning_; }
 
-  // A source that begins with the constant WORKGROUP and the reductions for it.
-  ShaderSource with_reduce(std::uint32_t workgroup) const;
+  // A source that begins with the constants WORKGROUP and LANES, and the reductions for them.
+  ShaderSource with_reduce(std::uint32_t workgroup, std::uint32_t lanes) const;
+  // The libraries that quantise to 8-bit blocks, in their order.
+  std::vector<std::string> quantize_files() const;
   // The fewest threads, a power of two, that `work` lanes fill and reductions allow; at most `limit`.
   std::uint32_t workgroup_for(std::uint32_t work, std::uint32_t limit) const;
 

@@ -2,7 +2,9 @@
 
 #include "wgpu/experts.h"
 #include "wgpu/gemm.h"
+#include "wgpu/repack.h"
 
+#include <algorithm>
 #include <bit>
 #include <vector>
 
@@ -20,21 +22,28 @@ Result<Op> make_norm_logits(const Builder& builder, const LayerMatrices& m) {
   Kernels& kernels = builder.kernels;
   const Workspace& work = builder.work;
   const NormOutput output = norm_output(builder, m);
-  ShaderSource source = norm_source(builder, output);
-  const Tile& tile = kernels.tuning().matvec_few_rows;
+  const Tile& tile = kernels.tuning().router;
+  const std::uint32_t workgroup = norm_workgroup(builder, tile);
+  ShaderSource source = norm_source(builder, output, workgroup);
+  const std::uint32_t row_bytes = 128 * (divide_up(m.router.columns, unit_columns) + 1);
+  // The sums of teams, what blocks_* take, and what the norm's sum does at most.
+  const std::uint32_t other_bytes = 4 * (workgroup * (tile.rows + 1) + workgroup + norm_lanes(builder));
+  source.flags.emplace_back("KEEP_ROW",
+                            row_bytes + other_bytes <= kernels.gpu().limits().max_workgroup_bytes);
   source.constants.insert(source.constants.end(), {{"TEAM", tile.team}, {"ROWS", tile.rows}, {"TOKENS", 1}});
   // In f32 whatever the type: it decides which experts run.
-  source.files.insert(source.files.end(), {"quant_common.wgsl", "numerics_exact.wgsl", quant_file(m.router),
-                                           "matvec_tile.wgsl", "norm_row.wgsl", "norm_router.wgsl"});
+  source.files.insert(source.files.end(),
+                      {"quant_common.wgsl", "numerics_exact.wgsl", quant_file(m.router), "matvec_tile.wgsl",
+                       "norm_row.wgsl", "norm_blocks.wgsl", "norm_router.wgsl"});
   const MatrixPart& whole = m.router.parts.front();  // megabytes: it fits into any binding
   TRINE_TRY(const Bound params,
             kernels.params({std::bit_cast<std::uint32_t>(builder.config.rms_norm_eps), m.router.rows}));
-  const std::uint32_t tile_rows = norm_workgroup(builder) / tile.team * tile.rows;
-  return kernels.make("norm_router", source,
-                      {params, reads(work.attn_out), reads(whole.buffer), reads(work.step), reads(m.ffn_norm),
-                       writes(work.normed), writes(output != NormOutput::f32 ? work.normed_q8 : work.unused),
-                       writes(work.router_logits)},
-                      1 + (m.router.rows + tile_rows - 1) / tile_rows);
+  const std::uint32_t tile_rows = workgroup / tile.team * tile.rows;
+  return kernels.make(
+      "norm_router", source,
+      {params, reads(work.attn_out), reads(whole.buffer), reads(m.ffn_norm), writes(work.normed),
+       writes(output != NormOutput::f32 ? work.normed_q8 : work.unused), writes(work.router_logits)},
+      1 + divide_up(m.router.rows, tile_rows));
 }
 
 Result<Op> make_top_k(const Builder& builder) {

@@ -20,13 +20,13 @@ using wgpu::WgpuModel;
 using wgpu::WgpuOptions;
 
 // Bugs that a driver might have, each in one variant of the kernels.
-const ShaderEdit wrong_subgroup_sum = {"let part = subgroupAdd(value);", "let part = value;"};
+const ShaderEdit wrong_subgroup_sum = {"let part = subgroupAdd(values[i]);", "let part = values[i];"};
 const ShaderEdit wrong_integer_dot = {"return dot4I8Packed(q.x, v.x) +", "return -dot4I8Packed(q.x, v.x) +"};
 const ShaderEdit wrong_f16_store = {"cache[quad] = vec2(pack2x16float(values.xy),",
                                     "cache[quad] = vec2(pack2x16float(values.yx),"};
 // And one in what every variant needs.
-const ShaderEdit wrong_norm = {"return inverseSqrt(sum / f32(COLUMNS) + eps);",
-                               "return inverseSqrt(sum / f32(COLUMNS) + 1.0);"};
+const ShaderEdit wrong_norm = {"return inverseSqrt(lanes_sum(sums, thread) / f32(COLUMNS) + eps);",
+                               "return inverseSqrt(lanes_sum(sums, thread) / f32(COLUMNS) + 1.0);"};
 
 class SelfTest : public testing::Test {
  protected:

@@ -5,7 +5,7 @@
 // logit, and all bits set for a NaN, which wins.
 // Constants: WORKGROUP (a power of 2), VOCAB = V, PARTS = P.
 // Grid: (P, L, 1); rows from n_logits on are left alone.
-struct Step { n_rows: u32, n_logits: u32, n_chunks: u32, ring_slot: u32 }
+struct Step { n_rows: u32, n_logits: u32, n_parts: u32, ring_slot: u32 }
 
 @group(0) @binding(0) var<storage, read> step: Step;
 @group(0) @binding(1) var<storage, read> logits: array<u32>;

@@ -6,7 +6,7 @@
 // Constants: PARTS = P, ADVANCE (bool).
 // Grid: (ceil(L / 64), 1, 1); rows from n_logits on are left alone.
 struct Params { ring_width: u32 }
-struct Step { n_rows: u32, n_logits: u32, n_chunks: u32, ring_slot: u32 }
+struct Step { n_rows: u32, n_logits: u32, n_parts: u32, ring_slot: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> step: Step;

@@ -1,26 +1,27 @@
 // Causal attention over the paged cache. A row of position p sees positions 0 … p, in chunks: each chunk has its own
-// softmax, and the chunks are merged one after another (attention_merge.wgsl), which makes the result of a row the
-// same to the bit in both forms of this kernel. With ALL_CHUNKS a workgroup takes one token row and up to 8 query heads
-// that share a key head, and every chunk: for prefill, whose many rows fill the device. Without, it takes one of the
-// chunks, for decode; attention_combine.wgsl then merges them where there are several.
+// softmax. Chunks are merged one after another to groups, and groups one after another to the row (attention_merge.wgsl),
+// which makes the result of a row the same to the bit in every form of this kernel. A workgroup takes one token row, up
+// to 8 query heads that share a key head, and CHUNKS_EACH chunks: one for decoding in short contexts, a group in long
+// ones, and attention_combine.wgsl merges what they leave; or 0, which is all of them: for prefill, whose many rows fill
+// the device.
 //
-// T rows, D head_dim, Q n_heads·D, K n_kv_heads·D, C chunks. out [T][Q], and per
-// row, head and chunk: sums [T][n_heads][C][DP/4 + 1], the weighted values, not divided, then (largest score, sum of
-// weights, 0, 0); C is step.n_chunks. cache: see kv_write.wgsl. Positions that were never written are not used.
-// Files before it: quantize, attention_merge, and attention_queries, which takes the queries from memory, or
+// T rows, D head_dim, Q n_heads·D, K n_kv_heads·D, C step.n_parts. out [T][Q]; where CHUNKS_EACH chunks are not all: sums
+// [T][n_heads][C][DP/4 + 1], the weighted values of each workgroup, not divided, then (largest score, sum of weights, 0,
+// 0). cache: see kv_write.wgsl. Positions that were never written are not used.
+// Files before it: blocks_*, quantize, attention_merge, and attention_queries, which takes the queries from memory, or
 // attention_rotate, which makes them and writes the cache.
-// Constants: WORKGROUP (a multiple of CHUNK / 4, at least 32 and DP / 4), CHUNK (a multiple of 64), HEAD_DIM
-// (even), N_HEADS, N_KV_HEADS, KV_F16 (bool), ALL_CHUNKS (bool), QUANTIZE (bool): the result as 8-bit blocks too; D is
-// then a multiple of 32. Workgroup memory, in bytes, with V = 1 for at most 4
-// heads a key head, else 2: max(64·WORKGROUP, 32·DP/2)·V/2 + 16·CHUNK·V + 512·V.
-// Grid: (n_kv_heads · ceil(heads a key head / 4V), rows, chunks of the longest row, or 1 with ALL_CHUNKS).
+// Constants: WORKGROUP (at least 32, V · DP / 4 and V · CHUNK / 4), CHUNK (a multiple of 64), HEAD_DIM (even), N_HEADS, N_KV_HEADS,
+// CHUNKS_EACH, GROUP_CHUNKS, KV_F16 (bool), QUANTIZE (bool): the result as 8-bit blocks too; D is then a multiple of 32.
+// Workgroup memory, in bytes, with V = 1 for at most 4 heads a key head, else 2: at most 64 · WORKGROUP + 16 · V ·
+// (CHUNK + 32), and 16 · V · DP more where CHUNKS_EACH is not 1.
+// Grid: (n_kv_heads · ceil(heads a key head / 4V), rows, C, or 1 for all chunks).
 struct Params {
   scale: f32,       // 1 / √D
   max_pages: u32,   // of a sequence, in page_tables
   eps: f32,         // for attention_rotate.wgsl, as rope_scale
   rope_scale: f32,  // multiplies cos and sin (YaRN)
 }
-struct Step { n_rows: u32, n_logits: u32, n_chunks: u32, ring_slot: u32 }
+struct Step { n_rows: u32, n_logits: u32, n_parts: u32, ring_slot: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> step: Step;
@@ -36,189 +37,215 @@ const HEADS_PER_KV = N_HEADS / N_KV_HEADS;
 const V = min(2u, (HEADS_PER_KV + 3u) / 4u);  // vectors of 4 query heads
 const HEADS = 4u * V;
 const SLICES = (HEADS_PER_KV + HEADS - 1u) / HEADS;
-// Scores: a lane has 4 positions, a quarter of the chunk apart, and a share of the dimensions.
-const POSITION_LANES = CHUNK / 4u;
-const SHARES = WORKGROUP / POSITION_LANES;
-// Values: a lane has 4 dimensions and every GROUPS-th position.
-const GROUPS = WORKGROUP / QUADS;
+const PAGES = CHUNK / PAGE;
 const PARTS = 16u;  // of the chunk, for its maximum and sum
-const SCRATCH = WORKGROUP / 2u;
-const QUADS_AHEAD = 4u;   // of keys
+// Scores: a lane has 4 positions, a quarter of the chunk apart, 4 heads and every SHARES-th quad of dimensions.
+const POSITION_LANES = CHUNK / 4u;
+const SHARES = WORKGROUP / (POSITION_LANES * V);
+// Values: a lane has 4 dimensions, 4 heads and every GROUPS-th position.
+const VALUE_LANES = QUADS * V;
+const GROUPS = WORKGROUP / VALUE_LANES;
+// Results: of a head 4 dimensions.
+const RESULTS = HEADS * QUADS;
+const RESULTS_EACH = (RESULTS + WORKGROUP - 1u) / WORKGROUP;
+// Loads go ahead of their use: the memory's latency is most of a chunk's time.
+const QUADS_AHEAD = 2u;   // of four keys
 const VALUES_AHEAD = 8u;  // positions
 
-var<workgroup> scratch: array<vec4<f32>, max(4u * QUADS * V, HEADS * SCRATCH)>;  // the queries, then partial sums
-var<workgroup> scores: array<vec4<f32>, CHUNK * V>;
-var<workgroup> largest: array<vec4<f32>, PARTS * V>;
-var<workgroup> weight_sums: array<vec4<f32>, PARTS * V>;
+// A workgroup with several chunks keeps its queries; one with a single chunk has them in scratch.
+const KEEPS_QUERIES = CHUNKS_EACH != 1u;
 
-fn load_quad(quad: u32) -> vec4<f32> {
+var<workgroup> kept_queries: array<vec4<f32>, select(1u, 4u * QUADS * V, KEEPS_QUERIES)>;  // [dimension][vector]
+// The queries, then the scores' partial sums as [share][vector][position], then the values' as [group][head][quad].
+var<workgroup> scratch: array<vec4<f32>, max(GROUPS * RESULTS, SHARES * V * CHUNK)>;
+var<workgroup> scores: array<vec4<f32>, V * CHUNK>;  // [vector][position], then their weights
+var<workgroup> largest: array<vec4<f32>, V * PARTS>;
+var<workgroup> weight_sums: array<vec4<f32>, V * PARTS>;
+
+// Four elements of the cache as they lie there, and as numbers.
+fn fetch_quad(quad: u32) -> vec4<u32> {
   if (KV_F16) {
-    let bits = cache[quad];
-    return vec4(unpack2x16float(bits.x), unpack2x16float(bits.y));
+    return vec4(cache[quad], 0u, 0u);
   }
-  return bitcast<vec4<f32>>(vec4(cache[2u * quad], cache[2u * quad + 1u]));
+  return vec4(cache[2u * quad], cache[2u * quad + 1u]);
 }
 
-// One chunk of a row, merged into what came before it: `merged` of the lanes below QUADS, four dimensions each.
-fn attend(row: u32, chunk: u32, position: u32, kv_head: u32, first_head: u32, lane: u32,
-          merged: ptr<function, array<Merged, HEADS>>) {
-  let begin = chunk * CHUNK;
-  let count = min(CHUNK, position + 1u - begin);
-  let table = rows[row].z * params.max_pages + begin / PAGE;
+fn quad_of(bits: vec4<u32>) -> vec4<f32> {
+  if (KV_F16) {
+    return vec4(unpack2x16float(bits.x), unpack2x16float(bits.y));
+  }
+  return bitcast<vec4<f32>>(bits);
+}
 
-  load_queries(row, chunk, position, kv_head, first_head, lane);
-  workgroupBarrier();
+fn query(i: u32) -> vec4<f32> {
+  if (KEEPS_QUERIES) {
+    return kept_queries[i];
+  }
+  return scratch[i];
+}
 
-  let share = lane / POSITION_LANES;
+// sum + key · queries of four dimensions, for four heads.
+fn add_products(key: vec4<f32>, queries: mat4x4<f32>, sum: vec4<f32>) -> vec4<f32> {
+  return fma(vec4(key.w), queries[3],
+             fma(vec4(key.z), queries[2], fma(vec4(key.y), queries[1], fma(vec4(key.x), queries[0], sum))));
+}
+
+// A lane's share of its scores, to scratch. Positions that are not there weigh nothing; the last one is read in their
+// place.
+fn multiply_keys(pages: array<u32, PAGES>, count: u32, lane: u32) {
   let position_lane = lane % POSITION_LANES;
+  let v = lane / POSITION_LANES % V;
+  let share = lane / (POSITION_LANES * V);
   var keys: array<u32, 4>;
   for (var r = 0u; r < 4u; r++) {
     let at = min(position_lane + r * POSITION_LANES, count - 1u);
-    keys[r] = (page_tables[table + at / PAGE] * N_KV_HEADS + kv_head) * 2u * PAGE * QUADS + at % PAGE;
+    keys[r] = pages[at / PAGE] + at % PAGE;
   }
-  var score: array<vec4<f32>, 4u * V>;  // [position][heads]
-  for (var i = 0u; i < 4u * V; i++) {
-    score[i] = vec4<f32>();
-  }
-  // Loads go ahead of their use: the memory's latency is most of a chunk's time.
-  for (var first_quad = share; first_quad < QUADS; first_quad += SHARES * QUADS_AHEAD) {
-    var key: array<vec4<f32>, 4u * QUADS_AHEAD>;
-    for (var j = 0u; j < QUADS_AHEAD; j++) {
-      for (var r = 0u; r < 4u; r++) {
-        key[4u * j + r] = load_quad(keys[r] + min(first_quad + j * SHARES, QUADS - 1u) * PAGE);
-      }
+  var a = vec4<f32>();
+  var b = vec4<f32>();
+  var c = vec4<f32>();
+  var d = vec4<f32>();
+  for (var first = share; first < QUADS; first += SHARES * QUADS_AHEAD) {
+    var fetched: array<vec4<u32>, 4u * QUADS_AHEAD>;
+    for (var i = 0u; i < 4u * QUADS_AHEAD; i++) {
+      fetched[i] = fetch_quad(keys[i % 4u] + min(first + i / 4u * SHARES, QUADS - 1u) * PAGE);
     }
-    for (var j = 0u; j < QUADS_AHEAD; j++) {
-      let quad = first_quad + j * SHARES;
-      for (var i = 0u; i < V && quad < QUADS; i++) {
-        let first = 4u * quad * V + i;
-        let q0 = scratch[first];
-        let q1 = scratch[first + V];
-        let q2 = scratch[first + 2u * V];
-        let q3 = scratch[first + 3u * V];
-        for (var r = 0u; r < 4u; r++) {
-          let at = r * V + i;
-          let k = key[4u * j + r];
-          score[at] = fma(vec4(k.x), q0, score[at]);
-          score[at] = fma(vec4(k.y), q1, score[at]);
-          score[at] = fma(vec4(k.z), q2, score[at]);
-          score[at] = fma(vec4(k.w), q3, score[at]);
-        }
+    for (var i = 0u; i < QUADS_AHEAD; i++) {
+      let quad = first + i * SHARES;
+      if (quad < QUADS) {
+        let at = 4u * quad * V + v;
+        let queries = mat4x4(query(at), query(at + V), query(at + 2u * V), query(at + 3u * V));
+        a = add_products(quad_of(fetched[4u * i]), queries, a);
+        b = add_products(quad_of(fetched[4u * i + 1u]), queries, b);
+        c = add_products(quad_of(fetched[4u * i + 2u]), queries, c);
+        d = add_products(quad_of(fetched[4u * i + 3u]), queries, d);
       }
     }
   }
-  workgroupBarrier();
+  if (!KEEPS_QUERIES) {
+    workgroupBarrier();  // the queries are in use up to here
+  }
+  if (share < SHARES) {
+    let at = (share * V + v) * CHUNK + position_lane;
+    scratch[at] = a;
+    scratch[at + POSITION_LANES] = b;
+    scratch[at + 2u * POSITION_LANES] = c;
+    scratch[at + 3u * POSITION_LANES] = d;
+  }
+}
 
-  // The shares are added by halves, as are the groups below.
-  for (var n = SHARES; n > 1u; n = (n + 1u) / 2u) {
-    let half = (n + 1u) / 2u;
-    if (share >= half && share < n) {
-      for (var i = 0u; i < 4u * V; i++) {
-        scratch[i * SCRATCH + (share - half) * POSITION_LANES + position_lane] = score[i];
-      }
-    }
-    workgroupBarrier();
-    if (share + half < n) {
-      for (var i = 0u; i < 4u * V; i++) {
-        score[i] += scratch[i * SCRATCH + share * POSITION_LANES + position_lane];
-      }
-    }
-    workgroupBarrier();
-  }
-  if (share == 0u) {
-    for (var r = 0u; r < 4u; r++) {
-      let at = position_lane + r * POSITION_LANES;
-      for (var i = 0u; i < V; i++) {
-        scores[at * V + i] = select(vec4(-1e30), score[r * V + i], at < count);
-      }
-    }
-  }
-  workgroupBarrier();
-
-  // Softmax within the chunk.
-  let heads = lane % V;
-  let part = lane / V;
-  if (part < PARTS) {
+// Softmax of the scores within the chunk, without the division: weights in their place, their sums in parts.
+fn weigh(count: u32, lane: u32) {
+  let first = lane / PARTS * CHUNK + lane % PARTS;
+  if (lane < V * PARTS) {
     var most = vec4(-1e30);
-    for (var at = part; at < CHUNK; at += PARTS) {
-      most = max(most, scores[at * V + heads]);
+    for (var i = 0u; i < CHUNK; i += PARTS) {
+      most = max(most, scores[first + i]);
     }
     largest[lane] = most;
   }
   workgroupBarrier();
-  if (part < PARTS) {
-    var most = vec4(-1e30);
-    for (var i = 0u; i < PARTS; i++) {
-      most = max(most, largest[i * V + heads]);
-    }
+  for (var s = lane; s < V * CHUNK; s += WORKGROUP) {
+    scores[s] = select(vec4(0.0), exp(scores[s] - largest_of(s / CHUNK)), s % CHUNK < count);
+  }
+  workgroupBarrier();
+  if (lane < V * PARTS) {
     var sum = vec4<f32>();
-    for (var at = part; at < CHUNK; at += PARTS) {
-      let weight = select(vec4(0.0), exp(scores[at * V + heads] - most), at < count);
-      scores[at * V + heads] = weight;
-      sum += weight;
+    for (var i = 0u; i < CHUNK; i += PARTS) {
+      sum += scores[first + i];
     }
     weight_sums[lane] = sum;
   }
+}
+
+fn largest_of(v: u32) -> vec4<f32> {
+  var most = largest[v * PARTS];
+  for (var i = 1u; i < PARTS; i++) {
+    most = max(most, largest[v * PARTS + i]);
+  }
+  return most;
+}
+
+// The weighted values of a lane's positions, heads and dimensions, to scratch as [group][head][quad].
+fn add_values(pages: array<u32, PAGES>, count: u32, lane: u32) {
+  let group = lane / VALUE_LANES;
+  let v = lane % VALUE_LANES / QUADS;
+  let quad = lane % QUADS;
+  if (group >= GROUPS) {
+    return;
+  }
+  var a = vec4<f32>();
+  var b = vec4<f32>();
+  var c = vec4<f32>();
+  var d = vec4<f32>();
+  for (var first = group; first < count; first += GROUPS * VALUES_AHEAD) {
+    var fetched: array<vec4<u32>, VALUES_AHEAD>;
+    for (var i = 0u; i < VALUES_AHEAD; i++) {
+      let at = min(first + i * GROUPS, count - 1u);
+      fetched[i] = fetch_quad(pages[at / PAGE] + (PAGE + at % PAGE) * QUADS + quad);
+    }
+    for (var i = 0u; i < VALUES_AHEAD; i++) {
+      let at = first + i * GROUPS;
+      if (at < count) {
+        let value = quad_of(fetched[i]);
+        let weight = scores[v * CHUNK + at];
+        a = fma(vec4(weight.x), value, a);
+        b = fma(vec4(weight.y), value, b);
+        c = fma(vec4(weight.z), value, c);
+        d = fma(vec4(weight.w), value, d);
+      }
+    }
+  }
+  let at = (group * HEADS + 4u * v) * QUADS + quad;
+  scratch[at] = a;
+  scratch[at + QUADS] = b;
+  scratch[at + 2u * QUADS] = c;
+  scratch[at + 3u * QUADS] = d;
+}
+
+// One chunk of a row, merged into what came before it: a lane's results, those of every WORKGROUP-th (head, quad).
+fn attend(row: u32, chunk: u32, position: u32, kv_head: u32, first_head: u32, lane: u32,
+          merged: ptr<function, array<Merged, RESULTS_EACH>>) {
+  let begin = chunk * CHUNK;
+  let count = min(CHUNK, position + 1u - begin);
+  let table = rows[row].z * params.max_pages + begin / PAGE;
+  var pages: array<u32, PAGES>;  // where the key head's part of each begins in the cache, in quads
+  for (var i = 0u; i < PAGES; i++) {
+    pages[i] = page_tables[table + min(i, (count - 1u) / PAGE)];
+  }
+  if (!KEEPS_QUERIES) {
+    load_queries(row, chunk, position, kv_head, first_head, lane);
+  }
+  for (var i = 0u; i < PAGES; i++) {
+    pages[i] = (pages[i] * N_KV_HEADS + kv_head) * 2u * PAGE * QUADS;
+  }
+  workgroupBarrier();
+  multiply_keys(pages, count, lane);
+  workgroupBarrier();
+  for (var s = lane; s < V * CHUNK; s += WORKGROUP) {
+    var score = scratch[s];
+    for (var share = 1u; share < SHARES; share++) {
+      score += scratch[share * V * CHUNK + s];
+    }
+    scores[s] = select(vec4(-1e30), score, s % CHUNK < count);
+  }
+  workgroupBarrier();
+  weigh(count, lane);
+  add_values(pages, count, lane);
   workgroupBarrier();
 
-  let value_group = lane / QUADS;
-  let quad = lane % QUADS;
-  var sum: array<vec4<f32>, HEADS>;
-  for (var i = 0u; i < HEADS; i++) {
-    sum[i] = vec4<f32>();
-  }
-  // Positions that are not there weigh nothing; the last one is read in their place.
-  for (var first = 0u; first < count; first += PAGE) {
-    let values = (page_tables[table + first / PAGE] * N_KV_HEADS + kv_head) * 2u * PAGE * QUADS + PAGE * QUADS + quad;
-    let last = min(PAGE, count - first) - 1u;
-    if (value_group < GROUPS) {
-      for (var begin_at = value_group; begin_at <= last; begin_at += GROUPS * VALUES_AHEAD) {
-        var value: array<vec4<f32>, VALUES_AHEAD>;
-        for (var j = 0u; j < VALUES_AHEAD; j++) {
-          value[j] = load_quad(values + min(begin_at + j * GROUPS, last) * QUADS);
-        }
-        for (var j = 0u; j < VALUES_AHEAD; j++) {
-          let at = begin_at + j * GROUPS;
-          for (var i = 0u; i < V && at < PAGE; i++) {
-            let weight = scores[(first + at) * V + i];
-            sum[4u * i] = fma(vec4(weight.x), value[j], sum[4u * i]);
-            sum[4u * i + 1u] = fma(vec4(weight.y), value[j], sum[4u * i + 1u]);
-            sum[4u * i + 2u] = fma(vec4(weight.z), value[j], sum[4u * i + 2u]);
-            sum[4u * i + 3u] = fma(vec4(weight.w), value[j], sum[4u * i + 3u]);
-          }
-        }
-      }
+  for (var i = 0u; i < RESULTS_EACH; i++) {
+    let result = min(i * WORKGROUP + lane, RESULTS - 1u);
+    let head = result / QUADS;
+    var sum = scratch[result];
+    for (var group = 1u; group < GROUPS; group++) {
+      sum += scratch[group * RESULTS + result];
     }
-  }
-  for (var n = GROUPS; n > 1u; n = (n + 1u) / 2u) {
-    let half = (n + 1u) / 2u;
-    if (value_group >= half && value_group < n) {
-      for (var i = 0u; i < HEADS; i++) {
-        scratch[i * SCRATCH + (value_group - half) * QUADS + quad] = sum[i];
-      }
+    var weights = 0.0;
+    for (var part = 0u; part < PARTS; part++) {
+      weights += weight_sums[head / 4u * PARTS + part][head % 4u];
     }
-    workgroupBarrier();
-    if (value_group + half < n) {
-      for (var i = 0u; i < HEADS; i++) {
-        sum[i] += scratch[i * SCRATCH + value_group * QUADS + quad];
-      }
-    }
-    workgroupBarrier();
-  }
-
-  if (value_group == 0u) {
-    for (var v = 0u; v < V; v++) {
-      var weights = vec4<f32>();
-      var most = vec4(-1e30);
-      for (var j = 0u; j < PARTS; j++) {
-        weights += weight_sums[j * V + v];
-        most = max(most, largest[j * V + v]);
-      }
-      for (var h = 0u; h < 4u; h++) {
-        let i = 4u * v + h;
-        (*merged)[i] = merge((*merged)[i], Merged(most[h], weights[h], sum[i]));
-      }
-    }
+    (*merged)[i] = merge((*merged)[i], Merged(largest_of(head / 4u)[head % 4u], weights, sum));
   }
   workgroupBarrier();  // before the next chunk overwrites what was read here
 }
@@ -226,55 +253,60 @@ fn attend(row: u32, chunk: u32, position: u32, kv_head: u32, first_head: u32, la
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let row = group.y;
-  if (row >= step.n_rows) {
-    return;
-  }
   let position = rows[row].y;
   let kv_head = group.x / SLICES;
   let first_head = (group.x % SLICES) * HEADS;  // of those that share the key head
-  if (group.z * CHUNK > position) {
+  let first_chunk = group.z * CHUNKS_EACH;
+  if (first_chunk * CHUNK > position) {
     return;
   }
-  let last_chunk = select(group.z, position / CHUNK, ALL_CHUNKS);
-  var merged: array<Merged, HEADS>;
-  for (var i = 0u; i < HEADS; i++) {
+  var last_chunk = position / CHUNK;
+  if (CHUNKS_EACH > 0u) {
+    last_chunk = min(last_chunk, first_chunk + CHUNKS_EACH - 1u);
+  }
+  var merged: array<Merged, RESULTS_EACH>;
+  var of_group: array<Merged, RESULTS_EACH>;
+  for (var i = 0u; i < RESULTS_EACH; i++) {
     merged[i] = merge_nothing();
+    of_group[i] = merge_nothing();
   }
-  for (var chunk = group.z; chunk <= last_chunk; chunk++) {
-    attend(row, chunk, position, kv_head, first_head, lane, &merged);
+  if (KEEPS_QUERIES) {
+    load_queries(row, first_chunk, position, kv_head, first_head, lane);
   }
-  let quad = lane % QUADS;
-  let own_heads = select(0u, min(HEADS, HEADS_PER_KV - first_head), lane < QUADS);
-  let head = row * N_HEADS + kv_head * HEADS_PER_KV + first_head;
-  if (!ALL_CHUNKS && position >= CHUNK) {
-    for (var i = 0u; i < own_heads; i++) {
-      let at = ((head + i) * step.n_chunks + group.z) * (QUADS + 1u);
+  for (var chunk = first_chunk; chunk <= last_chunk; chunk++) {
+    attend(row, chunk, position, kv_head, first_head, lane, &of_group);
+    if (chunk % GROUP_CHUNKS == GROUP_CHUNKS - 1u || chunk == last_chunk) {
+      for (var i = 0u; i < RESULTS_EACH; i++) {
+        merged[i] = merge(merged[i], of_group[i]);
+        of_group[i] = merge_nothing();
+      }
+    }
+  }
+  let is_part = CHUNKS_EACH > 0u && position >= CHUNKS_EACH * CHUNK;
+  let own_heads = min(HEADS, HEADS_PER_KV - first_head);
+  let heads_before = kv_head * HEADS_PER_KV + first_head;
+  for (var i = 0u; i < RESULTS_EACH; i++) {
+    let head = (i * WORKGROUP + lane) / QUADS;
+    let quad = (i * WORKGROUP + lane) % QUADS;
+    let result = merged[i].sum / merged[i].weights;
+    let out_head = row * N_HEADS + heads_before + head;
+    if (head < own_heads && is_part) {
+      let at = (out_head * step.n_parts + group.z) * (QUADS + 1u);
       sums[at + quad] = merged[i].sum;
       if (quad == 0u) {
         sums[at + QUADS] = vec4(merged[i].largest, merged[i].weights, 0.0, 0.0);
       }
-    }
-    return;
-  }
-  for (var i = 0u; i < own_heads; i++) {
-    let result = merged[i].sum / merged[i].weights;
-    for (var d = 0u; d < 4u; d++) {
-      if (4u * quad + d < HEAD_DIM) {
-        out[(head + i) * HEAD_DIM + 4u * quad + d] = result[d];
+    } else if (head < own_heads) {
+      for (var d = 0u; d < 4u; d++) {
+        if (4u * quad + d < HEAD_DIM) {
+          out[out_head * HEAD_DIM + 4u * quad + d] = result[d];
+        }
       }
     }
-    if (QUANTIZE) {
-      scratch[i * QUADS + quad] = result;
-    }
-  }
-  if (QUANTIZE) {
-    workgroupBarrier();
-    for (var first = 0u; first < HEADS * QUADS; first += WORKGROUP) {
-      let at = first + lane;
-      let block = quantize_lane(scratch[min(at, HEADS * QUADS - 1u)], lane);
-      let of_row = (kv_head * HEADS_PER_KV + first_head) * QUADS + at;  // quads
-      if (at < HEADS * QUADS && at / QUADS < HEADS_PER_KV - first_head) {
-        put_block(row, of_row, block);
+    if (QUANTIZE && !is_part) {
+      let block = quantize_lane(result, lane);
+      if (head < own_heads) {
+        put_block(row, (heads_before + head) * QUADS + quad, block);
       }
     }
   }

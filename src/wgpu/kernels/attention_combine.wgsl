@@ -1,12 +1,14 @@
-// Merges the chunks of attention.wgsl, one lane for four dimensions of a head of a token row. Rows whose context is one
-// chunk are finished and left alone.
+// Merges what the workgroups of attention.wgsl left, a workgroup for a head of a token row. Rows whose context one of
+// those took alone are finished and left alone.
 //
-// T rows, D head_dim, C chunks, DP = D rounded up to a multiple of 4. sums [T][n_heads][C][DP/4 + 1] as there, C being
-// step.n_chunks; out [T][n_heads·D], f32.
-// Files before it: quantize, attention_merge.
-// Constants: WORKGROUP (a multiple of 8), CHUNK, HEAD_DIM, N_HEADS, QUANTIZE as there.
-// Grid: (ceil(n_heads · DP / 4 / WORKGROUP), rows, 1).
-struct Step { n_rows: u32, n_logits: u32, n_chunks: u32, ring_slot: u32 }
+// T rows, D head_dim, DP = D rounded up to a multiple of 4, C step.n_parts. sums [T][n_heads][C][DP/4 + 1] as there; out
+// [T][n_heads·D], f32.
+// Files before it: blocks_*, quantize, attention_merge.
+// Constants: WORKGROUP (a multiple of 8, at least DP / 4), CHUNK, CHUNKS_EACH (a divisor of GROUP_CHUNKS), GROUP_CHUNKS,
+// HEAD_DIM, N_HEADS, QUANTIZE as there; TILE, parts that are loaded at a time. Workgroup memory, in bytes: 16 · TILE ·
+// (DP / 4 + 1) + 4 · WORKGROUP.
+// Grid: (n_heads, rows, 1).
+struct Step { n_rows: u32, n_logits: u32, n_parts: u32, ring_slot: u32 }
 
 @group(0) @binding(0) var<storage, read> step: Step;
 @group(0) @binding(1) var<storage, read> rows: array<vec4<u32>>;  // token, position, sequence, flags
@@ -16,48 +18,62 @@ struct Step { n_rows: u32, n_logits: u32, n_chunks: u32, ring_slot: u32 }
 
 const QUADS = (HEAD_DIM + 3u) / 4u;
 const STRIDE = QUADS + 1u;
-const AHEAD = 16u;  // chunks that are loaded before they are merged
+const GROUP_PARTS = GROUP_CHUNKS / CHUNKS_EACH;
+const LOADS = (TILE * STRIDE + WORKGROUP - 1u) / WORKGROUP;
+
+var<workgroup> loaded: array<vec4<f32>, TILE * STRIDE>;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let row = group.y;
-  if (row >= step.n_rows) {
-    return;
-  }
   let position = rows[row].y;
-  if (position < CHUNK) {
+  if (position < CHUNKS_EACH * CHUNK) {
     return;
   }
-  let at = group.x * WORKGROUP + lane;
-  let inside = at < N_HEADS * QUADS;
-  let head = row * N_HEADS + min(at / QUADS, N_HEADS - 1u);
-  let quad = at % QUADS;
-  let first = head * step.n_chunks;
-  let last = first + position / CHUNK;
+  let n_parts = position / (CHUNKS_EACH * CHUNK) + 1u;
+  let head = row * N_HEADS + group.x;
+  let quad = min(lane, QUADS - 1u);
   var merged = merge_nothing();
-  for (var chunk = first; chunk <= last; chunk += AHEAD) {
-    var loaded: array<Merged, AHEAD>;
-    for (var i = 0u; i < AHEAD; i++) {
-      let from_chunk = min(chunk + i, last) * STRIDE;
-      let stats = sums[from_chunk + QUADS];
-      loaded[i] = Merged(stats.x, stats.y, sums[from_chunk + quad]);
+  var of_group = merge_nothing();
+  for (var first = 0u; first < n_parts; first += TILE) {
+    let count = min(TILE, n_parts - first);
+    workgroupBarrier();  // what the last tile's lanes read is still in use
+    // All loads before the first is waited for.
+    var ahead: array<vec4<f32>, LOADS>;
+    for (var i = 0u; i < LOADS; i++) {
+      ahead[i] = sums[(head * step.n_parts + first) * STRIDE + min(i * WORKGROUP + lane, count * STRIDE - 1u)];
     }
-    for (var i = 0u; i < AHEAD; i++) {
-      if (chunk + i <= last) {
-        merged = merge(merged, loaded[i]);
+    for (var i = 0u; i < LOADS; i++) {
+      if (i * WORKGROUP + lane < TILE * STRIDE) {
+        loaded[i * WORKGROUP + lane] = ahead[i];
+      }
+    }
+    workgroupBarrier();
+    for (var i = 0u; i < count; i++) {
+      let stats = loaded[i * STRIDE + QUADS];
+      let part = Merged(stats.x, stats.y, loaded[i * STRIDE + quad]);
+      if (GROUP_PARTS == 1u) {
+        merged = merge(merged, part);
+      } else {
+        of_group = merge(of_group, part);
+        if ((first + i) % GROUP_PARTS == GROUP_PARTS - 1u || first + i == n_parts - 1u) {
+          merged = merge(merged, of_group);
+          of_group = merge_nothing();
+        }
       }
     }
   }
   let result = merged.sum / merged.weights;
   for (var d = 0u; d < 4u; d++) {
-    if (inside && 4u * quad + d < HEAD_DIM) {
+    if (lane < QUADS && 4u * quad + d < HEAD_DIM) {
       out[head * HEAD_DIM + 4u * quad + d] = result[d];
     }
   }
   if (QUANTIZE) {
     let block = quantize_lane(result, lane);
-    if (inside) {
+    if (lane < QUADS) {
       let units = N_HEADS * QUADS / 8u;
+      let at = group.x * QUADS + lane;
       let base = quantized_row(row, units);
       quantized[base + quantized_word(units, at / 8u, at % 8u)] = block.word;
       if (at % 8u == 0u) {

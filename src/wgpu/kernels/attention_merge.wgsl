@@ -10,7 +10,7 @@ fn merge_nothing() -> Merged {
   return Merged(-1e30, 0.0, vec4(0.0));
 }
 
-// What a compiler could fuse is fused here, so that every kernel gives the same bits.
+// What a compiler could fuse is fused here, so that every kernel gives the same bits. Merging with nothing changes none.
 fn merge(before: Merged, chunk: Merged) -> Merged {
   let largest = max(before.largest, chunk.largest);
   let old = exp(before.largest - largest);

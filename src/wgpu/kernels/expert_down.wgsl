@@ -4,41 +4,35 @@
 // Files before it: quant_common, numerics_*, quant_<type>.
 // Constants: COLUMNS (expert width); EXPERTS_PER_TOKEN; N_EXPERTS; WORKGROUP threads, in teams of TEAM lanes; ROWS of
 //   the output a team.
-// Grid: ceil(params.rows / (WORKGROUP / TEAM * ROWS)) along x, step.n_rows (or more) along y.
-// Bindings: 0 params, 1 x: act [t][s] rows (see numerics), 2 weights, 3 step, 4 ids, 5 expert_weights f32 [t][s],
-//   6 residual, 7 moe_out, 8 layer_out, all f32 [t][params.rows].
+// Grid: ceil(params.rows / (WORKGROUP / TEAM * ROWS)) along x, rows along y.
+// Bindings: 0 params, 1 x: act [t][s] rows (see numerics), 2 weights, 3 ids, 4 expert_weights f32 [t][s], 5 residual,
+//   6 moe_out, 7 layer_out, all f32 [t][params.rows].
 // The order of the sums is that of gemm_down.wgsl and expert_sum.wgsl: an expert's lanes one after another, then the
-// experts in rank order. Workgroup memory: 4 · ROWS · EXPERTS_PER_TOKEN · (WORKGROUP + TEAMS) bytes.
+// experts in rank order. Workgroup memory: 4 · ROWS · EXPERTS_PER_TOKEN · (WORKGROUP + 2 · TEAMS) bytes.
 
 struct Params {
   rows: u32,  // of one expert: the hidden size
 }
 
-struct Step {
-  n_rows: u32,
-}
-
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(2) var<storage, read> weights: array<vec4<u32>>;
-@group(0) @binding(3) var<storage, read> step: Step;
-@group(0) @binding(4) var<storage, read> ids: array<u32>;
-@group(0) @binding(5) var<storage, read> expert_weights: array<f32>;
-@group(0) @binding(6) var<storage, read> residual: array<f32>;
-@group(0) @binding(7) var<storage, read_write> moe_out: array<f32>;
-@group(0) @binding(8) var<storage, read_write> layer_out: array<f32>;
+@group(0) @binding(3) var<storage, read> ids: array<u32>;
+@group(0) @binding(4) var<storage, read> expert_weights: array<f32>;
+@group(0) @binding(5) var<storage, read> residual: array<f32>;
+@group(0) @binding(6) var<storage, read_write> moe_out: array<f32>;
+@group(0) @binding(7) var<storage, read_write> layer_out: array<f32>;
 
 const TEAMS: u32 = WORKGROUP / TEAM;
 const TILE: u32 = TEAMS * ROWS;
 
-var<workgroup> lane_sums: array<f32, ROWS * EXPERTS_PER_TOKEN * WORKGROUP>;  // [row of a team][slot][thread]
-var<workgroup> expert_sums: array<f32, TILE * EXPERTS_PER_TOKEN>;            // [row][slot]
+const TEAM_STRIDE: u32 = TEAM + 1u;              // the lanes that add up teams read other banks
+
+var<workgroup> lane_sums: array<f32, TILE * EXPERTS_PER_TOKEN * TEAM_STRIDE>;  // [row][slot][lane]
+var<workgroup> expert_sums: array<f32, TILE * EXPERTS_PER_TOKEN>;              // [row][slot]
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let token = group.y;
-  if (token >= step.n_rows) {
-    return;
-  }
   let lane = thread % TEAM;
   let first_row = (group.x * TEAMS + thread / TEAM) * ROWS;
 
@@ -57,13 +51,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       }
     }
     for (var r = 0u; r < ROWS; r++) {
-      lane_sums[(r * EXPERTS_PER_TOKEN + s) * WORKGROUP + thread] = sums[r];
+      let row = thread / TEAM * ROWS + r;
+      lane_sums[(row * EXPERTS_PER_TOKEN + s) * TEAM_STRIDE + lane] = sums[r];
     }
   }
   workgroupBarrier();
   for (var i = thread; i < TILE * EXPERTS_PER_TOKEN; i += WORKGROUP) {
-    let row = i / EXPERTS_PER_TOKEN;
-    let first = (row % ROWS * EXPERTS_PER_TOKEN + i % EXPERTS_PER_TOKEN) * WORKGROUP + row / ROWS * TEAM;
+    let first = i * TEAM_STRIDE;
     var sum = lane_sums[first];
     for (var j = 1u; j < TEAM; j++) {
       sum += lane_sums[first + j];

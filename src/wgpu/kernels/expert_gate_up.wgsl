@@ -3,14 +3,14 @@
 // them writes ids and expert_weights for what comes behind.
 //
 // Files before it: quant_common, numerics_*, quant_<type of gate> with "weights" replaced by "gate",
-//   quant_<type of up> with "weights" replaced by "up", quantize, swiglu, top_k.
+//   quant_<type of up> with "weights" replaced by "up", blocks_*, quantize, swiglu, top_k.
 // Constants: COLUMNS (hidden size); N_EXPERTS; EXPERTS_PER_TOKEN; WORKGROUP threads, in teams of TEAM lanes; ROWS of each matrix
 //   a team.
 // Flags: QUANTIZE: write act as 8-bit blocks; a workgroup then owns one: WORKGROUP / TEAM * ROWS is 32, params.rows a
 //   multiple of 32, WORKGROUP a multiple of 8.
-// Grid: ceil(params.rows / (WORKGROUP / TEAM * ROWS)) along x, step.n_rows · EXPERTS_PER_TOKEN (or more) along y.
-// Bindings: 0 params, 1 x (see numerics), 2 gate, 3 up, 4 step, 5 router_logits [t][N_EXPERTS], 6 act: f32
-//   [t][s][params.rows] or blocks, 7 ids [t][s], 8 expert_weights [t][s].
+// Grid: ceil(params.rows / (WORKGROUP / TEAM * ROWS)) along x, rows · EXPERTS_PER_TOKEN along y.
+// Bindings: 0 params, 1 x (see numerics), 2 gate, 3 up, 4 router_logits [t][N_EXPERTS], 5 act: f32 [t][s][params.rows]
+//   or blocks, 6 ids [t][s], 7 expert_weights [t][s].
 // Slots whose expert is outside this part of the tensors are left alone.
 
 struct Params {
@@ -19,40 +19,35 @@ struct Params {
   n_experts: u32,
 }
 
-struct Step {
-  n_rows: u32,
-}
-
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(2) var<storage, read> gate: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read> up: array<vec4<u32>>;
-@group(0) @binding(4) var<storage, read> step: Step;
-@group(0) @binding(5) var<storage, read> router_logits: array<u32>;
-@group(0) @binding(6) var<storage, read_write> act: array<u32>;
-@group(0) @binding(7) var<storage, read_write> ids: array<u32>;
-@group(0) @binding(8) var<storage, read_write> expert_weights: array<f32>;
+@group(0) @binding(4) var<storage, read> router_logits: array<u32>;
+@group(0) @binding(5) var<storage, read_write> act: array<u32>;
+@group(0) @binding(6) var<storage, read_write> ids: array<u32>;
+@group(0) @binding(7) var<storage, read_write> expert_weights: array<f32>;
 
 const TEAMS: u32 = WORKGROUP / TEAM;
 
 var<workgroup> tile: array<f32, TEAMS * ROWS>;
-var<workgroup> lane_sums: array<vec2<f32>, WORKGROUP * ROWS>;
+const TEAM_STRIDE: u32 = TEAM + 1u;  // the lanes that add up teams read other banks
+
+var<workgroup> lane_sums: array<vec2<f32>, TEAMS * ROWS * TEAM_STRIDE>;  // [team][row][lane]
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let slot = group.y;
-  if (slot >= step.n_rows * EXPERTS_PER_TOKEN) {
-    return;
-  }
   let token = slot / EXPERTS_PER_TOKEN;
   let rank = slot % EXPERTS_PER_TOKEN;
-  choose_experts(token, thread);
-  if (group.x == 0u && rank == 0u) {
+  let writes = group.x == 0u && rank == 0u;
+  choose_experts(token, writes, thread);
+  if (writes) {
     for (var i = thread; i < EXPERTS_PER_TOKEN; i += WORKGROUP) {
       ids[slot + i] = chosen_ids[i];
       expert_weights[slot + i] = chosen_weights[i];
     }
   }
-  let expert = workgroupUniformLoad(&chosen_ids[rank]) - params.first_expert;  // wraps below the part
+  let expert = chosen_ids[rank] - params.first_expert;  // wraps below the part
   if (expert >= params.n_experts) {
     return;
   }
@@ -70,11 +65,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
   // Lane after lane, as gemm_tile.wgsl does.
   for (var r = 0u; r < ROWS; r++) {
-    lane_sums[r * WORKGROUP + thread] = sums[r];
+    lane_sums[(thread / TEAM * ROWS + r) * TEAM_STRIDE + lane] = sums[r];
   }
   workgroupBarrier();
   for (var i = thread; i < TEAMS * ROWS; i += WORKGROUP) {
-    let first = i % ROWS * WORKGROUP + i / ROWS * TEAM;
+    let first = i * TEAM_STRIDE;
     var sum = lane_sums[first];
     for (var j = 1u; j < TEAM; j++) {
       sum += lane_sums[first + j];

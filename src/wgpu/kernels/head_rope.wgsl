@@ -7,10 +7,9 @@
 // Workgroup memory, in bytes: 4 · LOCAL_HEADS · (D + 16).
 
 const HALF = HEAD_DIM / 2u;
-const SQUARE_PARTS = 16u;
 
-var<workgroup> heads: array<f32, LOCAL_HEADS * HEAD_DIM>;  // as they come, then rotated
-var<workgroup> square_sums: array<f32, LOCAL_HEADS * SQUARE_PARTS>;
+var<workgroup> heads: array<f32, LOCAL_HEADS * HEAD_DIM>;
+var<workgroup> squares: array<vec4<f32>, LOCAL_HEADS * 4u>;  // 16 sums a head
 
 fn mul_high(a: u32, b: u32) -> u32 {
   let low = (a & 0xffffu) * (b & 0xffffu);
@@ -38,35 +37,51 @@ fn cos_sin(position: u32, turns: vec2<u32>) -> vec2<f32> {
   }
 }
 
-// Norms and rotates `heads`: queries, and keys from the first_key-th on. Every thread calls it, in uniform control
-// flow, and sees the result behind its next barrier.
-fn rotate_heads(first_key: u32, position: u32, eps: f32, rope_scale: f32, lane: u32) {
-  workgroupBarrier();
-  for (var i = lane; i < LOCAL_HEADS * SQUARE_PARTS; i += WORKGROUP) {
+// What turns dimensions `pair` and `pair + HALF` of every head.
+struct Rotation {
+  q_norm: vec2<f32>,
+  k_norm: vec2<f32>,
+  turn: vec2<f32>,  // cos, sin
+}
+
+// The constants of a pair: they are loaded before anything else is waited for.
+struct PairConstants {
+  q_norm: vec2<u32>,
+  k_norm: vec2<u32>,
+  turns: vec2<u32>,
+}
+
+fn constants_of(pair: u32) -> PairConstants {
+  let k_at = HEAD_DIM + pair;
+  let turns_at = 2u * HEAD_DIM + 2u * pair;
+  return PairConstants(vec2(constants[pair], constants[pair + HALF]), vec2(constants[k_at], constants[k_at + HALF]),
+                       vec2(constants[turns_at], constants[turns_at + 1u]));
+}
+
+fn rotation_of(pair: PairConstants, position: u32, rope_scale: f32) -> Rotation {
+  return Rotation(bitcast<vec2<f32>>(pair.q_norm), bitcast<vec2<f32>>(pair.k_norm),
+                  cos_sin(position, pair.turns) * rope_scale);
+}
+
+// Every thread calls it, in uniform control flow, when `heads` is filled; the sums are there behind the next barrier.
+fn sum_squares(lane: u32) {
+  for (var i = lane; i < LOCAL_HEADS * 16u; i += WORKGROUP) {
     var sum = 0.0;
-    for (var d = i % SQUARE_PARTS; d < HEAD_DIM; d += SQUARE_PARTS) {
-      let value = heads[i / SQUARE_PARTS * HEAD_DIM + d];
+    for (var d = i % 16u; d < HEAD_DIM; d += 16u) {
+      let value = heads[i / 16u * HEAD_DIM + d];
       sum = fma(value, value, sum);
     }
-    square_sums[i] = sum;
+    squares[i / 4u][i % 4u] = sum;
   }
-  workgroupBarrier();
-  for (var i = lane; i < LOCAL_HEADS * HALF; i += WORKGROUP) {
-    let head = i / HALF;
-    let pair = i % HALF;
-    let is_k = head >= first_key;
-    var squares = 0.0;
-    for (var part = 0u; part < SQUARE_PARTS; part++) {
-      squares += square_sums[head * SQUARE_PARTS + part];
-    }
-    let scale = inverseSqrt(squares / f32(HEAD_DIM) + eps);
-    let norm_at = select(0u, HEAD_DIM, is_k) + pair;
-    let at = head * HEAD_DIM + pair;
-    let a = heads[at] * scale * bitcast<f32>(constants[norm_at]);
-    let b = heads[at + HALF] * scale * bitcast<f32>(constants[norm_at + HALF]);
-    let turns_at = 2u * HEAD_DIM + 2u * pair;
-    let turn = cos_sin(position, vec2(constants[turns_at], constants[turns_at + 1u])) * rope_scale;
-    heads[at] = fma(a, turn.x, -(b * turn.y));
-    heads[at + HALF] = fma(b, turn.x, a * turn.y);
-  }
+}
+
+// Dimensions `pair` and `pair + HALF` of a head, normed and turned.
+fn rotated(head: u32, pair: u32, is_key: bool, rotation: Rotation, eps: f32) -> vec2<f32> {
+  let sums = (squares[4u * head] + squares[4u * head + 1u]) + (squares[4u * head + 2u] + squares[4u * head + 3u]);
+  let scale = inverseSqrt(((sums.x + sums.y) + (sums.z + sums.w)) / f32(HEAD_DIM) + eps);
+  let norm = select(rotation.q_norm, rotation.k_norm, is_key);
+  let at = head * HEAD_DIM + pair;
+  let a = heads[at] * scale * norm.x;
+  let b = heads[at + HALF] * scale * norm.y;
+  return vec2(fma(a, rotation.turn.x, -(b * rotation.turn.y)), fma(b, rotation.turn.x, a * rotation.turn.y));
 }

@@ -3,9 +3,11 @@
 // cache: [page][n_kv_heads][2·64·DP] elements of f32 or f16 (two in a word), DP = D rounded up to a multiple
 // of 4, zero beyond D: the keys as [DP/4][64][4], so that neighbouring lanes of attention.wgsl read
 // neighbouring positions; then the values as [64][DP].
-// Files before it: head_rope, whose `heads` has the key. Bindings of the kernel: cache, page_tables [sequence][pages],
-// qkv f32, where the value stands.
-// Constants: WORKGROUP, HEAD_DIM, N_KV_HEADS. Flag: KV_F16.
+// Bindings of the kernel: cache.
+// Constants: WORKGROUP, HEAD_DIM, N_KV_HEADS. Flag: KV_F16. Workgroup memory, in bytes: 8 · D.
+
+var<workgroup> own_key: array<f32, HEAD_DIM>;  // of the position, as own_value
+var<workgroup> own_value: array<f32, HEAD_DIM>;
 
 // Stores four elements of the cache, the quad-th from its start.
 fn store_quad(quad: u32, values: vec4<f32>) {
@@ -18,11 +20,10 @@ fn store_quad(quad: u32, values: vec4<f32>) {
   }
 }
 
-// `first_page`: of the sequence, in page_tables. Every thread calls it.
-fn write_kv(first_page: u32, position: u32, kv_head: u32, head: u32, value_at: u32, lane: u32) {
+// Every thread calls it, behind a barrier after own_key and own_value were filled. `page`: the position's.
+fn write_kv(page: u32, position: u32, kv_head: u32, lane: u32) {
   const page_size = 64u;
   const quads = (HEAD_DIM + 3u) / 4u;
-  let page = page_tables[first_page + position / page_size];
   let keys = (page * N_KV_HEADS + kv_head) * 2u * page_size * quads;
   let slot = position % page_size;
   for (var quad = lane; quad < quads; quad += WORKGROUP) {
@@ -31,8 +32,8 @@ fn write_kv(first_page: u32, position: u32, kv_head: u32, head: u32, value_at: u
     for (var i = 0u; i < 4u; i++) {
       let d = 4u * quad + i;
       if (d < HEAD_DIM) {
-        key[i] = heads[head * HEAD_DIM + d];
-        value[i] = qkv[value_at + d];
+        key[i] = own_key[d];
+        value[i] = own_value[d];
       }
     }
     store_quad(keys + quad * page_size + slot, key);

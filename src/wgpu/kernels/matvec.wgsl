@@ -5,7 +5,7 @@
 //   TOKENS rows of x a workgroup (1, 4 or 8), for which weights are decoded once; TERMS.
 // Flags: RESIDUAL; LOGITS: x has step.n_logits rows, not step.n_rows.
 // Grid: tiles of WORKGROUP / TEAM * ROWS matrix rows along x, and along z when they are more than 65535 (x · z at
-//   least the number of tiles); ceil(rows of x / TOKENS) along y.
+//   least the number of tiles); ceil(rows of x / TOKENS) along y, which is the number of rows where TOKENS is 1.
 // Bindings: 0 params, 1 x (see numerics), 2 weights, 3 step, 4 residual (anything readable but y without RESIDUAL),
 //   5 y. y and residual: f32 [rows of x][y_stride].
 
@@ -29,7 +29,10 @@ struct Step {
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let n_tokens = select(step.n_rows, step.n_logits, LOGITS);
+  var n_tokens = groups.y;
+  if (TOKENS > 1u) {
+    n_tokens = select(step.n_rows, step.n_logits, LOGITS);
+  }
   let first_token = group.y * TOKENS;
   if (first_token >= n_tokens) {
     return;

@@ -10,7 +10,7 @@ struct Params {
   eps: f32,
   rope_scale: f32,  // multiplies cos and sin (YaRN)
 }
-struct Step { n_rows: u32, n_logits: u32, n_chunks: u32, ring_slot: u32 }
+struct Step { n_rows: u32, n_logits: u32, n_parts: u32, ring_slot: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> step: Step;
@@ -31,16 +31,29 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
   let in_at = row * (HEADS + N_KV_HEADS) * HEAD_DIM;
   let position = rows[row].y;
+  let is_key = group.x >= N_HEADS;
+  let kv_head = group.x - N_HEADS;
   for (var d = lane; d < HEAD_DIM; d += WORKGROUP) {
     heads[d] = qkv[in_at + group.x * HEAD_DIM + d];
+    if (is_key) {
+      own_value[d] = qkv[in_at + (HEADS + kv_head) * HEAD_DIM + d];
+    }
   }
-  rotate_heads(select(1u, 0u, group.x >= N_HEADS), position, params.eps, params.rope_scale, lane);
   workgroupBarrier();
-  for (var d = lane; d < HEAD_DIM; d += WORKGROUP) {
-    qk[(row * HEADS + group.x) * HEAD_DIM + d] = heads[d];
+  sum_squares(lane);
+  workgroupBarrier();
+  let out_at = (row * HEADS + group.x) * HEAD_DIM;
+  for (var pair = lane; pair < HALF; pair += WORKGROUP) {
+    let turned = rotated(0u, pair, is_key, rotation_of(constants_of(pair), position, params.rope_scale), params.eps);
+    qk[out_at + pair] = turned.x;
+    qk[out_at + pair + HALF] = turned.y;
+    if (is_key) {
+      own_key[pair] = turned.x;
+      own_key[pair + HALF] = turned.y;
+    }
   }
-  if (group.x >= N_HEADS) {
-    let kv_head = group.x - N_HEADS;
-    write_kv(rows[row].z * params.max_pages, position, kv_head, 0u, in_at + (HEADS + kv_head) * HEAD_DIM, lane);
+  if (is_key) {
+    workgroupBarrier();
+    write_kv(page_tables[rows[row].z * params.max_pages + position / 64u], position, kv_head, lane);
   }
 }

@@ -25,9 +25,14 @@ struct Step {
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;
 
 @compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  var n_tokens = groups.y;
+  if (TOKENS > 1u) {
+    n_tokens = step.n_rows;
+  }
   let first_token = group.y * TOKENS;
-  if (first_token >= step.n_rows) {
+  if (first_token >= n_tokens) {
     return;
   }
   let lane = thread % TEAM;
@@ -38,17 +43,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var y_first = 0u;
   var sums: array<f32, OUTPUTS>;
   if (group.x < q_tiles) {
-    sums = wq_multiply(first_row, n_rows, first_token, step.n_rows, lane);
+    sums = wq_multiply(first_row, n_rows, first_token, n_tokens, lane);
   } else if (group.x < q_tiles + k_tiles) {
     first_row -= q_tiles * TILE_ROWS;
     n_rows = params.k_rows;
     y_first = params.q_rows;
-    sums = wk_multiply(first_row, n_rows, first_token, step.n_rows, lane);
+    sums = wk_multiply(first_row, n_rows, first_token, n_tokens, lane);
   } else {
     first_row -= (q_tiles + k_tiles) * TILE_ROWS;
     n_rows = params.v_rows;
     y_first = params.q_rows + params.k_rows;
-    sums = wv_multiply(first_row, n_rows, first_token, step.n_rows, lane);
+    sums = wv_multiply(first_row, n_rows, first_token, n_tokens, lane);
   }
 
   let y_stride = params.q_rows + params.k_rows + params.v_rows;
@@ -57,7 +62,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let i = lane + j * TEAM;
     let row = first_row + i / TOKENS;
     let token = first_token + i % TOKENS;
-    if (i < OUTPUTS && row < n_rows && token < step.n_rows) {
+    if (i < OUTPUTS && row < n_rows && token < n_tokens) {
       y[token * y_stride + y_first + row] = outputs[j];
     }
   }

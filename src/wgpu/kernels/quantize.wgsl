@@ -1,5 +1,5 @@
 // Quantises activations to 8-bit blocks of 32, as numerics_fast.wgsl reads them.
-// Constants: WORKGROUP (threads, a multiple of 8). Workgroups are one-dimensional.
+// File before it: blocks_*, with its constants.
 
 struct QuantizedLane {
   word: u32,   // four columns as signed bytes
@@ -7,20 +7,11 @@ struct QuantizedLane {
   sum: f32,    // d·(sum of the block's q)
 }
 
-var<workgroup> quantize_values: array<u32, WORKGROUP>;
-
 // Eight consecutive threads hold a block, four columns each. Every thread calls it, in uniform control flow.
 // A NaN in the block makes its scale NaN.
 fn quantize_lane(value: vec4<f32>, thread: u32) -> QuantizedLane {
-  let first = thread - thread % 8u;
   let bits = bitcast<vec4<u32>>(abs(value));  // magnitudes order as their bits do, and NaN is above all
-  workgroupBarrier();
-  quantize_values[thread] = max(max(bits.x, bits.y), max(bits.z, bits.w));
-  workgroupBarrier();
-  var largest_bits = 0u;
-  for (var i = 0u; i < 8u; i++) {
-    largest_bits = max(largest_bits, quantize_values[first + i]);
-  }
+  let largest_bits = block_max(max(max(bits.x, bits.y), max(bits.z, bits.w)), thread);
   let largest = bitcast<f32>(largest_bits);
   var inverse = 0.0;
   if (largest_bits != 0u) {
@@ -29,13 +20,7 @@ fn quantize_lane(value: vec4<f32>, thread: u32) -> QuantizedLane {
   // A block below 127 · 2^-126 has no inverse: its integers stay within range, its scale is next to nothing.
   let q = clamp(vec4<i32>(round(clamp(value * inverse, vec4(-127.0), vec4(127.0)))), vec4(-127), vec4(127));
   let word = pack4xI8(q);
-  workgroupBarrier();
-  quantize_values[thread] = word;
-  workgroupBarrier();
-  var sum = 0;
-  for (var i = 0u; i < 8u; i++) {
-    sum += dot4I8Packed(quantize_values[first + i], 0x01010101u);
-  }
+  let sum = block_sum(dot4I8Packed(word, 0x01010101u), thread);
   let scale = largest / 127.0;
   return QuantizedLane(word, scale, scale * f32(sum));
 }

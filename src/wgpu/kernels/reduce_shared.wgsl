@@ -1,32 +1,22 @@
-// Sums over a workgroup through workgroup memory; reduce_subgroup.wgsl has the same functions.
-// Constants: WORKGROUP (threads). Workgroups are one-dimensional. Every thread calls them, in uniform control flow;
-// every thread gets the result; the order of the sums is fixed.
+// Sums over lanes through workgroup memory; reduce_subgroup.wgsl has the same function.
+// Constants: WORKGROUP (threads), LANES (a multiple of WORKGROUP). Workgroups are one-dimensional.
 
-var<workgroup> reduce_values: array<f32, WORKGROUP>;
+const LANES_EACH: u32 = LANES / WORKGROUP;
 
-fn workgroup_sum(value: f32, thread: u32) -> f32 {
-  workgroupBarrier();
-  reduce_values[thread] = value;
-  for (var width = WORKGROUP; width > 1u;) {
-    let half = (width + 1u) / 2u;
-    workgroupBarrier();
-    if (thread + half < width) {
-      reduce_values[thread] += reduce_values[thread + half];
-    }
-    width = half;
+var<workgroup> reduce_values: array<f32, LANES>;
+
+// The sum of LANES values, of which a thread has LANES_EACH: the i-th is that of lane thread + i * WORKGROUP. Every
+// thread calls it, in uniform control flow, and gets the result. The order of the sums depends on LANES only.
+fn lanes_sum(values: array<f32, LANES_EACH>, thread: u32) -> f32 {
+  workgroupBarrier();  // what the last call reads is still in use
+  for (var i = 0u; i < LANES_EACH; i++) {
+    reduce_values[i * WORKGROUP + thread] = values[i];
   }
-  workgroupBarrier();
-  return reduce_values[0];
-}
-
-fn workgroup_max(value: f32, thread: u32) -> f32 {
-  workgroupBarrier();
-  reduce_values[thread] = value;
-  for (var width = WORKGROUP; width > 1u;) {
+  for (var width = LANES; width > 1u;) {
     let half = (width + 1u) / 2u;
     workgroupBarrier();
-    if (thread + half < width) {
-      reduce_values[thread] = max(reduce_values[thread], reduce_values[thread + half]);
+    for (var lane = thread; lane + half < width; lane += WORKGROUP) {
+      reduce_values[lane] += reduce_values[lane + half];
     }
     width = half;
   }

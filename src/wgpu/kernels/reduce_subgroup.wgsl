@@ -1,34 +1,25 @@
-// Sums over a workgroup with subgroup operations; reduce_shared.wgsl has the same functions.
-// Constants: WORKGROUP (threads, a multiple of SUBGROUP_SIZE), SUBGROUP_SIZE (probed: thread t is in subgroup
-// t / SUBGROUP_SIZE). Workgroups are one-dimensional. Every thread calls them, in uniform control flow; every thread
-// gets the result; the order of the sums is fixed.
+// Sums over lanes with subgroup operations; reduce_shared.wgsl has the same function.
+// Constants: WORKGROUP (threads, a multiple of SUBGROUP_SIZE), LANES (a multiple of WORKGROUP), SUBGROUP_SIZE (probed:
+// thread t is in subgroup t / SUBGROUP_SIZE). Workgroups are one-dimensional.
 
-var<workgroup> reduce_values: array<f32, WORKGROUP / SUBGROUP_SIZE>;
+const LANES_EACH: u32 = LANES / WORKGROUP;
 
-fn workgroup_sum(value: f32, thread: u32) -> f32 {
-  let part = subgroupAdd(value);
+var<workgroup> reduce_values: array<f32, LANES / SUBGROUP_SIZE>;
+
+// The sum of LANES values, of which a thread has LANES_EACH: the i-th is that of lane thread + i * WORKGROUP. Every
+// thread calls it, in uniform control flow, and gets the result. The order of the sums depends on LANES only.
+fn lanes_sum(values: array<f32, LANES_EACH>, thread: u32) -> f32 {
   workgroupBarrier();  // what the last call reads is still in use
-  if (thread % SUBGROUP_SIZE == 0u) {
-    reduce_values[thread / SUBGROUP_SIZE] = part;
+  for (var i = 0u; i < LANES_EACH; i++) {
+    let part = subgroupAdd(values[i]);
+    if (thread % SUBGROUP_SIZE == 0u) {
+      reduce_values[(i * WORKGROUP + thread) / SUBGROUP_SIZE] = part;
+    }
   }
   workgroupBarrier();
   var sum = reduce_values[0];
-  for (var i = 1u; i < WORKGROUP / SUBGROUP_SIZE; i++) {
+  for (var i = 1u; i < LANES / SUBGROUP_SIZE; i++) {
     sum += reduce_values[i];
   }
   return sum;
-}
-
-fn workgroup_max(value: f32, thread: u32) -> f32 {
-  let part = subgroupMax(value);
-  workgroupBarrier();
-  if (thread % SUBGROUP_SIZE == 0u) {
-    reduce_values[thread / SUBGROUP_SIZE] = part;
-  }
-  workgroupBarrier();
-  var largest = reduce_values[0];
-  for (var i = 1u; i < WORKGROUP / SUBGROUP_SIZE; i++) {
-    largest = max(largest, reduce_values[i]);
-  }
-  return largest;
 }

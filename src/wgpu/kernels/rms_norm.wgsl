@@ -1,6 +1,6 @@
 // y[t] = x[t] / sqrt(mean(x[t]²) + eps) · w, one workgroup per token row.
 //
-// Files before it: reduce_*, quantize, norm_row, with their constants and flags.
+// Files before it: reduce_*, blocks_*, quantize, norm_row, norm_blocks, with their constants and flags.
 // Flags: LOGITS: only rows that want logits (bit 0 of their flags), of these the step.n_logits from step.first_logits
 //   on, and their results stand behind one another.
 // Grid: 1 along x, step.n_rows (or more) along y.
@@ -14,7 +14,7 @@ struct Params {
 struct Step {
   n_rows: u32,
   n_logits: u32,
-  n_chunks: u32,
+  n_parts: u32,
   ring_slot: u32,
   first_logits: u32,
 }
@@ -38,16 +38,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if ((rows[row].w & 1u) == 0u) {
       return;
     }
-    var earlier = 0.0;
+    var earlier: array<f32, LANES_EACH>;
     for (var i = thread; i < row; i += WORKGROUP) {
-      earlier += f32(rows[i].w & 1u);
+      earlier[0] += f32(rows[i].w & 1u);
     }
-    out_row = u32(workgroup_sum(earlier, thread)) - step.first_logits;  // wraps below the first
+    out_row = u32(lanes_sum(earlier, thread)) - step.first_logits;  // wraps below the first
     if (out_row >= step.n_logits) {
       return;
     }
   }
 
   let held = load_row(row, thread);
-  put_row(held, norm_scale(held, params.eps, thread), out_row, thread);
+  let held_weights = load_norm_weights(thread);
+  put_row(held, held_weights, norm_scale(held, params.eps, thread), out_row, true, thread);
 }

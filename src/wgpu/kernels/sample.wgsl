@@ -15,7 +15,7 @@
 // Constants: WORKGROUP (at most 1024), VOCAB = V, PARTS = P, ADVANCE (bool).
 // Grid: (1, L, 1); rows from n_logits on are left alone.
 struct Params { ring_width: u32 }
-struct Step { n_rows: u32, n_logits: u32, n_chunks: u32, ring_slot: u32 }
+struct Step { n_rows: u32, n_logits: u32, n_parts: u32, ring_slot: u32 }
 struct Sampling {
   temperature: f32,  // 0: greedy
   top_k: u32,        // 0: off; 1: greedy

@@ -9,6 +9,8 @@
 const PLUS_INFINITY = 0x7f800000u;
 const MINUS_INFINITY = 0xff800000u;
 const EXPERT_QUADS = (N_EXPERTS + 3u) / 4u;
+const SPLIT = max(1u, WORKGROUP / N_EXPERTS);  // lanes that an expert is ranked by
+const SPLIT_QUADS = (EXPERT_QUADS + SPLIT - 1u) / SPLIT;
 
 var<workgroup> keys: array<vec4<u32>, EXPERT_QUADS>;
 var<workgroup> chosen_ids: array<u32, EXPERTS_PER_TOKEN>;      // by rank, as all below
@@ -16,6 +18,7 @@ var<workgroup> chosen_logits: array<u32, EXPERTS_PER_TOKEN>;   // bits
 var<workgroup> exponentials: array<f32, EXPERTS_PER_TOKEN>;
 var<workgroup> chosen_weights: array<f32, EXPERTS_PER_TOKEN>;  // the probabilities
 var<workgroup> n_unsound: atomic<u32>;
+var<workgroup> counts: array<u32, SPLIT * N_EXPERTS>;          // of better experts, [part of all][expert]
 
 // Larger for a larger number; 0 for a NaN.
 fn order_key(bits: u32) -> u32 {
@@ -26,12 +29,14 @@ fn order_key(bits: u32) -> u32 {
   return select(0x80000000u | size, 0x80000000u - size, (bits >> 31u) != 0u);
 }
 
-// Fills chosen_ids and chosen_weights for a row. Every thread calls it once, in uniform control flow.
-fn choose_experts(row: u32, lane: u32) {
-  if (lane == 0u) {
-    atomicStore(&n_unsound, 0u);
+// Fills chosen_ids for a row and, where `weighs`, chosen_weights. Every thread calls it once, in uniform control flow.
+fn choose_experts(row: u32, weighs: bool, lane: u32) {
+  if (weighs) {
+    if (lane == 0u) {
+      atomicStore(&n_unsound, 0u);
+    }
+    workgroupBarrier();
   }
-  workgroupBarrier();
   for (var quad = lane; quad < EXPERT_QUADS; quad += WORKGROUP) {
     var key = vec4(0u);
     for (var i = 0u; i < 4u; i++) {
@@ -39,7 +44,7 @@ fn choose_experts(row: u32, lane: u32) {
       if (expert < N_EXPERTS) {
         let bits = router_logits[row * N_EXPERTS + expert];
         key[i] = order_key(bits);
-        if (key[i] == 0u || bits == PLUS_INFINITY) {
+        if (weighs && (key[i] == 0u || bits == PLUS_INFINITY)) {
           atomicAdd(&n_unsound, 1u);
         }
       }
@@ -48,26 +53,38 @@ fn choose_experts(row: u32, lane: u32) {
   }
   workgroupBarrier();
 
-  for (var expert = lane; expert < N_EXPERTS; expert += WORKGROUP) {
-    // Of equal keys those of lower ids come first: below the expert's own quad they count, above it they do not.
+  // An expert's rank is the number of those before it, of which each lane counts a part.
+  for (var i = lane; i < SPLIT * N_EXPERTS; i += WORKGROUP) {
+    let expert = i % N_EXPERTS;
     let own = expert / 4u;
     let key = vec4(keys[own][expert % 4u]);
+    let first = i / N_EXPERTS * SPLIT_QUADS;
+    let last = min(first + SPLIT_QUADS, EXPERT_QUADS);
     var before = vec4<u32>();
-    for (var quad = 0u; quad < own; quad++) {
-      before += select(vec4(0u), vec4(1u), keys[quad] >= key);
+    for (var quad = first; quad < last; quad++) {
+      // Of equal keys those of lower ids come first.
+      let lower = vec4(4u * quad) + vec4(0u, 1u, 2u, 3u) < vec4(expert);
+      before += select(vec4(0u), vec4(1u), (keys[quad] > key) | ((keys[quad] == key) & lower));
     }
-    let lower = vec4(0u, 1u, 2u, 3u) < vec4(expert % 4u);
-    before += select(vec4(0u), vec4(1u), (keys[own] > key) | ((keys[own] == key) & lower));
-    for (var quad = own + 1u; quad < EXPERT_QUADS; quad++) {
-      before += select(vec4(0u), vec4(1u), keys[quad] > key);
+    counts[i] = before.x + before.y + before.z + before.w;
+  }
+  workgroupBarrier();
+  for (var expert = lane; expert < N_EXPERTS; expert += WORKGROUP) {
+    var rank = counts[expert];
+    for (var i = 1u; i < SPLIT; i++) {
+      rank += counts[i * N_EXPERTS + expert];
     }
-    let rank = before.x + before.y + before.z + before.w;
     if (rank < EXPERTS_PER_TOKEN) {
       chosen_ids[rank] = expert;
-      chosen_logits[rank] = router_logits[row * N_EXPERTS + expert];
+      if (weighs) {
+        chosen_logits[rank] = router_logits[row * N_EXPERTS + expert];
+      }
     }
   }
   workgroupBarrier();
+  if (!weighs) {
+    return;
+  }
 
   let largest = bitcast<f32>(chosen_logits[0]);
   for (var rank = lane; rank < EXPERTS_PER_TOKEN; rank += WORKGROUP) {
