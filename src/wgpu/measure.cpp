@@ -3,15 +3,18 @@
 #include "wgpu/forward.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 #include <vector>
 
 namespace trine::wgpu {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 // Clocks fall within milliseconds of idling and take as long to come back: the first runs do not count.
 constexpr int warm_up_runs = 4;
-constexpr double memory_warm_up = 5e4;  // microseconds of the device's time
+constexpr std::chrono::milliseconds memory_time(500);
 constexpr int counted_runs = 9;
 
 double median(std::vector<double> values) {
@@ -86,13 +89,12 @@ Result<std::optional<model::MemoryRate>> measure_memory(Kernels& kernels) {
 
   model::MemoryRate rate;
   rate.bytes = std::uint64_t{x} * workgroup * loads * load_bytes;
-  double busy = 0;  // microseconds
-  while (rate.passes < counted_runs) {
+  const Clock::time_point start = Clock::now();
+  while (rate.passes < counted_runs || Clock::now() - start < memory_time) {
     Commands commands = gpu.record(Timing::dispatches);
     commands.dispatch({op.variants[0].pipeline, &op.bindings, x, 1, 1, op.label});
     TRINE_TRY(const std::vector<Timed> times, run_timed(gpu, std::move(commands)));
     if (times.empty() || !(times[0].microseconds > 0)) return std::nullopt;
-    if (std::exchange(busy, busy + times[0].microseconds) < memory_warm_up) continue;
     ++rate.passes;
     rate.bytes_per_second =
         std::max(rate.bytes_per_second, static_cast<double>(rate.bytes) / times[0].microseconds * 1e6);
