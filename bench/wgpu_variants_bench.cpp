@@ -2,14 +2,13 @@
 // dot and without, with subgroups and without, and with checked shaders. For kernels that read weights, GB/s
 // too: W_o of the 30B model is a mat-vec of Q4_K, the logits are one of Q6_K.
 //   wgpu_variants_bench MODEL [DEVICE]
-// Times are medians of nine runs and, for each launch, hold the timestamp between two (trine bench
+// Times are medians of seven runs and, for each launch, hold the timestamp between two (trine bench
 // --kernels).
 #include "gguf/file.h"
 #include "model/weights.h"
 #include "wgpu/model.h"
 
 #include <fmt/format.h>
-#include <algorithm>
 #include <cstdio>
 #include <map>
 #include <string>
@@ -68,17 +67,17 @@ Result<void> measure(const model::Weights& weights, const std::string& device, c
   model::Batch batch;
   batch.rows = {{1, 0, 0, true}};
   batch.page_tables = {{0}};
-  std::optional<model::PassTime> time;
-  for (int run = 0; run < 20; ++run) {  // the first come before the clocks do
-    TRINE_TRY(time, model->time_pass(batch));
-  }
-  if (!time) {
+  if (!model->times_passes()) {
     return fail(
         {ErrorCode::backend_unavailable, "this device times no kernels", model->describe().name, {}, {}, {}});
   }
+  model::PassTime time;
+  for (int run = 0; run < 20; ++run) {  // the first come before the clocks do
+    TRINE_TRY(time, model->time_pass(batch, true));
+  }
   const std::map<std::string, double> bytes = weight_bytes(weights);
-  fmt::print("{}: {:.3f} ms a token\n", variant.name, time->microseconds / 1000);
-  for (const model::KernelTime& kernel : time->kernels) {
+  fmt::print("{}: {:.3f} ms a token\n", variant.name, time.microseconds / 1000);
+  for (const model::KernelTime& kernel : time.kernels) {
     const auto read = bytes.find(kernel.name);
     const std::string rate = read == bytes.end()
                                  ? std::string()

@@ -22,7 +22,6 @@ constexpr std::int32_t most_tokens = 1 << 20;
 struct Options {
   ModelOptions model;
   BenchPlan plan;
-  bool kernels = false;
   bool json = false;
   bool markdown = false;
 };
@@ -195,12 +194,13 @@ ordered_json device_time_json(const std::optional<model::PassTime>& time) {
 
 ordered_json bandwidth_json(const std::optional<Bandwidth>& bandwidth, bool on_gpu) {
   if (!bandwidth) return {};
-  return {{"bytes_per_second", bandwidth->bytes_per_second},
-          {"method", on_gpu ? "best pass of a kernel reading one buffer, by the device's clock"
-                            : "best pass of all threads reading 64-bit words from one buffer"},
-          {"threads", bandwidth->threads},
-          {"buffer_bytes", bandwidth->buffer_bytes},
-          {"passes", bandwidth->passes}};
+  ordered_json out = {{"bytes_per_second", bandwidth->bytes_per_second},
+                      {"method", on_gpu ? "best pass of a kernel reading one buffer, by the device's clock"
+                                        : "best pass of all threads reading 64-bit words from one buffer"},
+                      {"buffer_bytes", bandwidth->buffer_bytes},
+                      {"passes", bandwidth->passes}};
+  if (!on_gpu) out["threads"] = bandwidth->threads;
+  return out;
 }
 
 std::string to_json(const Report& report) {
@@ -237,8 +237,9 @@ std::string to_json(const Report& report) {
   return out.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
 
-Table kernel_times(const DecodeLine& line) {
-  Table table({fmt::format("kernels of a token at {}", line.depth), ">launches", ">us each", ">us a token"});
+Table kernel_times(const DecodeLine& line, std::int32_t decode) {
+  Table table({fmt::format("kernels of the token at {}", line.depth + decode / 2), ">launches", ">us each",
+               ">us a token"});
   if (!line.device) return table;
   for (const model::KernelTime& kernel : line.device->kernels) {
     table.add({kernel.name, fmt::format("{}", kernel.launches),
@@ -253,7 +254,7 @@ void print_report(const Report& report, const Options& options) {
   const auto show = [&](const Table& table) { return options.markdown ? table.markdown() : table.text(); };
   std::string tables = show(results(report));
   for (const DecodeLine& line : report.decode)
-    if (options.kernels && line.device) tables += "\n" + show(kernel_times(line));
+    if (options.plan.kernels && line.device) tables += "\n" + show(kernel_times(line, report.plan.decode));
   std::string list;
   for (const std::string& line : lines) list += (options.markdown ? "- " : "") + line + "\n";
   write_out(options.markdown ? tables + "\n" + list : list + "\n" + tables);
@@ -261,8 +262,9 @@ void print_report(const Report& report, const Options& options) {
 
 // Of the memory that the model runs in.
 Result<void> measure_memory(Report& report, int threads) {
-  const backend::BackendEntry* entry = backend::find_backend(report.model.device->describe().backend);
-  report.on_gpu = entry != nullptr && entry->is_gpu;
+  const model::DeviceInfo device = report.model.device->describe();
+  const backend::BackendEntry* entry = backend::find_backend(device.backend);
+  report.on_gpu = entry != nullptr && entry->is_gpu && device.type != "software";
   if (!report.on_gpu) {
     report.bandwidth = measure_bandwidth(threads);
     return {};
@@ -272,13 +274,11 @@ Result<void> measure_memory(Report& report, int threads) {
   return {};
 }
 
-// A device without a clock of its own has nothing to show for --kernels.
-Result<void> require_kernel_times(model::DeviceModel& device) {
-  model::Batch batch;
-  batch.rows = {{0, 0, 0, true}};
-  batch.page_tables = {{0}};
-  TRINE_TRY(const std::optional<model::PassTime> time, device.time_pass(batch));
-  if (time) return {};
+// What --kernels needs. Errors: usage.
+Result<void> require_kernel_times(const model::DeviceModel& device, const BenchPlan& plan) {
+  if (plan.decode == 0)
+    return fail({ErrorCode::usage, "no kernels to time", "--kernels", "--decode of at least 1", "0", {}});
+  if (device.times_passes()) return {};
   return fail({ErrorCode::usage,
                "this device does not time its kernels",
                "--kernels",
@@ -306,10 +306,10 @@ Result<int> bench(Options options) {
   introduce_demo(model.source);
   warn_if_larger_than_memory(*model.file);
   TRINE_CHECK_OK(start_backend(model, options.model, options.plan.context()));
-  if (options.kernels) TRINE_CHECK_OK(require_kernel_times(*model.device));
+  if (options.plan.kernels) TRINE_CHECK_OK(require_kernel_times(*model.device, options.plan));
   Report report{model, options.plan, resident, {}, false, model_cost(*model.file), {}, {}};
-  TRINE_CHECK_OK(measure_memory(report, options.model.threads));
   TRINE_CHECK_OK(measure(report, *model.device));
+  TRINE_CHECK_OK(measure_memory(report, options.model.threads));  // last, as its buffer may push out weights
   if (options.json) {
     write_out(to_json(report));
   } else {
@@ -339,7 +339,7 @@ Action define_bench(CLI::App& app) {
              "repetitions that count; default: 5");
   add_number(app, "--warmup", options->plan.warmup, 0, 1000,
              "repetitions before them that do not; default: 1");
-  add_flag(app, "--kernels", options->kernels,
+  add_flag(app, "--kernels", options->plan.kernels,
            "wgpu: also how long each kernel takes when decoding, by the device's clock");
   add_flag(app, "--json", options->json, "print one JSON object").group("Output");
   add_flag(app, "--markdown", options->markdown, "print a Markdown table").group("Output").excludes("--json");

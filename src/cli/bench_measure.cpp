@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <memory>
 #include <numeric>
 
@@ -40,6 +41,15 @@ Result<Spread> repeat(const BenchPlan& plan, std::int32_t tokens, Body body) {
   return spread_of(std::move(rates));
 }
 
+tl::unexpected<Error> no_numbers(std::int32_t position) {
+  return fail({ErrorCode::inference,
+               "the logits are no numbers to choose from",
+               fmt::format("behind position {}", position),
+               {},
+               {},
+               "Judge the model with 'trine verify'"});
+}
+
 }  // namespace
 
 std::int32_t BenchPlan::context() const {
@@ -74,8 +84,17 @@ Result<void> Bench::forward(std::int32_t first, std::int32_t count) {
   return {};
 }
 
+// A model without numbers has no speed worth telling.
+Result<void> Bench::require_numbers(std::int32_t position) const {
+  if (std::all_of(logits_.begin(), logits_.end(), [](float logit) { return std::isfinite(logit); }))
+    return {};
+  return no_numbers(position);
+}
+
 Result<Spread> Bench::prefill(std::int32_t tokens, const BenchPlan& plan) {
-  return repeat(plan, tokens, [&](bool) { return forward(0, tokens); });
+  TRINE_TRY(const Spread rate, repeat(plan, tokens, [&](bool) { return forward(0, tokens); }));
+  TRINE_CHECK_OK(require_numbers(tokens - 1));
+  return rate;
 }
 
 // Nothing where the model has no stream.
@@ -89,13 +108,7 @@ Result<std::optional<model::StreamCost>> Bench::stream(std::int32_t depth, std::
   if (stream == nullptr) return std::nullopt;
   for (std::int32_t i = 0; i < tokens; ++i) {
     TRINE_TRY(const std::int32_t token, stream->next());
-    if (token != model::no_token) continue;
-    return fail({ErrorCode::inference,
-                 "the logits are no numbers to choose from",
-                 fmt::format("behind position {}", depth + i),
-                 {},
-                 {},
-                 "Judge the model with 'trine verify'"});
+    if (token == model::no_token) return no_numbers(depth + i);
   }
   return stream->cost();
 }
@@ -116,8 +129,12 @@ Result<DecodeRate> Bench::decode(std::int32_t depth, const BenchPlan& plan) {
     return {};
   };
   TRINE_TRY(result.rate, repeat(plan, plan.decode, body));
-  batch_.rows = {{random_token(depth, model_.config().vocab_size), depth, 0, true}};
-  TRINE_TRY(result.device, model_.time_pass(batch_));
+  if (!result.stream) TRINE_CHECK_OK(require_numbers(depth + plan.decode - 1));
+  if (model_.times_passes()) {
+    const std::int32_t middle = depth + plan.decode / 2;
+    batch_.rows = {{random_token(middle, model_.config().vocab_size), middle, 0, true}};
+    TRINE_TRY(result.device, model_.time_pass(batch_, plan.kernels));
+  }
   return result;
 }
 

@@ -22,6 +22,7 @@ struct BenchPlan {
   std::vector<std::int32_t> depths;   // tokens in the KV cache before decoding starts
   std::int32_t repetitions = 5;
   std::int32_t warmup = 1;  // repetitions that are run first and not counted
+  bool kernels = false;     // time each, where the device has a clock
 
   std::int32_t context() const;  // positions that the largest measurement needs
 };
@@ -29,7 +30,7 @@ struct BenchPlan {
 struct DecodeRate {
   Spread rate;
   std::optional<model::StreamCost> stream;  // of the counted repetitions, where the device chose the tokens
-  std::optional<model::PassTime> device;    // of one token by the device's clock, where it has one
+  std::optional<model::PassTime> device;    // of the token in the middle, by the device's clock
 };
 
 // Times forward passes on tokens drawn at random (with a fixed seed) from the vocabulary, so that experts are
@@ -39,7 +40,8 @@ class Bench {
  public:
   explicit Bench(model::DeviceModel& model);
 
-  // From an empty cache; logits of the last token only, as generation does it.
+  // From an empty cache; logits of the last token only, as generation does it. Errors: inference (also where
+  // they are no numbers).
   Result<Spread> prefill(std::int32_t tokens, const BenchPlan& plan);
   // One token at a time, each with its logits, after `depth` untimed tokens.
   // Errors: inference (also where a stream's logits are no numbers).
@@ -47,6 +49,7 @@ class Bench {
 
  private:
   Result<void> forward(std::int32_t first, std::int32_t count);
+  Result<void> require_numbers(std::int32_t position) const;
   Result<std::optional<model::StreamCost>> stream(std::int32_t depth, std::int32_t tokens);
 
   model::DeviceModel& model_;

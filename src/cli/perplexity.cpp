@@ -70,16 +70,22 @@ class Scorer {
     batch_.page_tables.push_back(std::move(pages));
   }
 
+  // Whether the window was scored: not when `stop_now` came between; then the score is as it was before.
   // Errors: inference, also when a likelihood is no number.
-  Result<void> add_window(std::span<const text::TokenId> window) {
+  Result<bool> add_window(std::span<const text::TokenId> window, const std::atomic<bool>& stop_now) {
+    const Score before = score_;
     // The last token is predicted but predicts nothing, so it is not run.
     const auto inputs = static_cast<std::int32_t>(window.size()) - 1;
     const std::int32_t first_scored = static_cast<std::int32_t>(window.size()) / 2;
     const std::int32_t slice = std::min(slice_rows, model_.max_batch_rows());
     for (std::int32_t begin = 0; begin < inputs; begin += slice) {
+      if (stop_now) {
+        score_ = before;
+        return false;
+      }
       TRINE_CHECK_OK(add_slice(window, begin, std::min(inputs, begin + slice), first_scored));
     }
-    return {};
+    return true;
   }
 
   const Score& score() const { return score_; }
@@ -179,7 +185,8 @@ Result<void> score_windows(Scorer& scorer, Report& report, std::size_t windows,
   if (quiet) progress.finish();
   for (; report.windows < windows && !stop_now; ++report.windows) {
     const std::span<const text::TokenId> span = tokens.subspan(report.windows * window, window);
-    TRINE_CHECK_OK(scorer.add_window(span));
+    TRINE_TRY(const bool scored, scorer.add_window(span, stop_now));
+    if (!scored) break;
     progress.relabel(fmt::format("perplexity {:.4f}", scorer.score().perplexity()));
     progress.add(tokenizer.decode(span, false).size());
   }

@@ -93,8 +93,9 @@ Result<void> require_fit(std::size_t prompt_tokens, std::int32_t context, std::i
                {},
                fmt::format("at most {} tokens (--ctx)", context),
                fmt::format("{} tokens", prompt_tokens),
-               context < model_context ? fmt::format("Raise --ctx; this model takes up to {}", model_context)
-                                       : "This is all the model takes; shorten the prompt"});
+               prompt_tokens <= static_cast<std::size_t>(model_context)
+                   ? fmt::format("Raise --ctx; this model takes up to {}", model_context)
+                   : fmt::format("Shorten the prompt; this model takes up to {}", model_context)});
 }
 
 // Parameters are checked when they are parsed; only the model knows which token ids there are.

@@ -35,8 +35,8 @@ Result<std::unique_ptr<TokenStream>> DeviceModel::decode_stream(const StreamRequ
   return nullptr;
 }
 
-Result<std::optional<PassTime>> DeviceModel::time_pass(const Batch& /*batch*/) {
-  return std::nullopt;
+Result<PassTime> DeviceModel::time_pass(const Batch& /*batch*/, bool /*by_kernel*/) {
+  return fail(ErrorCode::inference, "this device has no clock of its own");
 }
 
 Result<std::optional<MemoryRate>> DeviceModel::measure_memory() {

@@ -59,8 +59,8 @@ struct KernelTime {
 // How long a pass takes by the device's own clock.
 struct PassTime {
   double microseconds = 0;  // from its first kernel to its last
-  std::vector<KernelTime>
-      kernels;  // in the order of their first launch; measured one by one, which takes longer
+  // Where asked for, in the order of their first launch; measured one by one, which takes longer.
+  std::vector<KernelTime> kernels;
 };
 
 // How fast a device reads its memory.
@@ -96,9 +96,11 @@ class DeviceModel {
   // Errors: inference (as forward(); a stream lives).
   virtual Result<std::unique_ptr<TokenStream>> decode_stream(const StreamRequest& request);
 
-  // What a benchmark asks of devices with a clock of their own; nothing where there is none. The batch is run
-  // several times, and the median counts. Errors: inference.
-  virtual Result<std::optional<PassTime>> time_pass(const Batch& batch);
+  // What a benchmark asks of devices with a clock of their own: whether there is one, how long a pass takes
+  // by it (the batch is run several times, and the median counts), and how fast memory is, or nothing where
+  // that cannot be known. Errors: inference (no clock, a batch that is too long).
+  virtual bool times_passes() const { return false; }
+  virtual Result<PassTime> time_pass(const Batch& batch, bool by_kernel);
   virtual Result<std::optional<MemoryRate>> measure_memory();
 };
 

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cctype>
 #include <mutex>
+#include <optional>
 
 namespace trine::wgpu {
 namespace {
@@ -149,12 +150,12 @@ std::string lower(std::string_view text) {
   return out;
 }
 
-// The index that `wish` is, or the number of adapters when it is none.
-std::size_t as_index(std::string_view wish, std::size_t count) {
+// The index that `wish` is: up to three digits, for "4090" is a part of a name.
+std::optional<std::size_t> as_index(std::string_view wish) {
   const bool digits = !wish.empty() && wish.size() < 4 &&
                       std::all_of(wish.begin(), wish.end(), [](char c) { return c >= '0' && c <= '9'; });
-  if (!digits) return count;
-  return std::min<std::size_t>(static_cast<std::size_t>(std::stoul(std::string(wish))), count);
+  if (!digits) return std::nullopt;
+  return static_cast<std::size_t>(std::stoul(std::string(wish)));
 }
 
 void choose_best(std::vector<Adapter>& adapters) {
@@ -181,12 +182,13 @@ void choose_best(std::vector<Adapter>& adapters) {
 }
 
 void choose_named(std::vector<Adapter>& adapters, std::string_view wish) {
-  const std::size_t index = as_index(wish, adapters.size());
+  const std::optional<std::size_t> index = as_index(wish);
   const std::string part = lower(wish);
+  const bool is_blank = wish.find_first_not_of(" \t") == wish.npos;
   bool taken = false;
   for (std::size_t i = 0; i < adapters.size(); ++i) {
-    const bool fits =
-        index < adapters.size() ? i == index : lower(adapters[i].name).find(part) != std::string::npos;
+    const bool named = !is_blank && lower(adapters[i].name).find(part) != std::string::npos;
+    const bool fits = index ? i == *index : named;
     adapters[i].chosen = fits && !taken;
     taken = taken || fits;
     adapters[i].reason = adapters[i].chosen ? "--device names it"

@@ -2,6 +2,7 @@
 
 #include "wgpu/gemm.h"
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -49,6 +50,7 @@ Result<Op> make_fused_qkv(const Builder& builder, const LayerMatrices& m) {
   op.label = "qkv";
   for (const std::uint32_t tokens : kernels.tuning().tokens) {
     const Tile& tile = tokens == 1 ? kernels.tuning().matvec : kernels.tuning().matvec_many;
+    if (!matvec_fits(kernels, tile, tokens)) continue;
     ShaderSource source = matvec_source(tile, tokens, q8 ? qkv_terms : 1, m.attn_q.columns);
     append_numerics(source, q8);
     source.files.insert(source.files.end(),
@@ -191,6 +193,17 @@ AttentionTile attention_tile(const Builder& builder) {
   return attention_tile(builder, workgroup);
 }
 
+Result<void> check_attention_fits(const Builder& builder) {
+  const std::uint32_t bytes = attention_tile(builder).bytes;
+  const std::uint32_t limit = builder.kernels.gpu().limits().max_workgroup_bytes;
+  if (bytes <= limit) return {};
+  return fail({ErrorCode::model_load,
+               "attention of this model needs more workgroup memory than the device has",
+               builder.kernels.gpu().adapter().name, fmt::format("at most {} bytes", limit),
+               fmt::format("{} bytes for heads of {} dimensions", bytes, builder.config.head_dim),
+               "Use --backend cpu"});
+}
+
 ShaderSource attend_source(const Builder& builder, const LayerMatrices& m, KvType kv_type,
                            std::uint32_t chunks_each) {
   const model::Config& c = builder.config;
@@ -255,7 +268,7 @@ Result<Op> make_combine(const Builder& builder, const LayerMatrices& m, std::uin
   const Workspace& work = builder.work;
   const model::Config& c = builder.config;
   const std::uint32_t quads = divide_up(static_cast<std::uint32_t>(c.head_dim), 4);
-  const std::uint32_t workgroup = builder.kernels.workgroup_for(8 * quads, 256);
+  const std::uint32_t workgroup = builder.kernels.workgroup_for(8 * quads, std::max(256u, quads));
   const std::uint32_t tile = builder.kernels.gpu().limits().max_workgroup_bytes / 4 * 3 / (16 * (quads + 1));
   ShaderSource source;
   source.constants = {{"WORKGROUP", workgroup},
@@ -305,6 +318,7 @@ Projection output_projection(const Builder& builder, const LayerMatrices& m) {
 
 Result<AttentionOps> make_attention(const Builder& builder, const LayerMatrices& m, const Buffer& cache,
                                     KvType kv_type, double rope_scale) {
+  TRINE_CHECK_OK(check_attention_fits(builder));
   AttentionOps ops;
   TRINE_TRY(ops.norm, make_norm(builder, builder.work.x, m.attn_norm,
                                 qkv_reads_q8(builder, m) ? NormOutput::f32_and_q8_terms : NormOutput::f32));

@@ -96,7 +96,11 @@ Result<Op> make_down_sum(const Builder& builder, const Matrix& matrix) {
 
 Result<std::vector<Op>> make_down(const Builder& builder, const Matrix& matrix) {
   std::vector<Op> ops;
-  if (matrix.parts.size() == 1) {
+  const Tile& tile = builder.kernels.tuning().down;
+  const auto k = static_cast<std::uint32_t>(builder.config.experts_per_token);
+  // As expert_down.wgsl says; where that is too much, experts are multiplied one by one, as parts are.
+  const std::uint32_t bytes = 4 * tile.rows * k * (tile.workgroup + 2 * tile.workgroup / tile.team);
+  if (matrix.parts.size() == 1 && bytes <= builder.kernels.gpu().limits().max_workgroup_bytes) {
     TRINE_TRY(Op op, make_whole_down(builder, matrix));
     ops.push_back(std::move(op));
     return ops;

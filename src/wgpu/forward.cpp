@@ -13,7 +13,6 @@ using model::Stage;
 
 namespace {
 
-constexpr std::uint32_t most_rows = 2048;
 constexpr std::uint32_t few_rows = 512, vocab_rows = 32768;  // of a matrix
 constexpr std::uint32_t most_logits_rows = 16;
 constexpr std::uint64_t most_sum_bytes = 128ull << 20;
@@ -81,7 +80,7 @@ Capacity plan_capacity(const model::Config& config, const Tuning& tuning, const 
       {config.q_size() + 2 * config.kv_size(),
        std::int64_t{config.experts_per_token} * std::max(config.expert_ffn_size, config.hidden_size)});
   const std::uint64_t rows_that_fit = limit / 4 / static_cast<std::uint64_t>(widest);
-  capacity.rows = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(rows_that_fit, 1, most_rows));
+  capacity.rows = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(rows_that_fit, 1, tuning.batch_rows));
 
   const std::uint64_t logits_that_fit = limit / 4 / static_cast<std::uint64_t>(config.vocab_size);
   capacity.logits_rows =
@@ -130,6 +129,12 @@ std::string quant_file(const Matrix& matrix, std::string_view as) {
   return as.empty() ? std::string(library) : fmt::format("{} as {}", library, as);
 }
 
+// As matvec_tile.wgsl says.
+bool matvec_fits(const Kernels& kernels, const Tile& tile, std::uint32_t tokens) {
+  return tokens == 1 ||
+         4 * tile.workgroup * (tile.rows * tokens + 1) <= kernels.gpu().limits().max_workgroup_bytes;
+}
+
 ShaderSource matvec_source(const Tile& tile, std::uint32_t tokens, std::uint32_t terms,
                            std::uint32_t columns) {
   ShaderSource source;
@@ -166,6 +171,7 @@ Result<std::vector<Op>> make_projection(const Builder& builder, const Projection
                          : p.matrix.rows <= few_rows   ? kernels.tuning().matvec_few_rows
                          : p.matrix.rows >= vocab_rows ? kernels.tuning().matvec_vocab_rows
                                                        : kernels.tuning().matvec;
+      if (!matvec_fits(kernels, tile, tokens)) continue;
       ShaderSource source = matvec_source(tile, tokens, p.terms, p.matrix.columns);
       source.flags = {{"RESIDUAL", p.residual != nullptr}, {"LOGITS", p.logits}};
       append_numerics(source, p.reads_q8);

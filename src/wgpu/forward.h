@@ -104,6 +104,9 @@ struct Projection {
   bool logits = false;               // x has the rows that want logits only
   std::uint32_t terms = 1;           // rows of 8-bit blocks a row
 };
+// Whether a mat-vec of so many rows of activations has the workgroup memory it needs; with one row it always
+// does.
+bool matvec_fits(const Kernels& kernels, const Tile& tile, std::uint32_t tokens);
 // The constants of a mat-vec.
 ShaderSource matvec_source(const Tile& tile, std::uint32_t tokens, std::uint32_t terms,
                            std::uint32_t columns);

@@ -11,6 +11,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstring>
+#include <mutex>
 #include <thread>
 #include <utility>
 
@@ -49,7 +50,10 @@ void on_error(WGPUDevice const* /*device*/, WGPUErrorType type, WGPUStringView t
     report.lost_because = message;
   }
   if (report.error) return;
-  const ErrorCode code = type == WGPUErrorType_OutOfMemory ? ErrorCode::model_load : ErrorCode::inference;
+  // The library gives some of these another type.
+  const bool no_memory =
+      type == WGPUErrorType_OutOfMemory || message.find("Not enough memory") != std::string::npos;
+  const ErrorCode code = no_memory ? ErrorCode::model_load : ErrorCode::inference;
   report.error = Error{code, {}, {}, {}, message, {}};
 }
 
@@ -167,8 +171,12 @@ Gpu::Gpu(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
 Gpu::~Gpu() {
   (void)wait(state_->submitted, 10);
-  // Releasing a lost device may abort, and its callbacks may still come.
-  if (state_->report.lost) (void)state_.release();
+  // Releasing a lost device may abort, and its callbacks may still come: it stays until the process ends.
+  if (!state_->report.lost) return;
+  static std::mutex mutex;
+  static auto& lost = *new std::vector<std::unique_ptr<State>>();
+  const std::lock_guard guard(mutex);
+  lost.push_back(std::move(state_));
 }
 
 Result<std::unique_ptr<Gpu>> Gpu::open(const GpuOptions& options) {
@@ -244,15 +252,13 @@ Result<Buffer> Gpu::make_buffer(std::string_view label, std::uint64_t bytes, std
   }
   buffer.bytes_ = rounded;
   buffer.label_ = label;
-  TRINE_CHECK_OK(state_->outcome(fmt::format("no device memory for a buffer of {} bytes", rounded), label));
-  if (!buffer) {
-    return fail({ErrorCode::model_load,
-                 fmt::format("no device memory for a buffer of {} bytes", rounded),
-                 std::string(label),
-                 {},
-                 {},
-                 {}});
+  const std::string what = fmt::format("no device memory for a buffer of {} bytes", rounded);
+  if (Result<void> made = state_->outcome(what, label); !made) {
+    TRINE_CHECK_OK(state_->alive());
+    made.error().code = ErrorCode::model_load;  // the library reports some of these as mistakes
+    return fail(std::move(made).error());
   }
+  if (!buffer) return fail({ErrorCode::model_load, what, std::string(label), {}, {}, {}});
   return buffer;
 }
 

@@ -44,7 +44,7 @@ Result<std::vector<Timed>> median_run(Gpu& gpu, const RecordTimed& record, Timin
   return result;
 }
 
-std::vector<model::KernelTime> by_kernel(const std::vector<Timed>& dispatches) {
+std::vector<model::KernelTime> kernels_of(const std::vector<Timed>& dispatches) {
   std::vector<model::KernelTime> kernels;
   for (const Timed& one : dispatches) {
     auto known = std::find_if(kernels.begin(), kernels.end(),
@@ -58,18 +58,19 @@ std::vector<model::KernelTime> by_kernel(const std::vector<Timed>& dispatches) {
 
 }  // namespace
 
-Result<std::optional<model::PassTime>> time_pass(Gpu& gpu, const RecordTimed& record) {
-  if (!gpu.features().timestamps) return std::nullopt;
+Result<model::PassTime> time_pass(Gpu& gpu, bool by_kernel, const RecordTimed& record) {
   model::PassTime time;
   TRINE_TRY(const std::vector<Timed> passes, median_run(gpu, record, Timing::passes));
   for (const Timed& pass : passes) time.microseconds += pass.microseconds;
-  TRINE_TRY(const std::vector<Timed> dispatches, median_run(gpu, record, Timing::dispatches));
-  time.kernels = by_kernel(dispatches);
+  if (by_kernel) {
+    TRINE_TRY(const std::vector<Timed> dispatches, median_run(gpu, record, Timing::dispatches));
+    time.kernels = kernels_of(dispatches);
+  }
   return time;
 }
 
 Result<std::optional<model::MemoryRate>> measure_memory(Kernels& kernels) {
-  constexpr std::uint64_t most_bytes = std::uint64_t{1} << 30, least_bytes = std::uint64_t{1} << 26;
+  constexpr std::uint64_t most_bytes = std::uint64_t{1} << 30, least_bytes = std::uint64_t{1} << 28;
   constexpr std::uint32_t workgroup = 256, loads = 8, load_bytes = 16;
   Gpu& gpu = kernels.gpu();
   if (!gpu.features().timestamps) return std::nullopt;
@@ -94,12 +95,13 @@ Result<std::optional<model::MemoryRate>> measure_memory(Kernels& kernels) {
     Commands commands = gpu.record(Timing::dispatches);
     commands.dispatch({op.variants[0].pipeline, &op.bindings, x, 1, 1, op.label});
     TRINE_TRY(const std::vector<Timed> times, run_timed(gpu, std::move(commands)));
-    if (times.empty() || !(times[0].microseconds > 0)) return std::nullopt;
+    if (times.empty()) return std::nullopt;
     ++rate.passes;
+    if (!(times[0].microseconds > 0)) continue;
     rate.bytes_per_second =
         std::max(rate.bytes_per_second, static_cast<double>(rate.bytes) / times[0].microseconds * 1e6);
   }
-  return rate;
+  return rate.bytes_per_second > 0 ? std::optional(rate) : std::nullopt;
 }
 
 }  // namespace trine::wgpu

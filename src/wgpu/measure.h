@@ -11,10 +11,10 @@ namespace trine::wgpu {
 // Records the pass that is to be timed, all in one submission.
 using RecordTimed = std::function<Result<Commands>(Timing timing)>;
 
-// The median of several runs; nothing where the device gives no timestamps. Errors: inference.
-Result<std::optional<model::PassTime>> time_pass(Gpu& gpu, const RecordTimed& record);
+// The median of several runs. Errors: inference.
+Result<model::PassTime> time_pass(Gpu& gpu, bool by_kernel, const RecordTimed& record);
 
-// How fast a kernel reads a buffer that is larger than caches are; nothing where the device gives no
+// How fast a kernel reads a buffer that is larger than most caches are; nothing where the device gives no
 // timestamps, or has no memory left for the buffer. Errors: inference.
 Result<std::optional<model::MemoryRate>> measure_memory(Kernels& kernels);
 

@@ -171,6 +171,7 @@ Result<std::unique_ptr<WgpuModel>> WgpuModel::load_with(const model::Weights& we
   open.shader_edits = options.shader_edits;
   TRINE_TRY(std::unique_ptr<Gpu> gpu, Gpu::open(open));
   auto state = std::make_unique<State>(weights, std::move(gpu), options.numerics, variants);
+  if (options.few_chunks > 0) state->kernels.set_few_chunks(options.few_chunks);
   const bool f16_cache = options.numerics == Numerics::fast && variants.f16_cache;
   TRINE_CHECK_OK(state->allocate(options.context, f16_cache ? KvType::f16 : KvType::f32));
   TRINE_CHECK_OK(state->make_operations());
@@ -178,7 +179,9 @@ Result<std::unique_ptr<WgpuModel>> WgpuModel::load_with(const model::Weights& we
     TRINE_CHECK_OK(state->make_operations_of_many());
   }
   ThreadPool pool(options.threads);
-  TRINE_CHECK_OK(upload_weights(*state->gpu, weights, pool, state->matrices));
+  if (Result<void> sent = upload_weights(*state->gpu, weights, pool, state->matrices); !sent)
+    return fail(with_sizes(std::move(sent).error(), weights, options.context, state->kv.type(),
+                           state->work.capacity));
   return std::unique_ptr<WgpuModel>(new WgpuModel(std::move(state)));
 }
 
@@ -335,15 +338,27 @@ Result<void> WgpuModel::forward(const model::Batch& batch, std::span<float> logi
   return head_forward(pass, s.head, logits);
 }
 
-Result<std::optional<model::PassTime>> WgpuModel::time_pass(const model::Batch& batch) {
+bool WgpuModel::times_passes() const {
+  return state_->gpu->features().timestamps;
+}
+
+Result<model::PassTime> WgpuModel::time_pass(const model::Batch& batch, bool by_kernel) {
   State& s = *state_;
   TRINE_CHECK_OK(refuse_beside_stream(s.streams));
   TRINE_CHECK_OK(model::check_batch(batch, *this));
-  return wgpu::time_pass(*s.gpu, [&](Timing timing) -> Result<Commands> {
+  const std::uint64_t row_layers = batch.rows.size() * s.layers.size();
+  if (!times_passes() || row_layers >= s.kernels.tuning().row_layers_per_submit)
+    return fail(ErrorCode::inference,
+                "a pass cannot be timed: no timestamps, or too long for one submission");
+  return wgpu::time_pass(*s.gpu, by_kernel, [&](Timing timing) -> Result<Commands> {
     TRINE_TRY(Pass pass, s.begin(batch, nullptr));
     pass.commands = s.gpu->record(timing);
     TRINE_CHECK_OK(s.run_layers(pass));
     record_logits(pass, s.head, std::min(pass.n_logits, pass.work.capacity.logits_rows));
+    if (s.choose && pass.n_logits == 1) {
+      pass.run(s.choose->argmax);
+      pass.run(s.choose->merge);
+    }
     return std::move(pass.commands);
   });
 }

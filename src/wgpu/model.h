@@ -29,6 +29,7 @@ struct WgpuOptions {
   bool subgroups = true;                             // use them when the adapter has them
   bool checked_shaders = false;                      // bounds checks in every kernel: for tests
   bool self_test = true;                             // at load: self_test.h
+  std::uint32_t few_chunks = 0;                      // of Tuning::attention_few_chunks, when not 0: for tests
   std::vector<ShaderEdit> shader_edits = {};         // bugs in kernels, for tests of what finds them
 };
 
@@ -49,8 +50,9 @@ class WgpuModel final : public model::DeviceModel {
   std::int32_t max_batch_rows() const override;
   Result<void> forward(const model::Batch& batch, std::span<float> logits, model::TraceSink* trace) override;
   Result<std::unique_ptr<model::TokenStream>> decode_stream(const model::StreamRequest& request) override;
-  // Nothing where the device gives no timestamps.
-  Result<std::optional<model::PassTime>> time_pass(const model::Batch& batch) override;
+  // Where the device gives timestamps.
+  bool times_passes() const override;
+  Result<model::PassTime> time_pass(const model::Batch& batch, bool by_kernel) override;
   Result<std::optional<model::MemoryRate>> measure_memory() override;
   // Loses the device on purpose: for tests of what comes after.
   void lose_device();

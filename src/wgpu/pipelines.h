@@ -39,7 +39,8 @@ struct GemmTile {
   bool prefetch = false;
 };
 
-// Every number that decides speed and no result, for one kind of device.
+// Every number that decides speed, for one kind of device. Teams, norm_lanes and the cut of attention decide
+// the order of sums too, and so the last bits of results: every form of a kernel takes the same.
 struct Tuning {
   std::uint32_t subgroup_size = 0;  // that it is for; 0: no subgroups
   Tile matvec;                      // for one row of activations
@@ -63,6 +64,7 @@ struct Tuning {
   GemmTile gemm_output;  // W_o
   GemmTile gemm_router;
   GemmTile gemm_experts;
+  std::uint32_t batch_rows = 0;             // at most; short ones can be interrupted sooner
   std::uint32_t row_layers_per_submit = 0;  // rows · layers of one submission, so that no watchdog fires
 };
 
@@ -104,6 +106,7 @@ class Kernels {
 
   Gpu& gpu() const { return *gpu_; }
   const Tuning& tuning() const { return tuning_; }
+  void set_few_chunks(std::uint32_t chunks) { tuning_.attention_few_chunks = chunks; }
 
   // A source that begins with the constants WORKGROUP and LANES, and the reductions for them.
   ShaderSource with_reduce(std::uint32_t workgroup, std::uint32_t lanes) const;

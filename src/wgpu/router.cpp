@@ -4,7 +4,6 @@
 #include "wgpu/gemm.h"
 #include "wgpu/repack.h"
 
-#include <algorithm>
 #include <bit>
 #include <vector>
 

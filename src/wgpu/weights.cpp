@@ -70,7 +70,8 @@ Result<Matrix> allocate_experts(Gpu& gpu, const model::Weight& weight, std::uint
 
 Result<Buffer> allocate_norm(Gpu& gpu, const model::Weight& weight) {
   check(weight.codec->type == gguf::TensorType::F32, "norms are F32");
-  return gpu.create_buffer(weight.tensor->name, weight.expert_bytes());
+  return gpu.create_buffer(weight.tensor->name,
+                           (weight.expert_bytes() + 15) / 16 * 16);  // read 16 bytes at a time
 }
 
 // Sends weights to the device while the next piece is repacked.

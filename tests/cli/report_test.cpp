@@ -187,8 +187,9 @@ TEST(Bench, TextAndMarkdownNameTheCircumstances) {
 
 #ifdef TRINE_HAS_WGPU
 
-// A device whose memory nobody measured gets no limit, least of all that of the host's memory.
-TEST(Bench, OfADeviceHasAStreamAndNoLimit) {
+// Its limit is that of its own memory, which is the host's for a software adapter only, whose caches count
+// too.
+TEST(Bench, OfADeviceHasAStreamAndItsOwnLimit) {
   const json wgpu = json_of({"devices"})["backends"][2];
   if (wgpu.contains("unavailable")) GTEST_SKIP() << wgpu["unavailable"].get<std::string>();
   const std::vector<std::string> arguments = {"bench",     "-m",        model_path("tiny/tiny-F16.gguf"),
@@ -197,18 +198,36 @@ TEST(Bench, OfADeviceHasAStreamAndNoLimit) {
                                               "--decode",  "5",         "-r",
                                               "2",         "--depth",   "0"};
   const json out = json_of(arguments);
-  EXPECT_TRUE(out.contains("bandwidth") && out["bandwidth"].is_null()) << out;
+  const json& adapter = wgpu["adapters"][0];
+  const bool timed = adapter.dump().find("timestamps") != std::string::npos;
+  const bool software = out["device"]["type"] == "software";
+  EXPECT_EQ(out["bandwidth"].is_object(), software || timed) << out;
   ASSERT_EQ(out["decode"].size(), 1u);
   const json& line = out["decode"][0];
   EXPECT_GT(line["tokens_per_second"]["min"].get<double>(), 0);
-  EXPECT_TRUE(line["limit_tokens_per_second"].is_null()) << line;
-  EXPECT_TRUE(line["share_of_limit"].is_null()) << line;
+  // Two megabytes lie in any host's cache.
+  EXPECT_EQ(line["limit_tokens_per_second"].is_number(), timed && !software) << line;
+  EXPECT_EQ(line["share_of_limit"].is_number(), timed && !software) << line;
+  if (timed) {
+    EXPECT_GT(line["device_time"]["ms_per_token"].get<double>(), 0);
+    EXPECT_TRUE(line["device_time"]["kernels"].empty()) << line;
+    std::vector<std::string> with_kernels = arguments;
+    with_kernels.push_back("--kernels");
+    const json kernels = json_of(with_kernels)["decode"][0]["device_time"]["kernels"];
+    ASSERT_FALSE(kernels.empty());
+    double launches = 0;
+    for (const json& kernel : kernels) {
+      EXPECT_GE(kernel["microseconds"].get<double>(), 0);
+      launches += kernel["launches"].get<double>();
+    }
+    EXPECT_EQ(launches, line["stream"]["dispatches_per_token"].get<double>());
+  }
   const json& stream = line["stream"];
   EXPECT_GT(stream["encode_ms_per_token"].get<double>(), 0);
   EXPECT_GT(stream["wait_ms_per_token"].get<double>(), 0);
-  // The same for each token: at least the embedding, a layer's ten or so, norm, head and two that choose.
+  // The same for each token: at least the embedding, a layer's six or so, norm, head and two that choose.
   const double dispatches = stream["dispatches_per_token"];
-  EXPECT_GT(dispatches, 10);
+  EXPECT_GT(dispatches, 9);
   EXPECT_EQ(dispatches, std::floor(dispatches));
   // What the host spends on a token is part of its time.
   const double per_token = 1000 / line["tokens_per_second"]["min"].get<double>();
@@ -217,9 +236,8 @@ TEST(Bench, OfADeviceHasAStreamAndNoLimit) {
 
   const Outcome text = run_trine(arguments);
   ASSERT_EQ(text.status, 0) << text.err;
-  for (const char* part : {"chosen on the device", "unknown", "dispatches", "waiting"})
+  for (const char* part : {"chosen on the device", "dispatches", "waiting"})
     EXPECT_NE(text.out.find(part), std::string::npos) << part << "\n" << text.out;
-  EXPECT_EQ(text.out.find("GB/s"), std::string::npos) << text.out;
 }
 
 #endif

@@ -75,7 +75,10 @@ TEST_F(AdapterTest, IsNamedByPartOfItsNameInAnyCase) {
 }
 
 TEST_F(AdapterTest, UnknownNameListsWhatIsThere) {
-  for (const char* name : {"no such adapter", "99", "-1"}) {
+  // A number is an index, though names have digits in them.
+  const std::string behind = std::to_string(adapters.size());
+  for (const std::string& name :
+       {std::string("no such adapter"), std::string("99"), std::string("-1"), std::string(" "), behind}) {
     const auto adapter = choose_adapter(name);
     ASSERT_FALSE(adapter);
     EXPECT_EQ(adapter.error().code, ErrorCode::backend_unavailable);

@@ -3,7 +3,9 @@
 #include "wgpu/gpu.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 #include <cstdint>
+#include <fstream>
 #include <memory>
 #include <span>
 #include <string>
@@ -25,6 +27,28 @@ inline GpuOptions test_options() {
   options.checked_shaders = true;
   options.timestamps = true;
   return options;
+}
+
+// AddressSanitizer keeps what was freed, so that a process grows under it whatever it frees.
+inline constexpr bool keeps_freed_memory =
+#if defined(__SANITIZE_ADDRESS__)
+    true;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+    true;
+#else
+    false;
+#endif
+#else
+    false;
+#endif
+
+// Of this process.
+inline std::uint64_t resident_bytes() {
+  std::ifstream statm("/proc/self/statm");
+  std::uint64_t pages = 0;
+  statm >> pages >> pages;
+  return pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
 class GpuTest : public ::testing::Test {

@@ -1,6 +1,6 @@
 // The queries of attention.wgsl, made on the spot, and with them the key and value of the row's own position, which the
-// workgroup of the last chunk writes: what qk_norm_rope.wgsl does, without a dispatch of its own. For rows of different
-// sequences only, as a row sees no other row's key.
+// workgroups of the last chunk write (one, or several the same): what qk_norm_rope.wgsl does, without a dispatch of its
+// own. For rows of different sequences only, as a row sees no other row's key, and for CHUNKS_EACH = 1.
 //
 // qkv [T][Q+2K]: q, k and v behind one another; qk [T][Q+K]: queries and keys, for the trace.
 // Files before it: head_rope (LOCAL_HEADS = HEADS + 1), kv_write, with their constants.
@@ -9,9 +9,16 @@
 @group(0) @binding(9) var<storage, read> constants: array<u32>;
 @group(0) @binding(10) var<storage, read_write> qk: array<f32>;
 
-// A lane has one pair of dimensions, and every HEAD_LANES-th head.
+// A lane has one pair of dimensions of four query heads, or of the key.
 const PAIR_LANES = min(HALF, WORKGROUP);
-const HEAD_LANES = WORKGROUP / PAIR_LANES;
+const VECTOR_LANES = WORKGROUP / PAIR_LANES;
+
+fn keep_for_trace(writes: bool, at: u32, turned: vec2<f32>) {
+  if (writes) {
+    qk[at] = turned.x;
+    qk[at + HALF] = turned.y;
+  }
+}
 
 // Fills scratch with the queries as [dimension][head], zero where there is none.
 fn load_queries(row: u32, chunk: u32, position: u32, kv_head: u32, first_head: u32, lane: u32) {
@@ -39,22 +46,27 @@ fn load_queries(row: u32, chunk: u32, position: u32, kv_head: u32, first_head: u
     if (pair >= PAIR_LANES) {
       rotation = rotation_of(constants_of(pair), position, params.rope_scale);
     }
-    let first = select(LOCAL_HEADS, lane / PAIR_LANES, lane < PAIR_LANES * HEAD_LANES);
-    for (var head = first; head < LOCAL_HEADS; head += HEAD_LANES) {
-      let is_key = head == HEADS;
-      let turned = rotated(head, pair, is_key, rotation, params.eps);
-      let global_head = select(q_head + head, N_HEADS + kv_head, is_key);
-      if (is_key) {
-        own_key[pair] = turned.x;
-        own_key[pair + HALF] = turned.y;
+    let first = select(V + 1u, lane / PAIR_LANES, lane < PAIR_LANES * VECTOR_LANES);
+    for (var v = first; v <= V; v += VECTOR_LANES) {
+      if (v == V) {
+        let key = rotated(HEADS, pair, true, rotation, params.eps);
+        own_key[pair] = key.x;
+        own_key[pair + HALF] = key.y;
+        keep_for_trace(writes, qk_at + (N_HEADS + kv_head) * HEAD_DIM + pair, key);
       } else {
-        let query = select(vec2(0.0), turned * params.scale, head < own_heads);
-        scratch[pair * V + head / 4u][head % 4u] = query.x;
-        scratch[(pair + HALF) * V + head / 4u][head % 4u] = query.y;
-      }
-      if (writes && (is_key || head < own_heads)) {
-        qk[qk_at + global_head * HEAD_DIM + pair] = turned.x;
-        qk[qk_at + global_head * HEAD_DIM + pair + HALF] = turned.y;
+        // Vectors are written whole: a driver may store all of one for a component.
+        var low = vec4(0.0);
+        var high = vec4(0.0);
+        for (var h = 0u; h < 4u; h++) {
+          if (4u * v + h < own_heads) {
+            let query = rotated(4u * v + h, pair, false, rotation, params.eps);
+            keep_for_trace(writes, qk_at + (q_head + 4u * v + h) * HEAD_DIM + pair, query);
+            low[h] = query.x * params.scale;
+            high[h] = query.y * params.scale;
+          }
+        }
+        scratch[pair * V + v] = low;
+        scratch[(pair + HALF) * V + v] = high;
       }
     }
   }

@@ -1,6 +1,6 @@
 // act[t][s][f] = silu(gate_e[f] · x[t]) * (up_e[f] · x[t]) with e = ids[t][s], for the chosen experts only. Every
 // workgroup chooses the experts of its token anew, which takes less time than a dispatch that does it first; one of
-// them writes ids and expert_weights for what comes behind.
+// them, of each part of split tensors, writes ids and expert_weights for what comes behind.
 //
 // Files before it: quant_common, numerics_*, quant_<type of gate> with "weights" replaced by "gate",
 //   quant_<type of up> with "weights" replaced by "up", blocks_*, quantize, swiglu, top_k.

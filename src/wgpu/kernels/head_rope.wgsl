@@ -9,7 +9,7 @@
 const HALF = HEAD_DIM / 2u;
 
 var<workgroup> heads: array<f32, LOCAL_HEADS * HEAD_DIM>;
-var<workgroup> squares: array<vec4<f32>, LOCAL_HEADS * 4u>;  // 16 sums a head
+var<workgroup> squares: array<f32, LOCAL_HEADS * 16u>;  // 16 sums a head
 
 fn mul_high(a: u32, b: u32) -> u32 {
   let low = (a & 0xffffu) * (b & 0xffffu);
@@ -71,13 +71,16 @@ fn sum_squares(lane: u32) {
       let value = heads[i / 16u * HEAD_DIM + d];
       sum = fma(value, value, sum);
     }
-    squares[i / 4u][i % 4u] = sum;
+    squares[i] = sum;
   }
 }
 
 // Dimensions `pair` and `pair + HALF` of a head, normed and turned.
 fn rotated(head: u32, pair: u32, is_key: bool, rotation: Rotation, eps: f32) -> vec2<f32> {
-  let sums = (squares[4u * head] + squares[4u * head + 1u]) + (squares[4u * head + 2u] + squares[4u * head + 3u]);
+  var sums = vec4(0.0);
+  for (var i = 16u * head; i < 16u * head + 16u; i += 4u) {
+    sums += vec4(squares[i], squares[i + 1u], squares[i + 2u], squares[i + 3u]);
+  }
   let scale = inverseSqrt(((sums.x + sums.y) + (sums.z + sums.w)) / f32(HEAD_DIM) + eps);
   let norm = select(rotation.q_norm, rotation.k_norm, is_key);
   let at = head * HEAD_DIM + pair;

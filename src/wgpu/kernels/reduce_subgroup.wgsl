@@ -1,6 +1,7 @@
 // Sums over lanes with subgroup operations; reduce_shared.wgsl has the same function.
-// Constants: WORKGROUP (threads, a multiple of SUBGROUP_SIZE), LANES (a multiple of WORKGROUP), SUBGROUP_SIZE (probed:
-// thread t is in subgroup t / SUBGROUP_SIZE). Workgroups are one-dimensional.
+// Constants: WORKGROUP (threads, a multiple of SUBGROUP_SIZE), LANES (a multiple of WORKGROUP), SUBGROUP_SIZE: thread t is
+// in subgroup t / SUBGROUP_SIZE, as it was in a kernel that looked (a driver that takes another size here gives wrong sums,
+// which the self-test at load finds). Workgroups are one-dimensional.
 
 const LANES_EACH: u32 = LANES / WORKGROUP;
 
