@@ -5,8 +5,12 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <algorithm>
+#include <atomic>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
+#include <utility>
 
 namespace trine {
 namespace {
@@ -106,6 +110,33 @@ Result<std::string> read_file(const std::string& path, std::uint64_t max_bytes) 
   const Descriptor descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (descriptor.fd < 0) return fail(open_error(path, errno));
   return read_all(descriptor.fd, path, max_bytes);
+}
+
+std::string temporary_name(const std::string& path) {
+  static std::atomic<unsigned> serial{0};
+  const std::string end = fmt::format(".{}-{}.part", ::getpid(), serial++);
+  const std::size_t slash = path.rfind('/');
+  const std::size_t name = slash == std::string::npos ? 0 : slash + 1;
+  // The shortest limit that is met on a name, of encrypted folders, is 143 bytes.
+  constexpr std::size_t most_kept = 100;
+  return path.substr(0, name + std::min(path.size() - name, most_kept)) + end;
+}
+
+Result<void> put_in_place(const std::string& temporary, const std::string& path,
+                          const std::function<Result<void>()>& may_replace) {
+  if (::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE) == 0) return {};
+  // Not every file system can tell in the same step whether the name is free.
+  if (errno == EEXIST || errno == EINVAL || errno == ENOSYS) {
+    TRINE_CHECK_OK(may_replace());
+    if (::rename(temporary.c_str(), path.c_str()) == 0) return {};
+  }
+  const int code = errno;
+  return fail({code == ENOENT || code == ENOTDIR ? ErrorCode::file_not_found : ErrorCode::io,
+               "cannot give the finished file its name",
+               path,
+               {},
+               std::strerror(code),
+               {}});
 }
 
 }  // namespace trine

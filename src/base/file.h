@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -37,5 +38,14 @@ Result<std::string> read_file(const std::string& path, std::uint64_t max_bytes =
 // Everything readable from a descriptor until its end (stdin: 0). Errors: io, or validation_failed past
 // max_bytes.
 Result<std::string> read_all(int descriptor, std::string_view name, std::uint64_t max_bytes = 1ull << 30);
+
+// A name beside `path` to write it under until it is whole: its own, a number of this process, and ".part".
+// A long name is cut, so that whatever may be a name has room for this one.
+std::string temporary_name(const std::string& path);
+
+// Gives a finished file its name. Where that is taken by then, `may_replace` is asked first; its error is
+// returned and leaves both files. Errors: file_not_found (no folder any more), io.
+Result<void> put_in_place(const std::string& temporary, const std::string& path,
+                          const std::function<Result<void>()>& may_replace);
 
 }  // namespace trine

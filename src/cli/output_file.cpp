@@ -1,5 +1,7 @@
 #include "cli/output_file.h"
 
+#include "base/file.h"
+
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -32,9 +34,42 @@ bool is_same_file(const std::string& a, const std::string& b) {
   return !problem && left == fs::weakly_canonical(fs::absolute(b, problem), problem);
 }
 
+Result<void> check_folder(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  if (::access(folder.c_str(), W_OK | X_OK) == 0) return {};
+  return system_error("cannot write into this folder", folder);
+}
+
+bool write_all(int descriptor, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t written = ::write(descriptor, text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return false;
+    text.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return ::fsync(descriptor) == 0;
+}
+
+// A name that is too long to be one says no more when it is shown whole.
+std::string shortened(const std::string& path) {
+  constexpr std::size_t most = 80;
+  return path.size() <= most ? path : path.substr(0, most) + "…";
+}
+
+}  // namespace
+
 Result<void> check_replaced(const OutputFile& output) {
   struct stat status {};
-  if (::stat(output.path.c_str(), &status) != 0) return {};
+  if (::stat(output.path.c_str(), &status) != 0) {
+    if (errno != ENAMETOOLONG) return {};
+    return fail({ErrorCode::usage,
+                 fmt::format("cannot write the {} here", output.kind),
+                 shortened(output.path),
+                 "a shorter name",
+                 fmt::format("{} bytes", output.path.size()),
+                 {}});
+  }
   if (!S_ISREG(status.st_mode))
     return fail({ErrorCode::usage,
                  fmt::format("cannot write the {} here", output.kind),
@@ -53,25 +88,6 @@ Result<void> check_replaced(const OutputFile& output) {
   return {};
 }
 
-Result<void> check_folder(const std::string& path) {
-  const std::size_t slash = path.rfind('/');
-  const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
-  if (::access(folder.c_str(), W_OK | X_OK) == 0) return {};
-  return system_error("cannot write into this folder", folder);
-}
-
-bool write_all(int descriptor, std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t written = ::write(descriptor, text.data(), text.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return false;
-    text.remove_prefix(static_cast<std::size_t>(written));
-  }
-  return ::fsync(descriptor) == 0;
-}
-
-}  // namespace
-
 Result<void> check_outputs(std::span<const OutputFile> outputs, std::span<const std::string> inputs) {
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     const auto refuse = [&](std::string what) {
@@ -89,18 +105,23 @@ Result<void> check_outputs(std::span<const OutputFile> outputs, std::span<const 
   return {};
 }
 
-Result<void> write_output(const std::string& path, std::string_view text) {
-  const std::string temporary = fmt::format("{}.{}.part", path, ::getpid());
-  const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  if (descriptor < 0) return system_error("cannot create the file", path);
+Result<void> write_output(const OutputFile& output, std::string_view text) {
+  std::string temporary;
+  int descriptor = -1;
+  do {
+    temporary = temporary_name(output.path);
+    descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  } while (descriptor < 0 && errno == EEXIST);
+  if (descriptor < 0) return system_error("cannot create the file", output.path);
   const bool written = write_all(descriptor, text);
   const int code = errno;
   const bool closed = ::close(descriptor) == 0;
   if (!written) errno = code;
-  if (written && closed && ::rename(temporary.c_str(), path.c_str()) == 0) return {};
-  auto problem = system_error("cannot write the file", path);
-  ::unlink(temporary.c_str());
-  return problem;
+  Result<void> done = written && closed
+                          ? put_in_place(temporary, output.path, [&] { return check_replaced(output); })
+                          : system_error("cannot write the file", output.path);
+  if (!done) ::unlink(temporary.c_str());
+  return done;
 }
 
 }  // namespace trine::cli

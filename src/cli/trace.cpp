@@ -163,11 +163,14 @@ Result<void> start(LoadedModel& model, const Options& options, std::int32_t cont
   return {};
 }
 
+OutputFile output_of(const Options& options) {
+  return {options.output, "--output", "trace",
+          [](const std::string& path) { return contract::TraceFile::open(path).has_value(); }};
+}
+
 // Before the work.
 Result<void> check_output(const Options& options, const LoadedModel& model) {
-  const OutputFile output = {options.output, "--output", "trace", [](const std::string& path) {
-                               return contract::TraceFile::open(path).has_value();
-                             }};
+  const OutputFile output = output_of(options);
   std::vector<std::string> inputs(model.file->paths().begin(), model.file->paths().end());
   if (!options.file.empty()) inputs.push_back(options.file);
   return check_outputs(std::span(&output, 1), inputs);
@@ -234,7 +237,7 @@ Result<int> record(const Options& options) {
     return interrupted_status();
   }
   TRINE_CHECK_OK(stamp.check_unchanged());
-  TRINE_CHECK_OK(writer->finish());
+  TRINE_CHECK_OK(writer->finish([&] { return check_replaced(output_of(options)); }));
   if (options.json) {
     write_out(recording_json(options, model, info, slots, writer->total_bytes()));
     return 0;
@@ -321,10 +324,9 @@ void add_recording(CLI::App& app, Options& options) {
   add(add_choice(app, "--backend", options.model.backend, {"auto", "cpu", "cuda", "wgpu", "reference"},
                  "what computes; reference is the model's definition, and slow; auto says what it chose; "
                  "default: auto"));
-  add(add_text(
-          app, "--device", options.model.device,
-          "device of the backend; for cpu an instruction set: portable, avx2 or avx512vnni; default: the "
-          "best one here"))
+  add(add_text(app, "--device", options.model.device,
+               "device of the backend; for cpu an instruction set: portable, avx2 or avx512vnni; for wgpu an "
+               "adapter's index or part of its name; default: the best one here"))
       .type_name("NAME");
   add(add_choice(app, "--numerics", options.model.numerics, {"exact", "fast"},
                  "fast: activations as 8-bit blocks; exact: as 32-bit floats; default: exact"));

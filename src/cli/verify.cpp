@@ -84,11 +84,18 @@ bool is_page(const std::string& path) {
   return head.starts_with("<!DOCTYPE html>") && head.find(": trine verify ") != std::string::npos;
 }
 
+OutputFile receipt_of(const Options& options) {
+  return {options.receipt, "--receipt", "receipt", is_receipt};
+}
+OutputFile page_of(const Options& options) {
+  return {options.html, "--html", "page of trine verify", is_page};
+}
+
 // Before the work, so that none of it is lost and nothing that it reads is replaced.
 Result<void> check_outputs_of(const Options& options, const LoadedModel& model) {
   std::vector<OutputFile> outputs;
-  if (!options.receipt.empty()) outputs.push_back({options.receipt, "--receipt", "receipt", is_receipt});
-  if (!options.html.empty()) outputs.push_back({options.html, "--html", "page of trine verify", is_page});
+  if (!options.receipt.empty()) outputs.push_back(receipt_of(options));
+  if (!options.html.empty()) outputs.push_back(page_of(options));
   std::vector<std::string> inputs(model.file->paths().begin(), model.file->paths().end());
   if (!options.prompts.empty()) inputs.push_back(options.prompts);
   for (const char* extension : {".golden.json", ".json"})
@@ -309,18 +316,20 @@ Result<void> write_receipt(const GateResult& result, const contract::ToolIdentit
   }
   TRINE_TRY(const std::string json, contract::to_json(*receipt));
   if (options.json) write_out(json);
-  return options.receipt.empty() ? Result<void>{} : write_output(options.receipt, json);
+  return options.receipt.empty() ? Result<void>{} : write_output(receipt_of(options), json);
 }
 
-// Each is written whatever becomes of the other; the page tells also of what cannot have a receipt.
+// Each is written, and what went wrong told, whatever becomes of the other; the page tells also of what
+// cannot have a receipt.
 Result<void> write_results(const GateResult& result, const Options& options) {
   TRINE_TRY(const contract::ToolIdentity tool, contract::this_tool());
   const std::string finished = now();
   const Result<void> page = options.html.empty()
                                 ? Result<void>{}
-                                : write_output(options.html, contract::to_html(result, tool, finished));
-  TRINE_CHECK_OK(write_receipt(result, tool, finished, options));
-  return page;
+                                : write_output(page_of(options), contract::to_html(result, tool, finished));
+  const Result<void> receipt = write_receipt(result, tool, finished, options);
+  if (!receipt && !page) print_error(page.error());
+  return receipt ? page : receipt;
 }
 
 Result<int> verify(const Options& options) {
@@ -355,9 +364,8 @@ Action define_verify(CLI::App& app) {
   add_choice(app, "--backend", options->model.backend, {"auto", "cpu", "cuda", "wgpu"},
              "what is judged; auto says what it chose; default: auto");
   add_text(app, "--device", options->model.device,
-           "device of the backend; for cpu an instruction set: portable, avx2 or avx512vnni; default: the "
-           "best one "
-           "here")
+           "device of the backend; for cpu an instruction set: portable, avx2 or avx512vnni; for wgpu an "
+           "adapter's index or part of its name; default: the best one here")
       .type_name("NAME");
   add_choice(app, "--numerics", options->numerics, {"exact", "fast", "both"},
              "modes to judge; default: both");

@@ -29,11 +29,11 @@ class AuditSink final : public RowSink {
   bool wants(Stage, int) override { return true; }
   void take(Stage stage, int layer, std::int64_t first, std::int64_t rows, std::int64_t width,
             std::span<const float> values) override {
-    judge_.expect(
+    judge_.require(
         width == stage_width(config_, stage) && static_cast<std::int64_t>(values.size()) == rows * width,
-        fmt::format("{} of layer {} has its width", model::name_of(stage), layer));
-    judge_.expect(std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); }),
-                  fmt::format("{} of layer {} is finite", model::name_of(stage), layer));
+        place_text(stage, layer) + " has another width than the model's");
+    judge_.require(std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); }),
+                   place_text(stage, layer) + " is not finite");
     if (stage != Stage::logits) note_slot(stage, layer, first, rows);
     for (std::int64_t r = 0; r < rows && width > 0; ++r)
       audit_row(stage, layer,
@@ -41,23 +41,21 @@ class AuditSink final : public RowSink {
   }
 
   void finish() {
-    judge_.expect(std::all_of(delivered_.begin(), delivered_.end(), [](int times) { return times == 1; }),
-                  "every stage of every layer came once for each row");
+    judge_.require(std::all_of(delivered_.begin(), delivered_.end(), [](int times) { return times == 1; }),
+                   "not every stage of every layer came once for each row");
   }
 
  private:
   void note_slot(Stage stage, int layer, std::int64_t first, std::int64_t rows) {
     const std::size_t slot = slots_.index_of(stage, layer);
-    judge_.expect(slot < slots_.size(),
-                  fmt::format("{} of layer {} is a stage of this model", model::name_of(stage), layer));
+    judge_.require(slot < slots_.size(), place_text(stage, layer) + " is no stage of this model");
     if (slot >= slots_.size()) return;
     // embed opens a batch.
     if (slot == 0) last_slot_ = 0;
-    judge_.expect(slot >= last_slot_,
-                  fmt::format("{} of layer {} comes in its turn", model::name_of(stage), layer));
+    judge_.require(slot >= last_slot_, place_text(stage, layer) + " comes out of its turn");
     last_slot_ = slot;
     for (std::int64_t r = first_row + first; r < first_row + first + rows; ++r) {
-      judge_.expect(r >= 0 && r < rows_, "rows are those of the prompt");
+      judge_.require(r >= 0 && r < rows_, "a row came that the prompt does not have");
       if (r >= 0 && r < rows_)
         ++delivered_[slot * static_cast<std::size_t>(rows_) + static_cast<std::size_t>(r)];
     }
@@ -68,8 +66,9 @@ class AuditSink final : public RowSink {
       double sum = 0;
       for (const float weight : row) sum += weight;
       judge_.sample("expert weights off 1", std::abs(sum - 1));
-      judge_.expect(std::is_sorted(row.rbegin(), row.rend()) && row.back() >= 0,
-                    fmt::format("expert weights of layer {} fall with rank and are no less than 0", layer));
+      judge_.require(
+          std::is_sorted(row.rbegin(), row.rend()) && row.back() >= 0,
+          fmt::format("expert weights of layer {} do not fall with rank, or are less than 0", layer));
     } else if (stage == Stage::expert_ids) {
       std::vector<float> ids(row.begin(), row.end());
       std::sort(ids.begin(), ids.end());
@@ -78,7 +77,8 @@ class AuditSink final : public RowSink {
           std::all_of(ids.begin(), ids.end(), [&](float id) {
             return id >= 0 && id < static_cast<float>(config_.n_experts) && id == std::floor(id);
           });
-      judge_.expect(sound, fmt::format("expert ids of layer {} are whole, in range and distinct", layer));
+      judge_.require(sound,
+                     fmt::format("expert ids of layer {} are not whole, in range and distinct", layer));
     }
   }
 
@@ -118,8 +118,8 @@ CheckResult audit(const CheckContext& context) {
           JudgedLogits logits;
           TRINE_CHECK_OK(run_decode(device, prompts.prompts[i], i, logits, &sink));
           sink.finish();
-          judge.expect(std::all_of(logits.begin(), logits.end(), [](float x) { return std::isfinite(x); }),
-                       "logits are finite");
+          judge.require(std::all_of(logits.begin(), logits.end(), [](float x) { return std::isfinite(x); }),
+                        "logits are not finite");
         }
         judge.hold("expert weights off 1", "<=", 1e-6);
         return {};
@@ -136,8 +136,8 @@ CheckResult production_unchanged(const CheckContext& context) {
           TRINE_CHECK_OK(run_decode(device, prompts.prompts[i], i, plain, nullptr));
           everything.start(prompts.prompts[i].size());
           TRINE_CHECK_OK(run_decode(device, prompts.prompts[i], i, traced, &everything));
-          judge.expect(std::none_of(plain.begin(), plain.end(), [](float x) { return std::isnan(x); }),
-                       "logits are numbers");
+          judge.require(std::none_of(plain.begin(), plain.end(), [](float x) { return std::isnan(x); }),
+                        "logits hold a value that is no number");
           std::size_t different = 0;
           for (std::size_t j = 0; j < plain.size(); ++j)
             different += std::memcmp(&plain[j], &traced[j], sizeof(float)) != 0 ? sizeof(float) : 0;

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <filesystem>
 #include <initializer_list>
+#include <span>
 #include <system_error>
 
 namespace trine::contract {
@@ -322,11 +323,32 @@ ParsedContract parse_contract(std::string_view text, std::string file) {
   return parsed;
 }
 
+namespace {
+
+// Mapped, which refuses what is no file without waiting for it and costs nothing when it is too large.
+Result<ParsedContract> read_contract(const std::string& file) {
+  TRINE_TRY(const MappedFile mapped, MappedFile::open(file));
+  const std::span<const std::byte> bytes = mapped.bytes();
+  return parse_contract({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, file);
+}
+
+ParsedContract unreadable(const std::string& file, const Error& error) {
+  const std::string wanted = error.expected.empty() ? "" : fmt::format(", expected {}", error.expected);
+  const std::string found = error.actual.empty() ? "" : fmt::format(": {}", error.actual);
+  ParsedContract parsed;
+  parsed.contract.file = file;
+  parsed.findings.push_back({Level::error, "unreadable", error.what + wanted + found, file, 0});
+  return parsed;
+}
+
+}  // namespace
+
 Result<std::vector<ParsedContract>> read_contracts(const std::string& path) {
   namespace fs = std::filesystem;
   std::vector<std::string> files;
   std::error_code problem;
-  if (fs::is_directory(path, problem)) {
+  const bool is_folder = fs::is_directory(path, problem);
+  if (is_folder) {
     for (fs::directory_iterator at(path, problem), end; !problem && at != end; at.increment(problem))
       if (at->path().extension() == ".yaml") files.push_back(at->path().string());
     if (problem) return fail({ErrorCode::io, "cannot list the folder", path, {}, problem.message(), {}});
@@ -340,8 +362,11 @@ Result<std::vector<ParsedContract>> read_contracts(const std::string& path) {
   }
   std::vector<ParsedContract> contracts;
   for (const std::string& file : files) {
-    TRINE_TRY(const std::string text, read_file(file, max_yaml_bytes + 1));
-    contracts.push_back(parse_contract(text, file));
+    auto parsed = read_contract(file);
+    // One of many does not hide what is wrong with the others.
+    if (!parsed && is_folder) parsed = unreadable(file, parsed.error());
+    if (!parsed) return fail(parsed.error());
+    contracts.push_back(*std::move(parsed));
   }
   return contracts;
 }

@@ -109,9 +109,9 @@ struct ParsedContract {
 };
 ParsedContract parse_contract(std::string_view text, std::string file);
 
-// One file, or every *.yaml of a folder in order of name.
+// One file, or every *.yaml of a folder in order of name; what cannot be read in a folder is a finding.
 // Errors: usage (the path does not exist, or the folder holds no contract), file_not_found and io from
-// reading.
+// reading the one file.
 Result<std::vector<ParsedContract>> read_contracts(const std::string& path);
 
 }  // namespace trine::contract

@@ -41,13 +41,25 @@ struct ReferenceStages {
 
 using CountBytes = std::function<void(std::uint64_t bytes)>;
 
+// Where the reference first gives what nothing can be judged by, or nothing.
+void note_damage(std::string& damage, Stage stage, int layer, std::span<const float> values) {
+  const auto finite = [](float x) { return std::isfinite(x); };
+  if (!damage.empty() || std::all_of(values.begin(), values.end(), finite)) return;
+  damage = fmt::format(
+      "the reference's own result is no number, first at {}: the weights are damaged, and nothing can be "
+      "judged by them",
+      place_text(stage, layer));
+}
+
 class ReferenceSink final : public model::TraceSink {
  public:
-  ReferenceSink(const Slots& slots, ReferenceStages& out, RouterTable& routers, const CountBytes& count)
-      : slots_(slots), out_(out), routers_(routers), count_(count) {}
+  ReferenceSink(const Slots& slots, ReferenceStages& out, RouterTable& routers, std::string& damage,
+                const CountBytes& count)
+      : slots_(slots), out_(out), routers_(routers), damage_(damage), count_(count) {}
   bool wants(Stage stage, int) override { return stage != Stage::logits; }
   void take(Stage stage, int layer, std::int64_t first, std::int64_t rows, std::int64_t width,
             std::span<const float> values) override {
+    note_damage(damage_, stage, layer, values);
     std::copy(values.begin(), values.end(),
               out_.values[slots_.index_of(stage, layer)].begin() + first * width);
     for (std::int64_t r = 0; r < rows; ++r)
@@ -59,6 +71,7 @@ class ReferenceSink final : public model::TraceSink {
   const Slots& slots_;
   ReferenceStages& out_;
   RouterTable& routers_;
+  std::string& damage_;
   const CountBytes& count_;
 };
 
@@ -128,10 +141,10 @@ class ComparingSink final : public RowSink {
   void note_unequal(Stage stage, int layer, std::int64_t first, std::int64_t rows, std::int64_t width) {
     if (!run_.scores.unequal.empty()) return;
     run_.scores.unequal = fmt::format(
-        "the sides have unequal numbers of rows or values: {} of layer {} came with rows {} to {} of width "
-        "{}, "
-        "and prompt '{}' has {} tokens",
-        model::name_of(stage), layer, first_row + first, first_row + first + rows, width, prompt_.name,
+        "the sides have unequal numbers of rows or values: {} came with rows {} to {} of width {}, and "
+        "prompt "
+        "'{}' has {} tokens",
+        place_text(stage, layer), first_row + first, first_row + first + rows, width, prompt_.name,
         prompt_.size());
   }
 
@@ -231,6 +244,10 @@ class Gate {
       runs_.push_back(std::move(run));
     }
     TRINE_CHECK_OK(compare_in_groups());
+    if (!damage_.empty()) {
+      stop(Verdict::refused, damage_);
+      return {};
+    }
     const std::vector<JudgedLogits> judged = judge_parity();
     open_.close();
     for (std::size_t i = 0; i < judged.size(); ++i) {
@@ -266,7 +283,7 @@ class Gate {
     const auto row_limit = static_cast<std::int64_t>(options_.trace_bytes / slots_.row_bytes());
     const std::vector<Prompt>& prompts = reference_.prompts.prompts;
     std::int64_t first_row = 0;
-    for (std::size_t begin = 0; begin < prompts.size();) {
+    for (std::size_t begin = 0; begin < prompts.size() && damage_.empty();) {
       std::size_t end = begin + 1;
       std::int64_t rows = prompts[begin].size();
       for (; end < prompts.size() && rows + prompts[end].size() <= row_limit; ++end)
@@ -275,6 +292,7 @@ class Gate {
       first_row += rows;
       begin = end;
     }
+    if (!damage_.empty()) return {};
     Sha256 sum;
     sum.add(std::as_bytes(std::span(runs_.front().expected_logits)));
     result_.reference_sha256 = sum.hex();
@@ -284,6 +302,7 @@ class Gate {
   Result<void> compare_group(std::size_t begin, std::size_t end, std::int64_t first_row, std::int64_t rows) {
     ReferenceStages stages(slots_, first_row, rows);
     TRINE_CHECK_OK(run_reference(begin, end, stages));
+    if (!damage_.empty()) return {};
     for (ParityRun& run : runs_) {
       doing_ = fmt::format("{} {}", backend_.backend, name_of(run.numerics));
       TRINE_TRY(model::DeviceModel* const device, open_.get(run.numerics));
@@ -304,9 +323,10 @@ class Gate {
     std::vector<reference::Part> parts;
     for (std::size_t i = begin; i < end; ++i)
       parts.push_back({&sequences[i - begin], reference_.prompts.prompts[i].tokens, judged_positions});
-    ReferenceSink sink(slots_, stages, runs_.front().expected, count_);
+    ReferenceSink sink(slots_, stages, runs_.front().expected, damage_, count_);
     TRINE_TRY(const std::vector<float> logits,
               reference::Model(reference_.weights).forward(parts, pool_, &sink));
+    note_damage(damage_, Stage::logits, -1, logits);
     for (ParityRun& run : runs_) {
       run.expected = runs_.front().expected;
       run.expected_logits.insert(run.expected_logits.end(), logits.begin(), logits.end());
@@ -352,6 +372,7 @@ class Gate {
   CountBytes count_;
   std::vector<ParityRun> runs_;
   GateResult result_;
+  std::string damage_;  // of the reference's result, which says nothing of the backend
   std::string doing_;
   std::uint64_t done_ = 0;
   std::uint64_t total_ = 0;

@@ -39,8 +39,12 @@ bool within(double min, double max, std::string_view relation, double limit) {
 }
 
 void Judge::expect(bool holds, std::string_view statement) {
+  require(holds, holds ? std::string() : fmt::format("this does not hold: {}", statement));
+}
+
+void Judge::require(bool holds, std::string_view found) {
   ++statements_;
-  if (!holds && broken_.empty()) broken_ = statement;
+  if (!holds && broken_.empty()) broken_ = found;
 }
 
 void Judge::sample(std::string_view figure, double value) {

@@ -18,8 +18,10 @@ CheckResult failed_with(const Error& error);
 // Collects what a check measures. It passes only when something was measured and everything held.
 class Judge {
  public:
-  // A statement that must be true; the first one that is not becomes the reason. Counts as measured.
+  // A statement that must be true; of the first one that is not, the reason says so. Counts as measured.
   void expect(bool holds, std::string_view statement);
+  // The same, told by what was found where it does not hold: that text is the reason.
+  void require(bool holds, std::string_view found);
 
   // One sample of a figure. NaN fails whatever the bound.
   void sample(std::string_view figure, double value);

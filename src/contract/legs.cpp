@@ -84,10 +84,9 @@ std::optional<Divergence> first_divergence(const LegContext& context, const Stag
 }
 
 std::string text_of(const Divergence& divergence) {
-  const std::string layer = divergence.layer < 0 ? "" : fmt::format("layer {}, ", divergence.layer);
-  return fmt::format("first outside: {}{} (prompt '{}', row {}: cosine {:.7g}, relative L2 {:.3g})", layer,
-                     model::name_of(divergence.stage), divergence.prompt, divergence.row, divergence.cosine,
-                     divergence.relative_l2);
+  return fmt::format("first outside: {} (prompt '{}', row {}: cosine {:.7g}, relative L2 {:.3g})",
+                     place_text(divergence.stage, divergence.layer), divergence.prompt, divergence.row,
+                     divergence.cosine, divergence.relative_l2);
 }
 
 // What must hold before two sides can be compared at all.
@@ -179,8 +178,8 @@ std::string StageScores::missing() const {
     if (delivered[i] == 1) continue;
     const auto n = static_cast<std::size_t>(rows);
     const Slot slot = slots.at(i / n);
-    return fmt::format("the sides have unequal numbers of rows: {} of layer {} came {} times for row {}",
-                       model::name_of(slot.stage), slot.layer, delivered[i], i % n);
+    return fmt::format("the sides have unequal numbers of rows: {} came {} times for row {}",
+                       place_text(slot.stage, slot.layer), delivered[i], i % n);
   }
   return {};
 }
@@ -288,7 +287,7 @@ LegResult judge_repeat(const LegContext& context, const RepeatRun& run, const Ju
     const std::size_t different = different_bytes(a, e), by_tracing = different_bytes(t, e);
     const Similarity similarity = compare(different > 0 ? a : t, e);
     // Two runs that both give NaN agree to the byte and have no answer.
-    judge.expect(!std::isnan(similarity.cosine), "logits hold a value that is no number");
+    judge.require(!std::isnan(similarity.cosine), "logits hold a value that is no number");
     judge.sample("tokens that differ", argmax(a) == argmax(e) && argmax(a) >= 0 ? 0 : 1);
     judge.sample("logits bytes that differ", static_cast<double>(different));
     if (judged_logits != nullptr)

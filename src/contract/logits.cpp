@@ -162,7 +162,7 @@ void sample_logits(Judge& judge, const std::vector<PositionFigures>& figures, co
 }
 
 void sample_swaps(Judge& judge, const SwapReport& swaps) {
-  judge.expect(swaps.invalid.empty(), swaps.invalid);
+  judge.require(swaps.invalid.empty(), swaps.invalid);
   judge.sample("swaps that no near-tie excuses", static_cast<double>(swaps.not_excused));
   judge.sample(swapped_share, swaps.swapped_share());
 }

@@ -65,11 +65,6 @@ void add_badge(Page& page, Verdict verdict) {
            "</span> "_html, name_of(verdict), "</strong>"_html);
 }
 
-std::string place_text(model::Stage stage, int layer) {
-  return layer < 0 ? std::string(model::name_of(stage))
-                   : fmt::format("layer {}, {}", layer, model::name_of(stage));
-}
-
 void open_box(Page& page, std::string_view label) {
   page.add("<div class=\"box\" role=\"region\" tabindex=\"0\" aria-label=\""_html, label, "\">\n"_html);
 }

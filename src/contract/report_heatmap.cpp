@@ -1,6 +1,7 @@
 // Layers × stages, one map per numerics mode: each cell is coloured by the logarithm of its worst relative
 // L2.
 #include "contract/report_parts.h"
+#include "contract/stage_compare.h"
 
 #include <fmt/format.h>
 #include <algorithm>

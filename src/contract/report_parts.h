@@ -23,8 +23,6 @@ void add_glossary(Page& page);
 
 // A verdict as a word with a sign of its own, so that it does not hang on a colour.
 void add_badge(Page& page, Verdict verdict);
-// A place in a model: "layer 31, attention", or "embed".
-std::string place_text(model::Stage stage, int layer);
 // A box that scrolls sideways by itself, so that the page never does; ends with close_box.
 void open_box(Page& page, std::string_view label);
 inline constexpr Markup close_box = "</div>\n"_html;

@@ -2,6 +2,7 @@
 #include "contract/report_parts.h"
 
 #include "contract/judge.h"
+#include "contract/stage_compare.h"
 
 #include <fmt/format.h>
 #include <algorithm>

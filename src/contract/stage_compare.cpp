@@ -1,5 +1,6 @@
 #include "contract/stage_compare.h"
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -75,6 +76,11 @@ std::int32_t argmax(std::span<const float> values) {
   if (std::any_of(values.begin(), values.end(), [](float x) { return std::isnan(x); })) return -1;
   if (values.empty()) return -1;
   return static_cast<std::int32_t>(std::max_element(values.begin(), values.end()) - values.begin());
+}
+
+std::string place_text(Stage stage, int layer) {
+  if (layer < 0) return std::string(model::name_of(stage));
+  return fmt::format("layer {}, {}", layer, model::name_of(stage));
 }
 
 std::int64_t stage_width(const model::Config& config, Stage stage) {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace trine::contract {
@@ -26,6 +27,9 @@ double largest_difference(std::span<const float> actual, std::span<const float> 
 
 // The index of the largest value, the lowest of equal ones; -1 when a value is NaN or there is none.
 std::int32_t argmax(std::span<const float> values);
+
+// A place in a model: "layer 31, attention", or "embed".
+std::string place_text(model::Stage stage, int layer);
 
 // Every (layer, stage) of a model but the logits, in the order a forward pass makes them: embed, the twelve
 // stages of each layer, final_norm. Logits are compared as forward() returns them.

@@ -1,13 +1,13 @@
 #include "contract/trace_writer.h"
 
 #include "base/check.h"
+#include "base/file.h"
 #include "contract/stage_compare.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <numeric>
@@ -93,9 +93,8 @@ TraceWriter::~TraceWriter() {
 }
 
 Result<void> TraceWriter::open_temporary() {
-  static std::atomic<unsigned> serial{0};
   do {
-    temporary_path_ = fmt::format("{}.{}-{}.part", path_, ::getpid(), serial++);
+    temporary_path_ = temporary_name(path_);
     descriptor_ = ::open(temporary_path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   } while (descriptor_ < 0 && errno == EEXIST);
   if (descriptor_ < 0) {
@@ -170,7 +169,7 @@ Result<void> TraceWriter::status() const {
   return {};
 }
 
-Result<void> TraceWriter::finish() {
+Result<void> TraceWriter::finish(const std::function<Result<void>()>& may_replace) {
   check(descriptor_ >= 0, "TraceWriter: finish twice");
   TRINE_CHECK_OK(status());
   for (const Place& place : places_) {
@@ -181,8 +180,7 @@ Result<void> TraceWriter::finish() {
   }
   if (::fsync(descriptor_) != 0) return io_error("cannot write file to disk", path_);
   if (::close(std::exchange(descriptor_, -1)) != 0) return io_error("cannot close file", path_);
-  if (::rename(temporary_path_.c_str(), path_.c_str()) != 0)
-    return io_error("cannot rename the finished file", path_);
+  TRINE_CHECK_OK(put_in_place(temporary_path_, path_, may_replace));
   temporary_path_.clear();
   return {};
 }

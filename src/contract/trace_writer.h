@@ -49,9 +49,9 @@ class TraceWriter final : public RowSink {
   // or that does not exist, another width).
   Result<void> status() const;
   bool stopped() const { return stopped_; }  // by `progress`
-  // Checks that every row of every slot came exactly once, and renames. Errors: those of status(), inference
-  // (a row is missing), io.
-  Result<void> finish();
+  // Checks that every row of every slot came exactly once, and renames; `may_replace` is asked where the name
+  // is taken by then. Errors: those of status() and of `may_replace`, inference (a row is missing), io.
+  Result<void> finish(const std::function<Result<void>()>& may_replace = [] { return Result<void>(); });
 
   std::uint64_t total_bytes() const { return data_start_ + data_bytes_; }
 

@@ -1,5 +1,7 @@
 #include "contract/yaml_tree.h"
 
+#include "text/utf8.h"
+
 #include <fmt/format.h>
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/exceptions.h>
@@ -154,6 +156,14 @@ YamlDocument parse_yaml(std::string_view text) {
     document.problems.push_back(
         {"limits",
          fmt::format("the file has {} bytes; a contract has at most {}", text.size(), max_yaml_bytes), 0});
+    return document;
+  }
+  // Contracts are shown, and a byte that is no text would be shown as it is.
+  if (const std::size_t bad = text::find_ill_formed(text, 0); bad < text.size()) {
+    const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(bad), '\n');
+    document.problems.push_back(
+        {"yaml", fmt::format("byte 0x{:02x} is no UTF-8", static_cast<unsigned char>(text[bad])),
+         static_cast<int>(line)});
     return document;
   }
   TreeBuilder builder;

@@ -2,6 +2,7 @@
 #include "cli/subprocess.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -65,6 +66,35 @@ TEST(ContractCommand, ValidateExitsWithTwoWithoutAContract) {
   EXPECT_EQ(run_contract({"validate", folder.path()}).status, 2);
   EXPECT_EQ(run_contract({"validate", folder.path() + "/absent.yaml"}).status, 2);
   EXPECT_EQ(run_contract({"list", "--contracts", folder.path()}).status, 2);
+}
+
+TEST(ContractCommand, WhatIsNoContractFileIsTold) {
+  const Folder folder;
+  const std::string large = folder.write("large-v1.yaml", std::string(300000, ' '));
+  const Outcome limit = run_contract({"validate", large});
+  EXPECT_EQ(limit.status, 5) << limit.err;
+  EXPECT_TRUE(contains(
+      limit.out, "[ERROR] limits: " + large + ": the file has 300000 bytes; a contract has at most 262144\n"))
+      << limit.out;
+  folder.write("raw-v1.yaml",
+               replaced(file_bytes(contracts + "/moe-router-v1.yaml"), "title: ", "title: \xff"));
+  const Outcome raw = run_contract({"validate", folder.path() + "/raw-v1.yaml"});
+  EXPECT_EQ(raw.status, 5) << raw.err;
+  EXPECT_TRUE(contains(raw.out, ": byte 0xff is no UTF-8\n")) << raw.out;
+  EXPECT_EQ(raw.out.find('\xff'), std::string::npos);
+
+  const std::string pipe = folder.path() + "/pipe-v1.yaml";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_EQ(run_contract({"validate", pipe}).status, 3);
+  std::filesystem::create_directory(folder.path() + "/folder-v1.yaml");
+  const Outcome all = run_contract({"validate", folder.path()});
+  EXPECT_EQ(all.status, 5) << all.err;
+  EXPECT_TRUE(contains(all.out, "\n4 error(s), 0 warning(s)\n")) << all.out;
+  for (const char* action : {"list", "graph"}) {
+    const Outcome outcome = run_contract({action, "--contracts", folder.path()});
+    EXPECT_EQ(outcome.status, 5) << outcome.err;
+    EXPECT_EQ(outcome.out, "");
+  }
 }
 
 TEST(ContractCommand, ListShowAndGraph) {

@@ -5,7 +5,9 @@
 #include <sys/stat.h>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 namespace trine::test {
 namespace {
@@ -137,6 +139,35 @@ TEST_F(TraceCommand, ReplacesATraceAndNothingElse) {
   expect_failure({"trace", tied, "-o", folder_}, 2, "a directory");
   expect_failure({"trace", tied, "-o", "/dev/null"}, 2, "a device or pipe");
   expect_failure({"trace", tied, "-o", path("absent/x")}, 3, "cannot write into this folder");
+}
+
+TEST_F(TraceCommand, AForeignFileThatAppearsDuringTheWorkIsLeft) {
+  std::string tokens = "1";
+  for (int i = 1; i < 100; ++i) tokens += "," + std::to_string(i);
+  std::thread other([&] {
+    // The file is begun before the work, under another name.
+    for (int i = 0; i < 60000 && files() == 0; ++i) ::usleep(1000);
+    std::ofstream(path("x")) << "mine";
+  });
+  const Outcome outcome =
+      run_trine({"trace", demo, "-o", path("x"), "--backend", "reference", "--tokens", tokens});
+  other.join();
+  EXPECT_EQ(outcome.status, 2) << outcome.err;
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_NE(outcome.err.find("the file exists and is no trace\n  where:    " + path("x")), std::string::npos)
+      << outcome.err;
+  EXPECT_EQ(file_bytes(path("x")), "mine");
+  EXPECT_EQ(files(), 1u);
+}
+
+TEST_F(TraceCommand, NamesAreAsLongAsFilesMayHave) {
+  expect_failure({"trace", tied, "-o", path(std::string(256, 'x'))}, 2, "a shorter name");
+  record(std::string(255, 'x'), {"--stages", "embed"});
+  EXPECT_EQ(files(), 1u);
+}
+
+TEST_F(TraceCommand, HelpSaysWhatADeviceIs) {
+  EXPECT_NE(run_trine({"trace", "--help"}).out.find("for wgpu an adapter's"), std::string::npos);
 }
 
 TEST_F(TraceCommand, AFolderThatTakesNoFilesIsAnIoError) {

@@ -1,9 +1,13 @@
 // trine verify: where it writes, and where it must not.
 #include "cli/subprocess.h"
+#include "gguf/file.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 namespace trine::test {
 namespace {
@@ -27,6 +31,9 @@ class VerifyCommand : public testing::Test {
   std::string write(const std::string& name, const std::string& text) const {
     std::ofstream(path(name)) << text;
     return path(name);
+  }
+  std::size_t files() const {
+    return static_cast<std::size_t>(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()));
   }
   Outcome verify(const std::vector<std::string>& arguments) const {
     std::vector<std::string> all = {"verify", model_, "-q", "--quick", "--backend", "cpu", "--threads", "1"};
@@ -67,9 +74,73 @@ TEST_F(VerifyCommand, ReplacesItsOwnAndLeavesNothingElse) {
   }
   EXPECT_EQ(nlohmann::json::parse(file_bytes(path("r.json")))["verdict"], "pass");
   EXPECT_TRUE(file_bytes(path("r.html")).starts_with("<!DOCTYPE html>"));
-  std::size_t files = 0;
-  for ([[maybe_unused]] const auto& entry : fs::directory_iterator(folder_)) ++files;
-  EXPECT_EQ(files, 3u);
+  EXPECT_EQ(files(), 3u);
+}
+
+TEST_F(VerifyCommand, NamesAreAsLongAsFilesMayHave) {
+  expect_refused({"--receipt", path(std::string(256, 'r'))}, "a shorter name");
+  expect_refused({"--html", path(std::string(256, 'r'))}, "a shorter name");
+  const std::string longest = path(std::string(255, 'r'));
+  const Outcome outcome = verify({"--receipt", longest});
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_EQ(nlohmann::json::parse(file_bytes(longest))["verdict"], "pass");
+}
+
+// The prompts come from a pipe, which is read behind the first look at the outputs.
+TEST_F(VerifyCommand, AForeignFileThatAppearsDuringTheWorkIsLeft) {
+  const std::string pipe = path("prompts");
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  std::thread other([&] {
+    int descriptor = -1;
+    for (int i = 0; i < 6000 && descriptor < 0; ++i, ::usleep(10000))
+      descriptor = ::open(pipe.c_str(), O_WRONLY | O_NONBLOCK);
+    write("r.json", "mine");
+    write("r.html", "mine too");
+    const std::string prompts = "[[1,2,3,4,5,6,7,8,9,10,11,12]]";
+    EXPECT_EQ(::write(descriptor, prompts.data(), prompts.size()), static_cast<ssize_t>(prompts.size()));
+    ::close(descriptor);
+  });
+  const Outcome outcome = verify({"--prompts", pipe, "--receipt", path("r.json"), "--html", path("r.html")});
+  other.join();
+  EXPECT_EQ(outcome.status, 2) << outcome.err;
+  EXPECT_TRUE(contains(outcome.err, "the file exists and is no receipt\n  where:    " + path("r.json")))
+      << outcome.err;
+  EXPECT_TRUE(contains(outcome.err, "the file exists and is no page of trine verify")) << outcome.err;
+  EXPECT_TRUE(contains(outcome.out, "gives the reference's answer")) << outcome.out;
+  EXPECT_EQ(file_bytes(path("r.json")), "mine");
+  EXPECT_EQ(file_bytes(path("r.html")), "mine too");
+  EXPECT_EQ(files(), 4u);
+}
+
+TEST_F(VerifyCommand, DamagedWeightsBlameNoDevice) {
+  std::string bytes = file_bytes(model_);
+  {
+    const auto file = gguf::File::open(model_);
+    ASSERT_TRUE(file);
+    const gguf::TensorInfo* router = file->find_tensor("blk.0.ffn_gate_inp.weight");
+    ASSERT_NE(router, nullptr);
+    const auto data = router->data;
+    const std::size_t at = bytes.find(std::string(reinterpret_cast<const char*>(data.data()), data.size()));
+    ASSERT_NE(at, std::string::npos);
+    std::fill_n(bytes.begin() + static_cast<std::ptrdiff_t>(at), data.size(), '\xff');
+  }
+  write("t.gguf", bytes);
+  const Outcome outcome = verify({"--html", path("r.html")});
+  EXPECT_EQ(outcome.status, 5) << outcome.err;
+  EXPECT_TRUE(contains(outcome.out,
+                       "\nNot judged: leg X (exact numerics against the reference, exact): the "
+                       "reference's own result is no number, first at layer 0, router_logits: "
+                       "the weights are damaged"))
+      << outcome.out;
+  EXPECT_FALSE(contains(outcome.out, "his device")) << outcome.out;
+  EXPECT_FALSE(contains(file_bytes(path("r.html")), "his device"));
+  const Outcome json = verify({"--json"});
+  EXPECT_EQ(json.status, 5) << json.err;
+  EXPECT_EQ(nlohmann::json::parse(json.out)["verdict"], "refused");
+}
+
+TEST_F(VerifyCommand, HelpSaysWhatADeviceIs) {
+  EXPECT_TRUE(contains(verify({"--help"}).out, "for wgpu an adapter's"));
 }
 
 TEST_F(VerifyCommand, RandomWeightsInFastNumericsHaveNoVerdict) {

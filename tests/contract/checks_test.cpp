@@ -277,7 +277,12 @@ TEST(JudgeTest, OneSampleDecides) {
   statement.expect(true, "fine");
   statement.expect(false, "broken");
   statement.expect(false, "later");
-  EXPECT_EQ(statement.result().reason, "broken");
+  EXPECT_EQ(statement.result().reason, "this does not hold: broken");
+  Judge found;
+  found.require(true, "nothing");
+  found.require(false, "what was found");
+  found.expect(false, "later");
+  EXPECT_EQ(found.result().reason, "what was found");
 }
 
 CheckResult measured(double value, const std::string& relation, double limit) {

@@ -61,6 +61,9 @@ const Defect defects[] = {
     {"UnknownTestKey", 36, {"    if_fails: x", "    tolerance: 0.1"}, "unknown-key", 37},
     {"DuplicateKey", 4, {"  title: A sample", "  title: Another"}, "duplicate-key", 5},
     {"ControlCharacter", 4, {"  title: \"A \\e[2J sample\""}, "yaml", 4},
+    {"BytesThatAreNoText", 4, {"  title: A \xff sample"}, "yaml", 4},
+    {"HalfACharacterInAKey", 12, {"invariants: [a]", "\xc3: x"}, "yaml", 13},
+    {"BytesThatAreNoTextInAComment", 12, {"invariants: [a]  # \xed\xa0\x80"}, "yaml", 12},
     {"DuplicateTopKey", 11, {"preconditions: [x]", "preconditions: [y]"}, "duplicate-key", 12},
     {"DuplicateKeyInFlow", 35, {"      - {figure: a, must_be: \"<= 1\", figure: b}"}, "duplicate-key", 35},
     {"TitleIsAList", 4, {"  title: [A sample]"}, "wrong-type", 4},
@@ -110,6 +113,8 @@ TEST(Document, TextThatIsNoContract) {
 }
 
 TEST(Document, SizesAreBounded) {
+  EXPECT_EQ(parse_contract(sample() + std::string(262144 - sample().size(), '\n'), "x.yaml").findings.size(),
+            0u);
   EXPECT_EQ(parse_contract(std::string(1 << 20, ' '), "x.yaml").findings.at(0).rule, "limits");
   EXPECT_EQ(parse_contract(std::string(100, '['), "x.yaml").findings.at(0).rule, "limits");
   EXPECT_FALSE(parse_contract(std::string(100000, '['), "x.yaml").findings.empty());

@@ -140,6 +140,25 @@ TEST(GateProgress, EndsAtItsTotal) {
 
 // ---- The checks ----
 
+// The reason says what was found, in the words of the format.
+TEST(GateChecks, SayWhatIsNotFinite) {
+  const LoadedModel model(tied_path);
+  const model::Weight& embed = model.weights.embed;
+  const auto* begin = reinterpret_cast<const char*>(embed.data);
+  std::ifstream stream(tied_path, std::ios::binary);
+  std::string bytes{std::istreambuf_iterator<char>(stream), {}};
+  const std::size_t at = bytes.find(std::string(begin, embed.row_bytes));
+  ASSERT_NE(at, std::string::npos);
+  std::fill_n(bytes.begin() + static_cast<std::ptrdiff_t>(at), embed.expert_bytes(), '\xff');
+  const TemporaryFile file("trine-damaged.gguf", bytes);
+  contract::CheckContext context;
+  context.model_path = file.path;
+  context.backend = "reference";
+  const contract::CheckResult result = contract::builtin_checks().find("gate.invariants")->run(context);
+  EXPECT_EQ(result.verdict, Verdict::fail);
+  EXPECT_EQ(result.reason, "embed is not finite");
+}
+
 TEST(GateChecks, PassOnTheReferenceAndTheCpu) {
   const contract::CheckRegistry registry = contract::builtin_checks();
   for (const char* name :

@@ -1,8 +1,11 @@
 // Wrong numbers fail, and the first stage that is wrong is named.
 #include "faulty_model.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <string>
+#include <vector>
 
 namespace trine::test {
 namespace {
@@ -61,6 +64,65 @@ TEST(PlantedNumbers, NanInAStage) {
   const contract::GateResult result = bench.run();
   expect_first(result, Stage::expert_act, 2);
   EXPECT_EQ(leg_of(result, 'F', Numerics::fast).verdict, Verdict::fail);
+}
+
+// ---- Numbers of the reference that are none ----
+
+void expect_no_blame(const contract::GateResult& result, const std::string& where) {
+  EXPECT_EQ(result.verdict, Verdict::refused);
+  EXPECT_NE(result.reason.find("the weights are damaged"), std::string::npos) << result.reason;
+  EXPECT_NE(result.reason.find(where), std::string::npos) << result.reason;
+  for (const Numerics numerics : {Numerics::exact, Numerics::fast})
+    for (const char leg : {numerics == Numerics::exact ? 'X' : 'F', 'D', 'T'})
+      EXPECT_EQ(leg_of(result, leg, numerics).verdict, Verdict::refused)
+          << leg << contract::name_of(numerics);
+  const std::string summary = contract::summarise(result);
+  EXPECT_TRUE(summary.starts_with("Not judged: ")) << summary;
+  EXPECT_EQ(summary.find("his device"), std::string::npos) << summary;
+}
+
+// Both sides have the same damage, and the device that shows it is not to blame.
+TEST(PlantedNumbers, DamagedWeightsJudgeNoDevice) {
+  FaultyBench bench;
+  model::Weight& router = bench.weights.layers[1].router;
+  const std::vector<float> damaged(static_cast<std::size_t>(router.rows * router.columns), nan);
+  router.data = reinterpret_cast<const std::byte*>(damaged.data());
+  expect_no_blame(bench.run(), "first at layer 1, router_logits:");
+}
+
+// In the last group of prompts, after the backend was held to the others.
+TEST(PlantedNumbers, DamageThatOnePromptMeetsJudgesNoDevice) {
+  FaultyBench bench;
+  bench.options.trace_bytes = 1;
+  bench.prompts.prompts.back().tokens[0] = 7;
+  for (std::size_t i = 0; i + 1 < bench.prompts.prompts.size(); ++i)
+    for (std::int32_t& token : bench.prompts.prompts[i].tokens) token = token == 7 ? 8 : token;
+  bench.use_prompts(bench.prompts);
+  model::Weight& embed = bench.weights.embed;
+  std::vector<std::byte> damaged(embed.data, embed.data + embed.expert_bytes());
+  // A scale of all ones is a NaN in every format.
+  std::fill_n(damaged.begin() + static_cast<std::ptrdiff_t>(7 * embed.row_bytes), embed.row_bytes,
+              std::byte{0xFF});
+  embed.data = damaged.data();
+  expect_no_blame(bench.run(), "first at embed:");
+}
+
+// The device is to blame where the reference is sound.
+TEST(PlantedNumbers, DamageOnTheDevicesSideOnlyIsItsFault) {
+  FaultyBench bench;
+  model::Weights wrong = bench.weights;
+  model::Weight& router = wrong.layers[1].router;
+  const std::vector<float> damaged(static_cast<std::size_t>(router.rows * router.columns), nan);
+  router.data = reinterpret_cast<const std::byte*>(damaged.data());
+  bench.options.numerics = {Numerics::exact};
+  bench.open = [&](Numerics numerics, int threads) {
+    backend::BackendOptions options;
+    options.threads = threads;
+    options.numerics = numerics;
+    options.context = 128;
+    return backend::load_model("cpu", wrong, options);
+  };
+  expect_first(bench.run(), Stage::router_logits, 1);
 }
 
 // Real mistakes, made in the weights the backend is given: each shows first where it is made.

@@ -2,8 +2,10 @@
 #include "contract/validate.h"
 
 #include "contract/checks.h"
+#include "contract/yaml_tree.h"
 #include "contract_fixture.h"
 
+#include <sys/stat.h>
 #include <filesystem>
 #include <fstream>
 #include <set>
@@ -212,6 +214,36 @@ TEST(Validate, PathsThatHoldNoContract) {
     ASSERT_FALSE(findings);
     EXPECT_EQ(findings.error().code, ErrorCode::usage);
   }
+  std::filesystem::remove_all(folder);
+}
+
+// What cannot be read is a finding of its own, and hides nothing of the others.
+TEST(Validate, EntriesThatAreNoContractFiles) {
+  const std::filesystem::path folder = std::filesystem::path(testing::TempDir()) / "trine-no-files";
+  std::filesystem::remove_all(folder);
+  std::filesystem::create_directories(folder / "a-v1.yaml");
+  ASSERT_EQ(::mkfifo((folder / "b-v1.yaml").c_str(), 0600), 0);
+  std::filesystem::create_symlink("nowhere", folder / "c-v1.yaml");
+  std::ofstream(folder / "d-v1.yaml") << std::string(contract::max_yaml_bytes + 1, ' ');
+  std::ofstream(folder / "sample-v1.yaml") << sample(4, {});
+  const auto findings = contract::validate_path(folder.string(), sample_names());
+  ASSERT_TRUE(findings) << to_string(findings.error());
+  const std::string at = folder.string() + "/";
+  EXPECT_EQ(joined(*findings), "[ERROR] unreadable: " + at +
+                                   "a-v1.yaml: cannot read file, expected a regular file: a directory\n"
+                                   "[ERROR] unreadable: " +
+                                   at +
+                                   "b-v1.yaml: cannot read file, expected a regular file: a device or pipe\n"
+                                   "[ERROR] unreadable: " +
+                                   at + "c-v1.yaml: file not found\n[ERROR] limits: " + at +
+                                   "d-v1.yaml: the file has 262145 bytes; a contract has at most 262144\n"
+                                   "[ERROR] missing: " +
+                                   at + "sample-v1.yaml:2: metadata has no 'title'\n");
+  // Asked for alone, it is an error; as a neighbour it stands in nobody's way.
+  const auto alone = contract::validate_path(at + "b-v1.yaml", sample_names());
+  ASSERT_FALSE(alone);
+  EXPECT_EQ(alone.error().code, ErrorCode::file_not_found);
+  EXPECT_TRUE(contract::validate_path(at + "sample-v1.yaml", sample_names()));
   std::filesystem::remove_all(folder);
 }
 
