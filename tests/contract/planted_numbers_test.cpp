@@ -107,6 +107,17 @@ TEST(PlantedNumbers, DamageThatOnePromptMeetsJudgesNoDevice) {
   expect_no_blame(bench.run(), "first at embed:");
 }
 
+// The backend gets other weights than the reference; they must outlive the run.
+void judge_with(FaultyBench& bench, const model::Weights& weights) {
+  bench.open = [&weights](Numerics numerics, int threads) {
+    backend::BackendOptions options;
+    options.threads = threads;
+    options.numerics = numerics;
+    options.context = 128;
+    return backend::load_model("cpu", weights, options);
+  };
+}
+
 // The device is to blame where the reference is sound.
 TEST(PlantedNumbers, DamageOnTheDevicesSideOnlyIsItsFault) {
   FaultyBench bench;
@@ -115,13 +126,7 @@ TEST(PlantedNumbers, DamageOnTheDevicesSideOnlyIsItsFault) {
   const std::vector<float> damaged(static_cast<std::size_t>(router.rows * router.columns), nan);
   router.data = reinterpret_cast<const std::byte*>(damaged.data());
   bench.options.numerics = {Numerics::exact};
-  bench.open = [&](Numerics numerics, int threads) {
-    backend::BackendOptions options;
-    options.threads = threads;
-    options.numerics = numerics;
-    options.context = 128;
-    return backend::load_model("cpu", wrong, options);
-  };
+  judge_with(bench, wrong);
   expect_first(bench.run(), Stage::router_logits, 1);
 }
 
@@ -149,13 +154,7 @@ TEST(PlantedNumbers, TheFirstStageIsNamed) {
     bench.options.numerics = {Numerics::exact};
     model::Weights wrong = bench.weights;
     mistake.make(wrong);
-    bench.open = [&](Numerics numerics, int threads) {
-      backend::BackendOptions options;
-      options.threads = threads;
-      options.numerics = numerics;
-      options.context = 128;
-      return backend::load_model("cpu", wrong, options);
-    };
+    judge_with(bench, wrong);
     expect_first(bench.run(), mistake.stage, mistake.layer);
   }
 }
