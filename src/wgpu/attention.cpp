@@ -217,7 +217,7 @@ ShaderSource attend_source(const Builder& builder, const LayerMatrices& m, KvTyp
                       {"N_KV_HEADS", unsigned_of(c.n_kv_heads)}};
   source.flags = {{"KV_F16", kv_type == KvType::f16}, {"QUANTIZE", attention_quantizes(builder, m)}};
   source.files = builder.kernels.quantize_files();
-  source.files.emplace_back("attention_merge.wgsl");
+  source.files.insert(source.files.end(), {"store_block.wgsl", "attention_merge.wgsl"});
   return source;
 }
 
@@ -280,7 +280,8 @@ Result<Op> make_combine(const Builder& builder, const LayerMatrices& m, std::uin
                       {"N_HEADS", unsigned_of(c.n_heads)}};
   source.flags = {{"QUANTIZE", attention_quantizes(builder, m)}};
   source.files = builder.kernels.quantize_files();
-  source.files.insert(source.files.end(), {"attention_merge.wgsl", "attention_combine.wgsl"});
+  source.files.insert(source.files.end(),
+                      {"store_block.wgsl", "attention_merge.wgsl", "attention_combine.wgsl"});
   return builder.kernels.make(
       "attention_combine", source,
       {reads(work.step), reads(work.rows), reads(work.sums), writes(work.attended), writes(work.attended_q8)},
@@ -293,7 +294,7 @@ Result<Op> make_quantize(const Builder& builder) {
   ShaderSource source;
   source.constants = {{"COLUMNS", columns}, {"WORKGROUP", workgroup}, {"ROWS_PER_TOKEN", 1}};
   source.files = builder.kernels.quantize_files();
-  source.files.emplace_back("quantize_rows.wgsl");
+  source.files.insert(source.files.end(), {"store_block.wgsl", "quantize_rows.wgsl"});
   return builder.kernels.make(
       "quantize_rows", source,
       {reads(builder.work.attended), reads(builder.work.step), writes(builder.work.attended_q8)},

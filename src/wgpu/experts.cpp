@@ -122,7 +122,7 @@ Result<Op> make_quantize_act(const Builder& builder, std::uint32_t columns) {
   ShaderSource source;
   source.constants = {{"COLUMNS", columns}, {"WORKGROUP", workgroup}, {"ROWS_PER_TOKEN", k}};
   source.files = builder.kernels.quantize_files();
-  source.files.emplace_back("quantize_rows.wgsl");
+  source.files.insert(source.files.end(), {"store_block.wgsl", "quantize_rows.wgsl"});
   TRINE_TRY(Op op, builder.kernels.make("quantize_rows", source,
                                         {reads(work.act_f32), reads(work.step), writes(work.act)},
                                         divide_up(columns / 4, workgroup)));

@@ -213,7 +213,8 @@ Result<Op> make_norm(const Builder& builder, const Buffer& x, const Buffer& weig
   const Workspace& work = builder.work;
   ShaderSource source = norm_source(builder, output, norm_lanes(builder));
   source.flags.emplace_back("LOGITS", logits);
-  source.files.insert(source.files.end(), {"norm_row.wgsl", "norm_blocks.wgsl", "rms_norm.wgsl"});
+  source.files.insert(source.files.end(),
+                      {"norm_row.wgsl", "store_block.wgsl", "norm_blocks.wgsl", "rms_norm.wgsl"});
   TRINE_TRY(const Bound params, kernels.params({std::bit_cast<std::uint32_t>(builder.config.rms_norm_eps)}));
   return kernels.make(
       "rms_norm", source,

@@ -33,7 +33,7 @@ Result<Op> make_norm_logits(const Builder& builder, const LayerMatrices& m) {
   // In f32 whatever the type: it decides which experts run.
   source.files.insert(source.files.end(),
                       {"quant_common.wgsl", "numerics_exact.wgsl", quant_file(m.router), "matvec_tile.wgsl",
-                       "norm_row.wgsl", "norm_blocks.wgsl", "norm_router.wgsl"});
+                       "norm_row.wgsl", "store_block.wgsl", "norm_blocks.wgsl", "norm_router.wgsl"});
   const MatrixPart& whole = m.router.parts.front();  // megabytes: it fits into any binding
   TRINE_TRY(const Bound params,
             kernels.params({std::bit_cast<std::uint32_t>(builder.config.rms_norm_eps), m.router.rows}));

@@ -8,7 +8,7 @@
 // T rows, D head_dim, Q n_heads·D, K n_kv_heads·D, C step.n_parts. out [T][Q]; where CHUNKS_EACH chunks are not all: sums
 // [T][n_heads][C][DP/4 + 1], the weighted values of each workgroup, not divided, then (largest score, sum of weights, 0,
 // 0). cache: see kv_write.wgsl. Positions that were never written are not used.
-// Files before it: blocks_*, quantize, attention_merge, and attention_queries, which takes the queries from memory, or
+// Files before it: blocks_*, quantize, store_block, attention_merge, and attention_queries, which takes the queries from memory, or
 // attention_rotate, which makes them and writes the cache.
 // Constants: WORKGROUP (at least 32, V · DP / 4 and V · CHUNK / 4), CHUNK (a multiple of 64), HEAD_DIM (even), N_HEADS, N_KV_HEADS,
 // CHUNKS_EACH, GROUP_CHUNKS, KV_F16 (bool), QUANTIZE (bool): the result as 8-bit blocks too; D is then a multiple of 32.
@@ -306,18 +306,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (QUANTIZE && !is_part) {
       let block = quantize_lane(result, lane);
       if (head < own_heads) {
-        put_block(row, (heads_before + head) * QUADS + quad, block);
+        store_block(row, N_HEADS * QUADS / 8u, (heads_before + head) * QUADS + quad, block);
       }
     }
-  }
-}
-
-fn put_block(row: u32, quad: u32, block: QuantizedLane) {
-  let units = N_HEADS * QUADS / 8u;
-  let base = quantized_row(row, units);
-  quantized[base + quantized_word(units, quad / 8u, quad % 8u)] = block.word;
-  if (quad % 8u == 0u) {
-    quantized[base + quantized_scale(units, quad / 8u)] = bitcast<u32>(block.scale);
-    quantized[base + quantized_scale(units, quad / 8u) + 1u] = bitcast<u32>(block.sum);
   }
 }

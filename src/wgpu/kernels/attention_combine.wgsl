@@ -3,7 +3,7 @@
 //
 // T rows, D head_dim, DP = D rounded up to a multiple of 4, C step.n_parts. sums [T][n_heads][C][DP/4 + 1] as there; out
 // [T][n_heads·D], f32.
-// Files before it: blocks_*, quantize, attention_merge.
+// Files before it: blocks_*, quantize, store_block, attention_merge.
 // Constants: WORKGROUP (a multiple of 8, at least DP / 4), CHUNK, CHUNKS_EACH (a divisor of GROUP_CHUNKS), GROUP_CHUNKS,
 // HEAD_DIM, N_HEADS, QUANTIZE as there; TILE, parts that are loaded at a time. Workgroup memory, in bytes: 16 · TILE ·
 // (DP / 4 + 1) + 4 · WORKGROUP.
@@ -72,14 +72,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (QUANTIZE) {
     let block = quantize_lane(result, lane);
     if (lane < QUADS) {
-      let units = N_HEADS * QUADS / 8u;
-      let at = group.x * QUADS + lane;
-      let base = quantized_row(row, units);
-      quantized[base + quantized_word(units, at / 8u, at % 8u)] = block.word;
-      if (at % 8u == 0u) {
-        quantized[base + quantized_scale(units, at / 8u)] = bitcast<u32>(block.scale);
-        quantized[base + quantized_scale(units, at / 8u) + 1u] = bitcast<u32>(block.sum);
-      }
+      store_block(row, N_HEADS * QUADS / 8u, group.x * QUADS + lane, block);
     }
   }
 }

@@ -3,7 +3,7 @@
 // norm, which takes less time than a dispatch that does it first.
 //
 // Files before it: reduce_*, blocks_*, quantize, quant_common, numerics_exact, quant_<type of R>, matvec_tile, norm_row,
-//   norm_blocks.
+//   store_block, norm_blocks.
 // Constants: COLUMNS; WORKGROUP threads, in teams of TEAM lanes (TEAM divides WORKGROUP); LANES, as in the rms_norm.wgsl
 //   of other batches; ROWS of R a team; TOKENS = 1; TERMS = 1. The order of the sums is that of gemm_tile.wgsl.
 // Flags: KEEP_ROW: y lies in workgroup memory, which takes 128 · (UNITS + 1) bytes; without, every lane norms what it

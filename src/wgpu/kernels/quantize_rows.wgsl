@@ -1,6 +1,6 @@
 // Rows of f32 to 8-bit blocks of 32 columns, in the layout numerics_fast.wgsl names.
 //
-// Files before it: quantize.
+// Files before it: blocks_*, quantize, store_block.
 // Constants: COLUMNS, a multiple of 32; WORKGROUP threads, four columns each; ROWS_PER_TOKEN: rows of a token (1, or
 //   the experts per token for activations of experts).
 // Grid: ceil(COLUMNS / 4 / WORKGROUP) along x, step.n_rows · ROWS_PER_TOKEN (or more) along y.
@@ -31,11 +31,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
   let lane = quantize_lane(value, thread);
   if (inside) {
-    let base = quantized_row(row, UNITS);
-    quantized[base + quantized_word(UNITS, unit, at % 8u)] = lane.word;
-    if (at % 8u == 0u) {
-      quantized[base + quantized_scale(UNITS, unit)] = bitcast<u32>(lane.scale);
-      quantized[base + quantized_scale(UNITS, unit) + 1u] = bitcast<u32>(lane.sum);
-    }
+    store_block(row, UNITS, at, lane);
   }
 }

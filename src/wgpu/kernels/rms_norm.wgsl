@@ -1,6 +1,6 @@
 // y[t] = x[t] / sqrt(mean(x[t]²) + eps) · w, one workgroup per token row.
 //
-// Files before it: reduce_*, blocks_*, quantize, norm_row, norm_blocks, with their constants and flags.
+// Files before it: reduce_*, blocks_*, quantize, norm_row, store_block, norm_blocks, with their constants and flags.
 // Flags: LOGITS: only rows that want logits (bit 0 of their flags), of these the step.n_logits from step.first_logits
 //   on, and their results stand behind one another.
 // Grid: 1 along x, step.n_rows (or more) along y.
