@@ -160,6 +160,8 @@ void report_qk(const Pass& pass, int layer) {
 }  // namespace
 
 void attention_forward_layer(Pass& pass, const LayerMatrices& m, int layer) {
+  norm_rows(pass, m.attn_norm, true);
+  pass.report(Stage::attn_norm, layer, pass.work.normed.f32.data(), pass.config.hidden_size);
   project_qkv(pass, m);
   pass.report(Stage::qkv, layer, pass.work.qkv.data(), pass.config.q_size() + 2 * pass.config.kv_size());
   norm_rotate_and_store(pass, m, layer);

@@ -1,5 +1,7 @@
 #include "cpu/experts.h"
 
+#include "cpu/router.h"
+
 #include <algorithm>
 #include <cmath>
 
@@ -10,12 +12,12 @@ using model::Stage;
 namespace {
 
 // out = silu(gate)·up
-void expert_swiglu(const float* gate, const float* up, std::int64_t n, float* out) {
+void swiglu(const float* gate, const float* up, std::int64_t n, float* out) {
   for (std::int64_t i = 0; i < n; ++i) out[i] = gate[i] / (1.0f + std::exp(-gate[i])) * up[i];
 }
 
 // expert_act[s] = silu(W_gate g)·(W_up g) for every slot, as tasks of (expert, some of its F rows).
-void gate_and_up(Pass& pass, const LayerMatrices& m) {
+void expert_swiglu(Pass& pass, const LayerMatrices& m) {
   Workspace& work = pass.work;
   const std::int64_t ffn = pass.config.expert_ffn_size;
   const std::int64_t chunks = (ffn + rows_per_task - 1) / rows_per_task;
@@ -33,7 +35,7 @@ void gate_and_up(Pass& pass, const LayerMatrices& m) {
       m.expert_gate.apply(first, last, x, gate, chunk, group.expert);
       m.expert_up.apply(first, last, x, up, chunk, group.expert);
       for (std::int64_t s = 0; s < slots; ++s) {
-        expert_swiglu(gate + s * chunk, up + s * chunk, chunk, work.expert_act.row(group.begin + s) + first);
+        swiglu(gate + s * chunk, up + s * chunk, chunk, work.expert_act.row(group.begin + s) + first);
         work.expert_act.quantize(pass.kernels, group.begin + s, first, chunk);
       }
     }
@@ -89,10 +91,14 @@ void report_expert_act(Pass& pass, int layer) {
 }  // namespace
 
 void moe_ffn_forward_layer(Pass& pass, const LayerMatrices& m, int layer) {
-  gate_and_up(pass, m);
+  norm_rows(pass, m.ffn_norm, false);
+  pass.report(Stage::ffn_norm, layer, pass.work.normed.f32.data(), pass.config.hidden_size);
+  route_tokens(pass, m, layer);
+  expert_swiglu(pass, m);
   report_expert_act(pass, layer);
   down_and_combine(pass, m);
   pass.report(Stage::moe_out, layer, pass.work.moe_out.data(), pass.config.hidden_size);
+  pass.report(Stage::layer_out, layer, pass.work.x.data(), pass.config.hidden_size);
 }
 
 }  // namespace trine::cpu

@@ -3,7 +3,6 @@
 #include "cpu/attention.h"
 #include "cpu/experts.h"
 #include "cpu/head.h"
-#include "cpu/router.h"
 
 #include <algorithm>
 #include <cmath>
@@ -147,21 +146,12 @@ void prepare_rope(Pass& pass) {
 }  // namespace
 
 void forward_qwen3_moe(Pass& pass, std::span<float> logits) {
-  const std::int64_t hidden = pass.config.hidden_size;
   embed(pass);
   prepare_rope(pass);
   for (int layer = 0; layer < pass.config.n_layers; ++layer) {
     const LayerMatrices& m = pass.matrices.layers[static_cast<std::size_t>(layer)];
-
-    norm_rows(pass, m.attn_norm, true);
-    pass.report(Stage::attn_norm, layer, pass.work.normed.f32.data(), hidden);
     attention_forward_layer(pass, m, layer);
-
-    norm_rows(pass, m.ffn_norm, false);
-    pass.report(Stage::ffn_norm, layer, pass.work.normed.f32.data(), hidden);
-    route_tokens(pass, m, layer);
     moe_ffn_forward_layer(pass, m, layer);
-    pass.report(Stage::layer_out, layer, pass.work.x.data(), hidden);
   }
   head_forward(pass, logits);
 }

@@ -133,7 +133,7 @@ class Pass {
   void moe_ffn_forward_layer(int layer) {
     const model::LayerWeights& w = weights_.layers[static_cast<std::size_t>(layer)];
     const Floats g = norm(w.ffn_norm, Stage::ffn_norm, layer);
-    route(w, layer, g);
+    route_tokens(w, layer, g);
     const Floats expert_out = expert_swiglu(w, layer, g);
     const Floats moe_out = weigh(layer, expert_out);
     add_to_stream(moe_out, Stage::layer_out, layer);
@@ -242,7 +242,7 @@ class Pass {
 
   // Each token's experts and their weights, [T][k]: softmax over ALL experts, the top k, renormalised to
   // sum 1.
-  void route(const model::LayerWeights& w, int layer, const Floats& g) {
+  void route_tokens(const model::LayerWeights& w, int layer, const Floats& g) {
     const std::int64_t n_experts = config_.n_experts, top = config_.experts_per_token;
     const Floats logits = multiply(w.router, g);
     expert_ids_.resize(times(n_tokens_, top));

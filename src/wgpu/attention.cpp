@@ -1,6 +1,8 @@
 #include "wgpu/attention.h"
 
 #include "wgpu/gemm.h"
+#include "wgpu/matvec.h"
+#include "wgpu/norm.h"
 
 #include <fmt/format.h>
 #include <algorithm>
@@ -35,7 +37,7 @@ bool is_whole(const LayerMatrices& m) {
 }
 
 Result<Op> make_fused_qkv(const Builder& builder, const LayerMatrices& m) {
-  Kernels& kernels = builder.kernels;
+  KernelCache& kernels = builder.kernels;
   const Workspace& work = builder.work;
   const bool q8 = qkv_reads_q8(builder, m);
   TRINE_TRY(const Bound params, kernels.params({m.attn_q.rows, m.attn_k.rows, m.attn_v.rows}));
@@ -70,7 +72,7 @@ Result<Op> make_fused_qkv(const Builder& builder, const LayerMatrices& m) {
 // Norm and projections in one, for rows that read 8-bit blocks. Nothing where they do not, or the device has
 // too little workgroup memory for it.
 Result<std::optional<Op>> make_norm_qkv(const Builder& builder, const LayerMatrices& m) {
-  Kernels& kernels = builder.kernels;
+  KernelCache& kernels = builder.kernels;
   const Workspace& work = builder.work;
   const Tile& tile = kernels.tuning().norm_qkv;
   const std::uint32_t workgroup = norm_workgroup(builder, tile);
@@ -137,7 +139,7 @@ Result<Bound> rotary_params(const Builder& builder, double rope_scale) {
 
 Result<Op> make_qk_norm_rope(const Builder& builder, const LayerMatrices& m, const Buffer& cache,
                              KvType kv_type, double rope_scale) {
-  Kernels& kernels = builder.kernels;
+  KernelCache& kernels = builder.kernels;
   const Workspace& work = builder.work;
   const model::Config& c = builder.config;
   ShaderSource source;

@@ -1,6 +1,8 @@
 #pragma once
 
-#include "wgpu/forward.h"
+#include "wgpu/builder.h"
+#include "wgpu/kv_cache.h"
+#include "wgpu/pass.h"
 
 #include <optional>
 #include <vector>

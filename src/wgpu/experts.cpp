@@ -1,8 +1,8 @@
 #include "wgpu/experts.h"
 
 #include "wgpu/gemm.h"
+#include "wgpu/matvec.h"
 #include "wgpu/repack.h"
-#include "wgpu/router.h"
 
 #include <bit>
 
@@ -25,7 +25,7 @@ ShaderSource expert_source(const Builder& builder, const Tile& tile, std::uint32
 }
 
 Result<std::vector<Op>> make_gate_up(const Builder& builder, const LayerMatrices& m) {
-  Kernels& kernels = builder.kernels;
+  KernelCache& kernels = builder.kernels;
   const Workspace& work = builder.work;
   const Tile& tile = kernels.tuning().gate_up;
   const bool q8 = experts_read_q8(builder, m);
@@ -52,7 +52,7 @@ Result<std::vector<Op>> make_gate_up(const Builder& builder, const LayerMatrices
 }
 
 Result<Op> make_whole_down(const Builder& builder, const Matrix& matrix) {
-  Kernels& kernels = builder.kernels;
+  KernelCache& kernels = builder.kernels;
   const Workspace& work = builder.work;
   const Tile& tile = kernels.tuning().down;
   ShaderSource source = expert_source(builder, tile, matrix.columns, builder.reads_q8(matrix));
@@ -67,7 +67,7 @@ Result<Op> make_whole_down(const Builder& builder, const Matrix& matrix) {
 }
 
 Result<Op> make_down_part(const Builder& builder, const Matrix& matrix, const MatrixPart& part) {
-  Kernels& kernels = builder.kernels;
+  KernelCache& kernels = builder.kernels;
   const Workspace& work = builder.work;
   const Tile& tile = kernels.tuning().down;
   ShaderSource source = expert_source(builder, tile, matrix.columns, builder.reads_q8(matrix));
@@ -145,6 +145,21 @@ std::vector<float> dequantize(std::span<const std::uint32_t> words, std::size_t 
   return values;
 }
 
+// act = silu(W_gate g) ⊙ W_up g of each row's experts; of few rows ids and expert_weights before that.
+void expert_swiglu(Pass& pass, const ExpertOps& ops) {
+  if (!pass.many) return pass.run(ops.gate_up);
+  pass.run(ops.many_group, 1);
+  for (const Op& op : ops.many_gate_up) pass.run(op, pass.n_tiles);
+  if (ops.many_quantize) pass.run(*ops.many_quantize);
+}
+
+// moe_out = Σ_k w_k · W_down act, and x = attn_out + moe_out
+void down_and_combine(Pass& pass, const ExpertOps& ops) {
+  if (!pass.many) return pass.run(ops.down);
+  for (const Op& op : ops.many_down) pass.run(op, pass.n_tiles);
+  pass.run(ops.many_sum);
+}
+
 // What W_down reads: 8-bit blocks are shown as the numbers they stand for.
 Result<void> report_act(Pass& pass, const ExpertOps& ops, int layer) {
   const std::int64_t width = std::int64_t{pass.config.experts_per_token} * pass.config.expert_ffn_size;
@@ -188,21 +203,13 @@ Result<void> add_experts_of_many(const Builder& builder, const LayerMatrices& m,
   return {};
 }
 
-Result<void> moe_ffn_forward_layer(Pass& pass, const ExpertOps& ops, int layer) {
+Result<void> moe_ffn_forward_layer(Pass& pass, const RouterOps& router, const ExpertOps& ops, int layer) {
   const std::int64_t hidden = pass.config.hidden_size;
-  if (pass.many) {
-    pass.run(ops.many_group, 1);
-    for (const Op& op : ops.many_gate_up) pass.run(op, pass.n_tiles);
-    if (ops.many_quantize) pass.run(*ops.many_quantize);
-    TRINE_CHECK_OK(report_act(pass, ops, layer));
-    for (const Op& op : ops.many_down) pass.run(op, pass.n_tiles);
-    pass.run(ops.many_sum);
-  } else {
-    pass.run(ops.gate_up);
-    TRINE_CHECK_OK(report_chosen(pass, layer));
-    TRINE_CHECK_OK(report_act(pass, ops, layer));
-    pass.run(ops.down);
-  }
+  TRINE_CHECK_OK(route_tokens(pass, router, layer));
+  expert_swiglu(pass, ops);
+  TRINE_CHECK_OK(report_chosen(pass, layer));
+  TRINE_CHECK_OK(report_act(pass, ops, layer));
+  down_and_combine(pass, ops);
   TRINE_CHECK_OK(pass.report(Stage::moe_out, layer, pass.work.moe_out, hidden));
   return pass.report(Stage::layer_out, layer, pass.work.x, hidden);
 }

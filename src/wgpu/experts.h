@@ -1,6 +1,8 @@
 #pragma once
 
-#include "wgpu/forward.h"
+#include "wgpu/builder.h"
+#include "wgpu/pass.h"
+#include "wgpu/router.h"
 
 #include <optional>
 #include <vector>
@@ -29,8 +31,8 @@ Result<ExpertOps> make_experts(const Builder& builder, const LayerMatrices& m);
 // Adds what batches of many rows need. Errors: inference, model_load.
 Result<void> add_experts_of_many(const Builder& builder, const LayerMatrices& m, ExpertOps& ops);
 
-// ids and expert_weights unless route_tokens gave them, and
-// x = attn_out + Σ_k w_k · W_down (silu(W_gate g) ⊙ W_up g), summed in rank order. Errors: inference.
-Result<void> moe_ffn_forward_layer(Pass& pass, const ExpertOps& ops, int layer);
+// x = attn_out + Σ_k w_k · W_down (silu(W_gate g) ⊙ W_up g) for every row, summed in rank order: norm,
+// router, the chosen experts. Errors: inference.
+Result<void> moe_ffn_forward_layer(Pass& pass, const RouterOps& router, const ExpertOps& ops, int layer);
 
 }  // namespace trine::wgpu

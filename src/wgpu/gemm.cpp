@@ -39,7 +39,7 @@ std::uint32_t most_tiles(const model::Config& config, const Tuning& tuning, std:
 }
 
 Result<std::vector<Op>> make_gemm(const Builder& builder, const Projection& p, const GemmTile& tile) {
-  Kernels& kernels = builder.kernels;
+  KernelCache& kernels = builder.kernels;
   std::vector<Op> ops;
   for (const MatrixPart& part : p.matrix.parts) {
     ShaderSource source =
@@ -62,7 +62,7 @@ Result<std::vector<Op>> make_gemm(const Builder& builder, const Projection& p, c
 }
 
 Result<Op> make_gemm_qkv(const Builder& builder, const LayerMatrices& m, const Buffer& x, bool reads_q8) {
-  Kernels& kernels = builder.kernels;
+  KernelCache& kernels = builder.kernels;
   const GemmTile& tile = kernels.tuning().gemm_qkv;
   ShaderSource source =
       gemm_source(tile, m.attn_q.columns, kernels.tuning().matvec.team, reads_q8 ? qkv_terms : 1, reads_q8);
@@ -84,7 +84,7 @@ Result<Op> make_gemm_qkv(const Builder& builder, const LayerMatrices& m, const B
 }
 
 Result<Op> make_group_rows(const Builder& builder) {
-  Kernels& kernels = builder.kernels;
+  KernelCache& kernels = builder.kernels;
   const Workspace& work = builder.work;
   const auto n_experts = static_cast<std::uint32_t>(builder.config.n_experts);
   ShaderSource source;
@@ -105,7 +105,7 @@ Result<Op> make_group_rows(const Builder& builder) {
 
 Result<std::vector<Op>> make_gemm_gate_up(const Builder& builder, const LayerMatrices& m, const Buffer& x,
                                           bool reads_q8) {
-  Kernels& kernels = builder.kernels;
+  KernelCache& kernels = builder.kernels;
   const Workspace& work = builder.work;
   const GemmTile& tile = kernels.tuning().gemm_experts;
   ShaderSource source = gemm_source(tile, m.expert_gate.columns, kernels.tuning().gate_up.team, 1, reads_q8);
@@ -128,7 +128,7 @@ Result<std::vector<Op>> make_gemm_gate_up(const Builder& builder, const LayerMat
 
 Result<std::vector<Op>> make_gemm_down(const Builder& builder, const Matrix& matrix, const Buffer& act,
                                        bool reads_q8) {
-  Kernels& kernels = builder.kernels;
+  KernelCache& kernels = builder.kernels;
   const Workspace& work = builder.work;
   const GemmTile& tile = kernels.tuning().gemm_experts;
   ShaderSource source = gemm_source(tile, matrix.columns, kernels.tuning().down.team, 1, reads_q8);

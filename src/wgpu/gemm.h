@@ -1,6 +1,6 @@
 #pragma once
 
-#include "wgpu/forward.h"
+#include "wgpu/matvec.h"
 
 #include <vector>
 

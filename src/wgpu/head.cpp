@@ -1,5 +1,8 @@
 #include "wgpu/head.h"
 
+#include "wgpu/matvec.h"
+#include "wgpu/norm.h"
+
 #include <algorithm>
 
 namespace trine::wgpu {

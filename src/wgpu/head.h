@@ -1,6 +1,7 @@
 #pragma once
 
-#include "wgpu/forward.h"
+#include "wgpu/builder.h"
+#include "wgpu/pass.h"
 
 #include <span>
 #include <vector>

@@ -1,6 +1,6 @@
 #include "wgpu/measure.h"
 
-#include "wgpu/forward.h"
+#include "wgpu/pass.h"
 
 #include <algorithm>
 #include <chrono>
@@ -69,7 +69,7 @@ Result<model::PassTime> time_pass(Gpu& gpu, bool by_kernel, const RecordTimed& r
   return time;
 }
 
-Result<std::optional<model::MemoryRate>> measure_memory(Kernels& kernels) {
+Result<std::optional<model::MemoryRate>> measure_memory(KernelCache& kernels) {
   constexpr std::uint64_t most_bytes = std::uint64_t{1} << 30, least_bytes = std::uint64_t{1} << 28;
   constexpr std::uint32_t workgroup = 256, loads = 8, load_bytes = 16;
   Gpu& gpu = kernels.gpu();

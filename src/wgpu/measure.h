@@ -1,7 +1,7 @@
 #pragma once
 
 #include "model/device_model.h"
-#include "wgpu/pipelines.h"
+#include "wgpu/kernel_cache.h"
 
 #include <functional>
 #include <optional>
@@ -16,6 +16,6 @@ Result<model::PassTime> time_pass(Gpu& gpu, bool by_kernel, const RecordTimed& r
 
 // How fast a kernel reads a buffer that is larger than most caches are; nothing where the device gives no
 // timestamps, or has no memory left for the buffer. Errors: inference.
-Result<std::optional<model::MemoryRate>> measure_memory(Kernels& kernels);
+Result<std::optional<model::MemoryRate>> measure_memory(KernelCache& kernels);
 
 }  // namespace trine::wgpu

@@ -1,13 +1,9 @@
 #include "wgpu/model.h"
 
 #include "base/thread_pool.h"
-#include "wgpu/attention.h"
-#include "wgpu/experts.h"
 #include "wgpu/forward.h"
 #include "wgpu/gemm.h"
-#include "wgpu/head.h"
 #include "wgpu/measure.h"
-#include "wgpu/router.h"
 #include "wgpu/self_test.h"
 #include "wgpu/token_stream.h"
 
@@ -20,35 +16,8 @@
 namespace trine::wgpu {
 
 using model::Numerics;
-using model::Stage;
 
 namespace {
-
-struct LayerOps {
-  AttentionOps attention;
-  RouterOps router;
-  ExpertOps experts;
-};
-
-// x = embed[token], one Op per part of the table.
-Result<std::vector<Op>> make_embed(const Builder& builder, const Matrix& table) {
-  constexpr std::uint32_t workgroup = 64;
-  const Workspace& work = builder.work;
-  ShaderSource source;
-  source.constants = {{"COLUMNS", table.columns}};
-  source.files = {"quant_common.wgsl", "numerics_exact.wgsl", quant_file(table), "embed.wgsl"};
-  const std::uint32_t units = (table.columns + 31) / 32;
-  std::vector<Op> ops;
-  for (const MatrixPart& part : table.parts) {
-    TRINE_TRY(const Bound params, builder.kernels.params({part.first, part.count}));
-    TRINE_TRY(Op op, builder.kernels.make(
-                         "embed", source,
-                         {params, writes(work.x), reads(part.buffer), reads(work.step), reads(work.rows)},
-                         (units + workgroup - 1) / workgroup));
-    ops.push_back(std::move(op));
-  }
-  return ops;
-}
 
 // What a device that is too small is told. WebGPU does not say how much memory there is.
 Error with_sizes(Error error, const model::Weights& weights, std::int32_t context, KvType kv_type,
@@ -78,20 +47,17 @@ struct WgpuModel::State {
   Result<Pass> begin(const model::Batch& batch, model::TraceSink* trace);
   Result<Pass> open_pass(const model::Batch& batch, model::TraceSink* trace, std::uint32_t n_logits,
                          std::uint32_t positions, bool one_each);
-  Result<void> run_layers(Pass& pass);
   Result<Pass> record_step(std::uint32_t positions);
 
   const model::Weights& weights;
   Numerics numerics;
   Variants variants;
   std::unique_ptr<Gpu> gpu;  // outlives all that follows
-  Kernels kernels;
+  KernelCache kernels;
   KvCache kv;
   Workspace work;
   Matrices matrices;
-  std::vector<Op> embed;
-  std::vector<LayerOps> layers;
-  HeadOps head;
+  ForwardOps forward;
   bool has_many = false;            // operations of many rows
   std::optional<ChooseOps> choose;  // at the latest made for the first stream
   bool streams = false;             // one lives
@@ -112,17 +78,7 @@ Result<void> WgpuModel::State::allocate(std::int32_t context, KvType kv_type) {
 
 Result<void> WgpuModel::State::make_operations() {
   const Builder builder{kernels, work, config(), variants.integer_dot ? numerics : Numerics::exact};
-  const double rope_scale = model::rope_table(config()).scale;
-  TRINE_TRY(embed, make_embed(builder, matrices.embed));
-  for (int layer = 0; layer < config().n_layers; ++layer) {
-    const LayerMatrices& m = matrices.layers[static_cast<std::size_t>(layer)];
-    LayerOps ops;
-    TRINE_TRY(ops.attention, make_attention(builder, m, kv.layer(layer), kv.type(), rope_scale));
-    TRINE_TRY(ops.router, make_router(builder, m));
-    TRINE_TRY(ops.experts, make_experts(builder, m));
-    layers.push_back(std::move(ops));
-  }
-  TRINE_TRY(head, make_head(builder, matrices));
+  TRINE_TRY(forward, make_forward(builder, matrices, kv));
   // A software adapter compiles slowly what few of its runs need.
   return gpu->adapter().type == "software" ? Result<void>() : make_choosing();
 }
@@ -137,14 +93,7 @@ Result<void> WgpuModel::State::make_choosing() {
 // needed.
 Result<void> WgpuModel::State::make_operations_of_many() {
   const Builder builder{kernels, work, config(), numerics};
-  const double rope_scale = model::rope_table(config()).scale;
-  for (int layer = 0; layer < config().n_layers; ++layer) {
-    const LayerMatrices& m = matrices.layers[static_cast<std::size_t>(layer)];
-    LayerOps& ops = layers[static_cast<std::size_t>(layer)];
-    TRINE_CHECK_OK(add_attention_of_many(builder, m, kv.layer(layer), kv.type(), rope_scale, ops.attention));
-    TRINE_CHECK_OK(add_router_of_many(builder, m, ops.router));
-    TRINE_CHECK_OK(add_experts_of_many(builder, m, ops.experts));
-  }
+  TRINE_CHECK_OK(add_forward_of_many(builder, matrices, kv, forward));
   has_many = true;
   return {};
 }
@@ -285,38 +234,28 @@ Result<Pass> WgpuModel::State::open_pass(const model::Batch& batch, model::Trace
   step.n_parts = n_parts;
   TRINE_CHECK_OK(gpu->write(work.step, 0, std::as_bytes(std::span(&step, 1))));
   const std::uint32_t n_tiles = most_tiles(config(), kernels.tuning(), n_rows);
-  return Pass{config(), *gpu,    work,    batch, trace,   gpu->record(), n_rows,
-              n_logits, n_parts, n_tiles, many,  grouped, one_each};
-}
-
-// From the embedding to the last layer's output.
-Result<void> WgpuModel::State::run_layers(Pass& pass) {
-  pass.run(embed);
-  TRINE_CHECK_OK(pass.report(Stage::embed, -1, work.x, config().hidden_size));
-
-  // Long batches are split into submissions, and at most two of them wait.
-  const std::uint32_t layers_each = std::max(1u, kernels.tuning().row_layers_per_submit / pass.n_rows);
-  Submission before = 0;
-  for (int layer = 0; layer < config().n_layers; ++layer) {
-    const LayerOps& ops = layers[static_cast<std::size_t>(layer)];
-    TRINE_CHECK_OK(attention_forward_layer(pass, ops.attention, layer));
-    TRINE_CHECK_OK(route_tokens(pass, ops.router, layer));
-    TRINE_CHECK_OK(moe_ffn_forward_layer(pass, ops.experts, layer));
-    if ((static_cast<std::uint32_t>(layer) + 1) % layers_each == 0) {
-      TRINE_TRY(const Submission now, pass.submit());
-      TRINE_CHECK_OK(gpu->wait(before, submission_patience));
-      before = now;
-    }
-  }
-  return {};
+  return Pass{.config = config(),
+              .gpu = *gpu,
+              .work = work,
+              .batch = batch,
+              .trace = trace,
+              .commands = gpu->record(),
+              .n_rows = n_rows,
+              .n_logits = n_logits,
+              .n_parts = n_parts,
+              .n_tiles = n_tiles,
+              .layers_per_submit = std::max(1u, kernels.tuning().row_layers_per_submit / n_rows),
+              .many = many,
+              .grouped = grouped,
+              .one_each = one_each};
 }
 
 // A step of a stream: its row was put into the workspace by the step before.
 Result<Pass> WgpuModel::State::record_step(std::uint32_t positions) {
   static const model::Batch one_row = {{{0, 0, 0, true}}, {}};
   TRINE_TRY(Pass pass, open_pass(one_row, nullptr, 1, positions, true));
-  TRINE_CHECK_OK(run_layers(pass));
-  record_logits(pass, head, 1);
+  TRINE_CHECK_OK(forward_layers(pass, forward));
+  record_logits(pass, forward.head, 1);
   return pass;
 }
 
@@ -334,8 +273,7 @@ Result<void> WgpuModel::forward(const model::Batch& batch, std::span<float> logi
   TRINE_CHECK_OK(refuse_beside_stream(s.streams));
   TRINE_CHECK_OK(model::check_batch(batch, *this));
   TRINE_TRY(Pass pass, s.begin(batch, trace));
-  TRINE_CHECK_OK(s.run_layers(pass));
-  return head_forward(pass, s.head, logits);
+  return forward_qwen3_moe(pass, s.forward, logits);
 }
 
 bool WgpuModel::times_passes() const {
@@ -346,15 +284,15 @@ Result<model::PassTime> WgpuModel::time_pass(const model::Batch& batch, bool by_
   State& s = *state_;
   TRINE_CHECK_OK(refuse_beside_stream(s.streams));
   TRINE_CHECK_OK(model::check_batch(batch, *this));
-  const std::uint64_t row_layers = batch.rows.size() * s.layers.size();
+  const std::uint64_t row_layers = batch.rows.size() * s.forward.layers.size();
   if (!times_passes() || row_layers >= s.kernels.tuning().row_layers_per_submit)
     return fail(ErrorCode::inference,
                 "a pass cannot be timed: no timestamps, or too long for one submission");
   return wgpu::time_pass(*s.gpu, by_kernel, [&](Timing timing) -> Result<Commands> {
     TRINE_TRY(Pass pass, s.begin(batch, nullptr));
     pass.commands = s.gpu->record(timing);
-    TRINE_CHECK_OK(s.run_layers(pass));
-    record_logits(pass, s.head, std::min(pass.n_logits, pass.work.capacity.logits_rows));
+    TRINE_CHECK_OK(forward_layers(pass, s.forward));
+    record_logits(pass, s.forward.head, std::min(pass.n_logits, pass.work.capacity.logits_rows));
     if (s.choose && pass.n_logits == 1) {
       pass.run(s.choose->argmax);
       pass.run(s.choose->merge);

@@ -2,6 +2,7 @@
 
 #include "wgpu/experts.h"
 #include "wgpu/gemm.h"
+#include "wgpu/norm.h"
 #include "wgpu/repack.h"
 
 #include <bit>
@@ -18,7 +19,7 @@ NormOutput norm_output(const Builder& builder, const LayerMatrices& m) {
 }
 
 Result<Op> make_norm_logits(const Builder& builder, const LayerMatrices& m) {
-  Kernels& kernels = builder.kernels;
+  KernelCache& kernels = builder.kernels;
   const Workspace& work = builder.work;
   const NormOutput output = norm_output(builder, m);
   const Tile& tile = kernels.tuning().router;
@@ -80,9 +81,8 @@ Result<void> route_tokens(Pass& pass, const RouterOps& ops, int layer) {
   TRINE_CHECK_OK(pass.report(Stage::ffn_norm, layer, pass.work.normed, pass.config.hidden_size));
   if (pass.many) pass.run(ops.many_logits);
   TRINE_CHECK_OK(pass.report(Stage::router_logits, layer, pass.work.router_logits, pass.config.n_experts));
-  if (!pass.many) return {};
-  pass.run(ops.many_top_k);
-  return report_chosen(pass, layer);
+  if (pass.many) pass.run(ops.many_top_k);
+  return {};
 }
 
 Result<void> report_chosen(Pass& pass, int layer) {

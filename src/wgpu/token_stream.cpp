@@ -119,7 +119,7 @@ class DeviceStream final : public model::TokenStream {
 
 Result<ChooseOps> make_choose(const Builder& builder) {
   constexpr std::uint32_t workgroup = 256;
-  Kernels& kernels = builder.kernels;
+  KernelCache& kernels = builder.kernels;
   const Workspace& work = builder.work;
   Gpu& gpu = kernels.gpu();
   const auto vocab = static_cast<std::uint32_t>(builder.config.vocab_size);

@@ -1,7 +1,8 @@
 #pragma once
 
 #include "model/token_stream.h"
-#include "wgpu/forward.h"
+#include "wgpu/builder.h"
+#include "wgpu/pass.h"
 
 #include <functional>
 #include <memory>
