@@ -35,7 +35,7 @@ std::uint32_t KernelCache::workgroup_for(std::uint32_t work, std::uint32_t limit
 }
 
 Result<const Pipeline*> KernelCache::compile(std::string_view name, const ShaderSource& source,
-                                         const std::vector<Bound>& bound) {
+                                             const std::vector<Bound>& bound) {
   std::string text = assemble(source);
   const auto known = pipelines_.find(text);
   if (known != pipelines_.end()) return known->second.get();
@@ -46,8 +46,8 @@ Result<const Pipeline*> KernelCache::compile(std::string_view name, const Shader
   return result;
 }
 
-Result<Op> KernelCache::make(std::string_view name, const ShaderSource& source, const std::vector<Bound>& bound,
-                         std::uint32_t x) {
+Result<Op> KernelCache::make(std::string_view name, const ShaderSource& source,
+                             const std::vector<Bound>& bound, std::uint32_t x) {
   Op op;
   op.label = name;
   TRINE_TRY(const Pipeline* pipeline, compile(name, source, bound));

@@ -24,9 +24,9 @@ struct Pass {
   std::uint32_t n_tiles = 0;  // of the experts' pairs
   // Long batches are split into submissions of so many layers, and at most two of them wait.
   std::uint32_t layers_per_submit = 1;
-  bool many = false;          // whether matrices are multiplied, not vectors
-  bool grouped = false;       // whether a part is a group of chunks
-  bool one_each = false;      // whether all rows are of different sequences
+  bool many = false;      // whether matrices are multiplied, not vectors
+  bool grouped = false;   // whether a part is a group of chunks
+  bool one_each = false;  // whether all rows are of different sequences
 
   // Appends an operation for all rows of the batch, or another number of them.
   void run(const Op& op) { run(op, n_rows); }
