@@ -50,7 +50,7 @@ Result<Op> make_fused_qkv(const Builder& builder, const LayerMatrices& m) {
                                     writes(work.qkv)};
   Op op;
   op.label = "qkv";
-  for (const std::uint32_t tokens : kernels.tuning().tokens) {
+  for (const std::uint32_t tokens : kernels.tuning().matvec_tokens) {
     const Tile& tile = tokens == 1 ? kernels.tuning().matvec : kernels.tuning().matvec_many;
     if (!matvec_fits(kernels, tile, tokens)) continue;
     ShaderSource source = matvec_source(tile, tokens, q8 ? qkv_terms : 1, m.attn_q.columns);
@@ -143,11 +143,12 @@ Result<Op> make_qk_norm_rope(const Builder& builder, const LayerMatrices& m, con
   const Workspace& work = builder.work;
   const model::Config& c = builder.config;
   ShaderSource source;
-  source.constants = {{"WORKGROUP", kernels.workgroup_for(unsigned_of(c.head_dim / 2), 256)},
-                      {"HEAD_DIM", unsigned_of(c.head_dim)},
-                      {"N_HEADS", unsigned_of(c.n_heads)},
-                      {"N_KV_HEADS", unsigned_of(c.n_kv_heads)},
-                      {"LOCAL_HEADS", 1}};
+  source.constants = {
+      {"WORKGROUP", kernels.workgroup_for(unsigned_of(c.head_dim / 2), kernels.tuning().rope_workgroup)},
+      {"HEAD_DIM", unsigned_of(c.head_dim)},
+      {"N_HEADS", unsigned_of(c.n_heads)},
+      {"N_KV_HEADS", unsigned_of(c.n_kv_heads)},
+      {"LOCAL_HEADS", 1}};
   source.flags = {{"KV_F16", kv_type == KvType::f16}};
   source.files = {"head_rope.wgsl", "kv_write.wgsl", "qk_norm_rope.wgsl"};
   TRINE_TRY(const Bound params, rotary_params(builder, rope_scale));
@@ -168,9 +169,11 @@ struct QueryHeads {
   std::uint32_t heads;  // of them in a workgroup
 };
 
-QueryHeads query_heads(const model::Config& c) {
+QueryHeads query_heads(const Builder& builder) {
+  const model::Config& c = builder.config;
   const std::uint32_t of_kv = unsigned_of(c.n_heads / c.n_kv_heads);
-  return {of_kv, 4 * std::min(2u, divide_up(of_kv, 4))};
+  const std::uint32_t vectors = builder.kernels.tuning().attention_head_vectors;
+  return {of_kv, 4 * std::min(vectors, divide_up(of_kv, 4))};
 }
 
 // How attention.wgsl is cut, with the workgroup memory that it and blocks_* take.
@@ -181,7 +184,7 @@ struct AttentionTile {
 
 AttentionTile attention_tile(const Builder& builder, std::uint32_t workgroup) {
   const std::uint32_t quads = divide_up(unsigned_of(builder.config.head_dim), 4);
-  const std::uint32_t vectors = query_heads(builder.config).heads / 4, chunk = builder.work.capacity.chunk;
+  const std::uint32_t vectors = query_heads(builder).heads / 4, chunk = builder.work.capacity.chunk;
   workgroup = std::max(workgroup, builder.kernels.workgroup_for(vectors * std::max(quads, chunk / 4), 1024));
   return {workgroup, 64 * workgroup + 16 * vectors * (chunk + 32 + 4 * quads) + 4 * workgroup};
 }
@@ -223,8 +226,9 @@ ShaderSource attend_source(const Builder& builder, const LayerMatrices& m, KvTyp
   return source;
 }
 
-std::uint32_t attend_workgroups(const model::Config& c) {
-  return unsigned_of(c.n_kv_heads) * divide_up(query_heads(c).of_kv, query_heads(c).heads);
+std::uint32_t attend_workgroups(const Builder& builder) {
+  return unsigned_of(builder.config.n_kv_heads) *
+         divide_up(query_heads(builder).of_kv, query_heads(builder).heads);
 }
 
 Result<Op> make_attend(const Builder& builder, const LayerMatrices& m, const Buffer& cache, KvType kv_type,
@@ -237,7 +241,7 @@ Result<Op> make_attend(const Builder& builder, const LayerMatrices& m, const Buf
       "attention", source,
       {params, reads(work.step), reads(work.rows), reads(work.page_tables), reads(work.qk), reads(cache),
        writes(work.attended), writes(work.sums), writes(work.attended_q8)},
-      attend_workgroups(builder.config));
+      attend_workgroups(builder));
 }
 
 // Nothing where the device has too little workgroup memory for it, or binds too few buffers.
@@ -246,7 +250,7 @@ Result<std::optional<Op>> make_rotate_attend(const Builder& builder, const Layer
   const Workspace& work = builder.work;
   const model::Config& c = builder.config;
   const AdapterLimits& limits = builder.kernels.gpu().limits();
-  const std::uint32_t heads = query_heads(c).heads, dims = unsigned_of(c.head_dim);
+  const std::uint32_t heads = query_heads(builder).heads, dims = unsigned_of(c.head_dim);
   // As head_rope.wgsl and kv_write.wgsl say.
   const std::uint32_t bytes = attention_tile(builder).bytes + 4 * (heads + 1) * (dims + 16) + 8 * dims;
   constexpr std::uint32_t buffers = 10;
@@ -262,19 +266,21 @@ Result<std::optional<Op>> make_rotate_attend(const Builder& builder, const Layer
                                  {params, reads(work.step), reads(work.rows), reads(work.page_tables),
                                   reads(work.qkv), writes(cache), writes(work.attended), writes(work.sums),
                                   writes(work.attended_q8), reads(m.head_constants), writes(work.qk)},
-                                 attend_workgroups(c)));
+                                 attend_workgroups(builder)));
   return op;
 }
 
 Result<Op> make_combine(const Builder& builder, const LayerMatrices& m, std::uint32_t chunks_each) {
   const Workspace& work = builder.work;
   const model::Config& c = builder.config;
+  const Tuning& tuning = builder.kernels.tuning();
   const std::uint32_t quads = divide_up(static_cast<std::uint32_t>(c.head_dim), 4);
-  const std::uint32_t workgroup = builder.kernels.workgroup_for(8 * quads, std::max(256u, quads));
+  const std::uint32_t workgroup =
+      builder.kernels.workgroup_for(tuning.combine_lanes * quads, std::max(tuning.combine_workgroup, quads));
   const std::uint32_t tile = builder.kernels.gpu().limits().max_workgroup_bytes / 4 * 3 / (16 * (quads + 1));
   ShaderSource source;
   source.constants = {{"WORKGROUP", workgroup},
-                      {"TILE", std::clamp(tile, 1u, 64u)},
+                      {"TILE", std::clamp(tile, 1u, tuning.combine_tile)},
                       {"CHUNK", work.capacity.chunk},
                       {"CHUNKS_EACH", chunks_each},
                       {"GROUP_CHUNKS", work.capacity.group_chunks},
@@ -291,7 +297,7 @@ Result<Op> make_combine(const Builder& builder, const LayerMatrices& m, std::uin
 }
 
 Result<Op> make_quantize(const Builder& builder) {
-  constexpr std::uint32_t workgroup = 64;
+  const std::uint32_t workgroup = builder.kernels.tuning().row_workgroup;
   const std::uint32_t columns = unsigned_of(builder.config.q_size());
   ShaderSource source;
   source.constants = {{"COLUMNS", columns}, {"WORKGROUP", workgroup}, {"ROWS_PER_TOKEN", 1}};
@@ -363,16 +369,16 @@ Result<void> attention_forward_layer(Pass& pass, const AttentionOps& ops, int la
   TRINE_CHECK_OK(pass.report(Stage::qkv, layer, pass.work.qkv, c.q_size() + 2 * c.kv_size()));
   const bool rotates = ops.rotate_attend && pass.one_each && !pass.many && !pass.grouped;
   if (rotates) {
-    pass.run(*ops.rotate_attend, pass.n_rows, pass.n_parts);
+    pass.run(*ops.rotate_attend, pass.n_rows, pass.n_splits);
   } else {
     pass.run(ops.qk_norm_rope);
   }
   TRINE_CHECK_OK(pass.report(Stage::qk_norm_rope, layer, pass.work.qk, c.q_size() + c.kv_size()));
   if (!rotates) {
     const Op& attend = pass.many ? ops.many_attend : pass.grouped ? ops.attend_groups : ops.attend;
-    pass.run(attend, pass.n_rows, pass.n_parts);
+    pass.run(attend, pass.n_rows, pass.n_splits);
   }
-  if (pass.n_parts > 1) pass.run(pass.grouped ? ops.combine_groups : ops.combine);
+  if (pass.n_splits > 1) pass.run(pass.grouped ? ops.combine_groups : ops.combine);
   TRINE_CHECK_OK(pass.report(Stage::attention, layer, pass.work.attended, c.q_size()));
   if (ops.quantize) pass.run(*ops.quantize);
   pass.run(pass.many ? ops.many_output : ops.output);

@@ -82,10 +82,11 @@ Result<Op> make_down_part(const Builder& builder, const Matrix& matrix, const Ma
 }
 
 Result<Op> make_down_sum(const Builder& builder, const Matrix& matrix) {
-  constexpr std::uint32_t workgroup = 64;
+  const std::uint32_t workgroup = builder.kernels.tuning().row_workgroup;
   const Workspace& work = builder.work;
   ShaderSource source;
-  source.constants = {{"EXPERTS_PER_TOKEN", static_cast<std::uint32_t>(builder.config.experts_per_token)}};
+  source.constants = {{"EXPERTS_PER_TOKEN", static_cast<std::uint32_t>(builder.config.experts_per_token)},
+                      {"WORKGROUP", workgroup}};
   source.files = {"expert_sum.wgsl"};
   TRINE_TRY(const Bound params, builder.kernels.params({matrix.rows}));
   return builder.kernels.make("expert_sum", source,
@@ -116,7 +117,7 @@ Result<std::vector<Op>> make_down(const Builder& builder, const Matrix& matrix) 
 
 // Of act_f32, a row a pair.
 Result<Op> make_quantize_act(const Builder& builder, std::uint32_t columns) {
-  constexpr std::uint32_t workgroup = 64;
+  const std::uint32_t workgroup = builder.kernels.tuning().row_workgroup;
   const Workspace& work = builder.work;
   const auto k = static_cast<std::uint32_t>(builder.config.experts_per_token);
   ShaderSource source;

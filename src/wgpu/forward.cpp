@@ -8,19 +8,19 @@ namespace {
 
 // x = embed[token], one Op per part of the table.
 Result<std::vector<Op>> make_embed(const Builder& builder, const Matrix& table) {
-  constexpr std::uint32_t workgroup = 64;
+  const std::uint32_t workgroup = builder.kernels.tuning().row_workgroup;
   const Workspace& work = builder.work;
   ShaderSource source;
-  source.constants = {{"COLUMNS", table.columns}};
+  source.constants = {{"COLUMNS", table.columns}, {"WORKGROUP", workgroup}};
   source.files = {"quant_common.wgsl", "numerics_exact.wgsl", quant_file(table), "embed.wgsl"};
-  const std::uint32_t units = (table.columns + 31) / 32;
+  const std::uint32_t units = divide_up(table.columns, 32);
   std::vector<Op> ops;
   for (const MatrixPart& part : table.parts) {
     TRINE_TRY(const Bound params, builder.kernels.params({part.first, part.count}));
     TRINE_TRY(Op op, builder.kernels.make(
                          "embed", source,
                          {params, writes(work.x), reads(part.buffer), reads(work.step), reads(work.rows)},
-                         (units + workgroup - 1) / workgroup));
+                         divide_up(units, workgroup)));
     ops.push_back(std::move(op));
   }
   return ops;

@@ -88,7 +88,7 @@ Result<Op> make_group_rows(const Builder& builder) {
   const Workspace& work = builder.work;
   const auto n_experts = static_cast<std::uint32_t>(builder.config.n_experts);
   ShaderSource source;
-  source.constants = {{"WORKGROUP", 256},
+  source.constants = {{"WORKGROUP", kernels.tuning().group_rows_workgroup},
                       {"N_EXPERTS", n_experts},
                       {"EXPERTS_PER_TOKEN", pairs_of(builder)},
                       {"TILE", kernels.tuning().gemm_experts.tokens}};

@@ -5,7 +5,11 @@
 namespace trine::wgpu {
 namespace {
 
-constexpr std::uint32_t few_rows = 512, vocab_rows = 32768;  // of a matrix
+const Tile& tile_for(const Tuning& tuning, std::uint32_t matrix_rows, std::uint32_t tokens) {
+  if (tokens > 1) return tuning.matvec_many;
+  if (matrix_rows <= tuning.few_rows) return tuning.matvec_few_rows;
+  return matrix_rows >= tuning.vocab_rows ? tuning.matvec_vocab_rows : tuning.matvec;
+}
 
 }  // namespace
 
@@ -40,11 +44,8 @@ Result<std::vector<Op>> make_projection(const Builder& builder, const Projection
                                       writes(p.y)};
     Op op;
     op.label = p.label;
-    for (const std::uint32_t tokens : kernels.tuning().tokens) {
-      const Tile& tile = tokens > 1                    ? kernels.tuning().matvec_many
-                         : p.matrix.rows <= few_rows   ? kernels.tuning().matvec_few_rows
-                         : p.matrix.rows >= vocab_rows ? kernels.tuning().matvec_vocab_rows
-                                                       : kernels.tuning().matvec;
+    for (const std::uint32_t tokens : kernels.tuning().matvec_tokens) {
+      const Tile& tile = tile_for(kernels.tuning(), p.matrix.rows, tokens);
       if (!matvec_fits(kernels, tile, tokens)) continue;
       ShaderSource source = matvec_source(tile, tokens, p.terms, p.matrix.columns);
       source.flags = {{"RESIDUAL", p.residual != nullptr}, {"LOGITS", p.logits}};

@@ -9,13 +9,13 @@ namespace trine::wgpu {
 
 using model::Stage;
 
-void Pass::run(const Op& op, std::uint32_t rows, std::uint32_t parts) {
+void Pass::run(const Op& op, std::uint32_t rows, std::uint32_t splits) {
   const std::uint32_t work_rows = rows * op.slots;
   auto variant = std::find_if(op.variants.begin(), op.variants.end(),
                               [&](const Op::Variant& v) { return v.rows_per_group >= work_rows; });
   if (variant == op.variants.end()) --variant;
   commands.dispatch({variant->pipeline, &op.bindings, variant->x,
-                     divide_up(work_rows, variant->rows_per_group), variant->z * parts, op.label});
+                     divide_up(work_rows, variant->rows_per_group), variant->z * splits, op.label});
 }
 
 Result<Submission> Pass::submit() {
@@ -29,7 +29,7 @@ Result<void> Pass::set_logits_slice(std::uint32_t first, std::uint32_t count) {
   Step step;
   step.n_rows = n_rows;
   step.n_logits = count;
-  step.n_parts = n_parts;
+  step.n_splits = n_splits;
   step.first_logits = first;
   return gpu.write(work.step, 0, std::as_bytes(std::span(&step, 1)));
 }

@@ -20,17 +20,17 @@ struct Pass {
   Commands commands;
   std::uint32_t n_rows = 0;
   std::uint32_t n_logits = 0;
-  std::uint32_t n_parts = 0;  // of a context, that attention runs side by side
-  std::uint32_t n_tiles = 0;  // of the experts' pairs
+  std::uint32_t n_splits = 0;  // of a context, that attention runs side by side
+  std::uint32_t n_tiles = 0;   // of the experts' pairs
   // Long batches are split into submissions of so many layers, and at most two of them wait.
   std::uint32_t layers_per_submit = 1;
   bool many = false;      // whether matrices are multiplied, not vectors
-  bool grouped = false;   // whether a part is a group of chunks
+  bool grouped = false;   // whether a split is a group of chunks
   bool one_each = false;  // whether all rows are of different sequences
 
   // Appends an operation for all rows of the batch, or another number of them.
   void run(const Op& op) { run(op, n_rows); }
-  void run(const Op& op, std::uint32_t rows, std::uint32_t parts = 1);
+  void run(const Op& op, std::uint32_t rows, std::uint32_t splits = 1);
   void run(std::span<const Op> ops) {
     for (const Op& op : ops) run(op);
   }

@@ -50,9 +50,10 @@ Result<Op> make_top_k(const Builder& builder) {
   const Workspace& work = builder.work;
   const auto n_experts = static_cast<std::uint32_t>(builder.config.n_experts);
   ShaderSource source;
-  source.constants = {{"WORKGROUP", builder.kernels.workgroup_for(n_experts, 256)},
-                      {"N_EXPERTS", n_experts},
-                      {"EXPERTS_PER_TOKEN", static_cast<std::uint32_t>(builder.config.experts_per_token)}};
+  source.constants = {
+      {"WORKGROUP", builder.kernels.workgroup_for(n_experts, builder.kernels.tuning().top_k_workgroup)},
+      {"N_EXPERTS", n_experts},
+      {"EXPERTS_PER_TOKEN", static_cast<std::uint32_t>(builder.config.experts_per_token)}};
   source.files = {"top_k.wgsl", "router_top_k.wgsl"};
   return builder.kernels.make(
       "router_top_k", source,

@@ -10,9 +10,6 @@
 namespace trine::wgpu {
 namespace {
 
-constexpr std::uint32_t most_logits_rows = 16;
-constexpr std::uint64_t most_sum_bytes = 128ull << 20;
-
 std::uint64_t quads(const model::Config& config) {
   return divide_up(static_cast<std::uint64_t>(config.head_dim), 4);
 }
@@ -45,7 +42,7 @@ std::vector<Sized> sizes(const model::Config& c, const Capacity& capacity) {
       {&Workspace::qk, "qk", floats(c.q_size() + c.kv_size())},
       {&Workspace::attended, "attended", floats(c.q_size())},
       {&Workspace::attended_q8, "attended q8", n * q8_row_bytes(c.q_size())},
-      {&Workspace::sums, "attention sums", capacity.part_sums * heads * (quads(c) + 1) * 16},
+      {&Workspace::sums, "attention sums", capacity.split_sums * heads * (quads(c) + 1) * 16},
       {&Workspace::router_logits, "router logits", floats(c.n_experts)},
       {&Workspace::ids, "expert ids", floats(c.experts_per_token)},
       {&Workspace::expert_weights, "expert weights", floats(c.experts_per_token)},
@@ -80,20 +77,21 @@ Capacity plan_capacity(const model::Config& config, const Tuning& tuning, const 
 
   const std::uint64_t logits_that_fit = limit / 4 / static_cast<std::uint64_t>(config.vocab_size);
   capacity.logits_rows =
-      static_cast<std::uint32_t>(std::clamp<std::uint64_t>(logits_that_fit, 1, most_logits_rows));
+      static_cast<std::uint32_t>(std::clamp<std::uint64_t>(logits_that_fit, 1, tuning.logits_rows));
 
-  // Where the parts of long contexts would need too much memory, fewer rows run by parts.
+  // Where the splits of long contexts would need too much memory, fewer rows are split.
   capacity.chunk = tuning.attention_chunk;
   capacity.few_chunks = tuning.attention_few_chunks;
   capacity.group_chunks = tuning.attention_group_chunks;
-  const std::uint64_t part_bytes = static_cast<std::uint64_t>(config.n_heads) * (quads(config) + 1) * 16;
-  const std::uint64_t most_parts = std::max<std::uint64_t>(1, std::min(limit, most_sum_bytes) / part_bytes);
+  const std::uint64_t split_bytes = static_cast<std::uint64_t>(config.n_heads) * (quads(config) + 1) * 16;
+  const std::uint64_t most_splits =
+      std::max<std::uint64_t>(1, std::min(limit, tuning.attention_sum_bytes) / split_bytes);
   const std::uint32_t chunks = divide_up(context, capacity.chunk);
-  const std::uint64_t parts =
+  const std::uint64_t splits =
       std::max(std::min(chunks, capacity.few_chunks), divide_up(chunks, capacity.group_chunks));
   capacity.decode_rows = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(
-      most_parts / parts, 1, std::min(tuning.attention_decode_rows, capacity.rows)));
-  capacity.part_sums = capacity.decode_rows * parts;
+      most_splits / splits, 1, std::min(tuning.attention_decode_rows, capacity.rows)));
+  capacity.split_sums = capacity.decode_rows * splits;
   capacity.tiles = most_tiles(config, tuning, capacity.rows);
   return capacity;
 }

@@ -24,7 +24,7 @@ struct Capacity {
   std::uint32_t few_chunks = 0;    // up to so many have a workgroup each; above it a group of them has one
   std::uint32_t group_chunks = 0;  // of a group
   std::uint32_t decode_rows = 0;   // batches up to this long run attention's chunks side by side
-  std::uint64_t part_sums = 0;     // rows · parts of them that the merge buffer holds
+  std::uint64_t split_sums = 0;    // rows · their splits that the merge buffer holds
   std::uint32_t tiles = 0;         // of the experts' pairs
   std::uint32_t logits_rows = 0;   // that are computed and come back at a time
 };
@@ -36,7 +36,7 @@ Capacity plan_capacity(const model::Config& config, const Tuning& tuning, const 
 struct Step {
   std::uint32_t n_rows = 0;
   std::uint32_t n_logits = 0;  // of the slice that is computed
-  std::uint32_t n_parts = 0;   // of a context, that attention runs side by side
+  std::uint32_t n_splits = 0;  // of a context, that attention runs side by side
   std::uint32_t ring_slot = 0;
   std::uint32_t first_logits = 0;  // of the slice, among the rows that want logits
   std::uint32_t unused[3] = {};    // buffers are multiples of 16 bytes
@@ -61,7 +61,7 @@ struct Workspace {
   Buffer qk;              // [N][Q+K]
   Buffer attended;        // [N][Q]
   Buffer attended_q8;     // [N] rows of 8-bit blocks
-  Buffer sums;            // [N][n_heads][parts][D rounded up to 4, and 4 more]
+  Buffer sums;            // [N][n_heads][splits][D rounded up to 4, and 4 more]
   Buffer router_logits;   // [N][E]
   Buffer ids;             // [N][k] by falling probability
   Buffer expert_weights;  // [N][k]

@@ -20,7 +20,7 @@ using wgpu::WgpuModel;
 using wgpu::WgpuOptions;
 
 // Bugs that a driver might have, each in one variant of the kernels.
-const ShaderEdit wrong_subgroup_sum = {"let part = subgroupAdd(values[i]);", "let part = values[i];"};
+const ShaderEdit wrong_subgroup_sum = {"let sum = subgroupAdd(values[i]);", "let sum = values[i];"};
 const ShaderEdit wrong_integer_dot = {"return dot4I8Packed(q.x, v.x) +", "return -dot4I8Packed(q.x, v.x) +"};
 const ShaderEdit wrong_f16_store = {"cache[quad] = vec2(pack2x16float(values.xy),",
                                     "cache[quad] = vec2(pack2x16float(values.yx),"};

@@ -5,7 +5,7 @@
 // ones, and attention_combine.wgsl merges what they leave; or 0, which is all of them: for prefill, whose many rows fill
 // the device.
 //
-// T rows, D head_dim, Q n_heads·D, K n_kv_heads·D, C step.n_parts. out [T][Q]; where CHUNKS_EACH chunks are not all: sums
+// T rows, D head_dim, Q n_heads·D, K n_kv_heads·D, C step.n_splits. out [T][Q]; where CHUNKS_EACH chunks are not all: sums
 // [T][n_heads][C][DP/4 + 1], the weighted values of each workgroup, not divided, then (largest score, sum of weights, 0,
 // 0). cache: see kv_write.wgsl. Positions that were never written are not used.
 // Files before it: blocks_*, quantize, store_block, attention_merge, and attention_queries, which takes the queries from memory, or
@@ -21,7 +21,7 @@ struct Params {
   eps: f32,         // for attention_rotate.wgsl, as rope_scale
   rope_scale: f32,  // multiplies cos and sin (YaRN)
 }
-struct Step { n_rows: u32, n_logits: u32, n_parts: u32, ring_slot: u32 }
+struct Step { n_rows: u32, n_logits: u32, n_splits: u32, ring_slot: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> step: Step;
@@ -38,7 +38,7 @@ const V = min(2u, (HEADS_PER_KV + 3u) / 4u);  // vectors of 4 query heads
 const HEADS = 4u * V;
 const SLICES = (HEADS_PER_KV + HEADS - 1u) / HEADS;
 const PAGES = CHUNK / PAGE;
-const PARTS = 16u;  // of the chunk, for its maximum and sum
+const STRIPES = 16u;  // of the chunk, for its maximum and sum
 // Scores: a lane has 4 positions, a quarter of the chunk apart, 4 heads and every SHARES-th quad of dimensions.
 const POSITION_LANES = CHUNK / 4u;
 const SHARES = WORKGROUP / (POSITION_LANES * V);
@@ -59,8 +59,8 @@ var<workgroup> kept_queries: array<vec4<f32>, select(1u, 4u * QUADS * V, KEEPS_Q
 // The queries, then the scores' partial sums as [share][vector][position], then the values' as [group][head][quad].
 var<workgroup> scratch: array<vec4<f32>, max(GROUPS * RESULTS, SHARES * V * CHUNK)>;
 var<workgroup> scores: array<vec4<f32>, V * CHUNK>;  // [vector][position], then their weights
-var<workgroup> largest: array<vec4<f32>, V * PARTS>;
-var<workgroup> weight_sums: array<vec4<f32>, V * PARTS>;
+var<workgroup> largest: array<vec4<f32>, V * STRIPES>;
+var<workgroup> weight_sums: array<vec4<f32>, V * STRIPES>;
 
 // Four elements of the cache as they lie there, and as numbers.
 fn fetch_quad(quad: u32) -> vec4<u32> {
@@ -134,12 +134,12 @@ fn multiply_keys(pages: array<u32, PAGES>, count: u32, lane: u32) {
   }
 }
 
-// Softmax of the scores within the chunk, without the division: weights in their place, their sums in parts.
+// Softmax of the scores within the chunk, without the division: weights in their place, their sums by stripes.
 fn weigh(count: u32, lane: u32) {
-  let first = lane / PARTS * CHUNK + lane % PARTS;
-  if (lane < V * PARTS) {
+  let first = lane / STRIPES * CHUNK + lane % STRIPES;
+  if (lane < V * STRIPES) {
     var most = vec4(-1e30);
-    for (var i = 0u; i < CHUNK; i += PARTS) {
+    for (var i = 0u; i < CHUNK; i += STRIPES) {
       most = max(most, scores[first + i]);
     }
     largest[lane] = most;
@@ -149,9 +149,9 @@ fn weigh(count: u32, lane: u32) {
     scores[s] = select(vec4(0.0), exp(scores[s] - largest_of(s / CHUNK)), s % CHUNK < count);
   }
   workgroupBarrier();
-  if (lane < V * PARTS) {
+  if (lane < V * STRIPES) {
     var sum = vec4<f32>();
-    for (var i = 0u; i < CHUNK; i += PARTS) {
+    for (var i = 0u; i < CHUNK; i += STRIPES) {
       sum += scores[first + i];
     }
     weight_sums[lane] = sum;
@@ -159,9 +159,9 @@ fn weigh(count: u32, lane: u32) {
 }
 
 fn largest_of(v: u32) -> vec4<f32> {
-  var most = largest[v * PARTS];
-  for (var i = 1u; i < PARTS; i++) {
-    most = max(most, largest[v * PARTS + i]);
+  var most = largest[v * STRIPES];
+  for (var i = 1u; i < STRIPES; i++) {
+    most = max(most, largest[v * STRIPES + i]);
   }
   return most;
 }
@@ -209,7 +209,7 @@ fn attend(row: u32, chunk: u32, position: u32, kv_head: u32, first_head: u32, la
   let begin = chunk * CHUNK;
   let count = min(CHUNK, position + 1u - begin);
   let table = rows[row].z * params.max_pages + begin / PAGE;
-  var pages: array<u32, PAGES>;  // where the key head's part of each begins in the cache, in quads
+  var pages: array<u32, PAGES>;  // where the key head's rows of each begin in the cache, in quads
   for (var i = 0u; i < PAGES; i++) {
     pages[i] = page_tables[table + min(i, (count - 1u) / PAGE)];
   }
@@ -242,8 +242,8 @@ fn attend(row: u32, chunk: u32, position: u32, kv_head: u32, first_head: u32, la
       sum += scratch[group * RESULTS + result];
     }
     var weights = 0.0;
-    for (var part = 0u; part < PARTS; part++) {
-      weights += weight_sums[head / 4u * PARTS + part][head % 4u];
+    for (var stripe = 0u; stripe < STRIPES; stripe++) {
+      weights += weight_sums[head / 4u * STRIPES + stripe][head % 4u];
     }
     (*merged)[i] = merge((*merged)[i], Merged(largest_of(head / 4u)[head % 4u], weights, sum));
   }
@@ -291,7 +291,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let result = merged[i].sum / merged[i].weights;
     let out_head = row * N_HEADS + heads_before + head;
     if (head < own_heads && is_part) {
-      let at = (out_head * step.n_parts + group.z) * (QUADS + 1u);
+      let at = (out_head * step.n_splits + group.z) * (QUADS + 1u);
       sums[at + quad] = merged[i].sum;
       if (quad == 0u) {
         sums[at + QUADS] = vec4(merged[i].largest, merged[i].weights, 0.0, 0.0);

@@ -1,14 +1,14 @@
 // Merges what the workgroups of attention.wgsl left, a workgroup for a head of a token row. Rows whose context one of
 // those took alone are finished and left alone.
 //
-// T rows, D head_dim, DP = D rounded up to a multiple of 4, C step.n_parts. sums [T][n_heads][C][DP/4 + 1] as there; out
+// T rows, D head_dim, DP = D rounded up to a multiple of 4, C step.n_splits. sums [T][n_heads][C][DP/4 + 1] as there; out
 // [T][n_heads·D], f32.
 // Files before it: blocks_*, quantize, store_block, attention_merge.
 // Constants: WORKGROUP (a multiple of 8, at least DP / 4), CHUNK, CHUNKS_EACH (a divisor of GROUP_CHUNKS), GROUP_CHUNKS,
-// HEAD_DIM, N_HEADS, QUANTIZE as there; TILE, parts that are loaded at a time. Workgroup memory, in bytes: 16 · TILE ·
+// HEAD_DIM, N_HEADS, QUANTIZE as there; TILE, splits that are loaded at a time. Workgroup memory, in bytes: 16 · TILE ·
 // (DP / 4 + 1) + 4 · WORKGROUP.
 // Grid: (n_heads, rows, 1).
-struct Step { n_rows: u32, n_logits: u32, n_parts: u32, ring_slot: u32 }
+struct Step { n_rows: u32, n_logits: u32, n_splits: u32, ring_slot: u32 }
 
 @group(0) @binding(0) var<storage, read> step: Step;
 @group(0) @binding(1) var<storage, read> rows: array<vec4<u32>>;  // token, position, sequence, flags
@@ -18,7 +18,7 @@ struct Step { n_rows: u32, n_logits: u32, n_parts: u32, ring_slot: u32 }
 
 const QUADS = (HEAD_DIM + 3u) / 4u;
 const STRIDE = QUADS + 1u;
-const GROUP_PARTS = GROUP_CHUNKS / CHUNKS_EACH;
+const GROUP_SPLITS = GROUP_CHUNKS / CHUNKS_EACH;
 const LOADS = (TILE * STRIDE + WORKGROUP - 1u) / WORKGROUP;
 
 var<workgroup> loaded: array<vec4<f32>, TILE * STRIDE>;
@@ -30,18 +30,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (position < CHUNKS_EACH * CHUNK) {
     return;
   }
-  let n_parts = position / (CHUNKS_EACH * CHUNK) + 1u;
+  let n_splits = position / (CHUNKS_EACH * CHUNK) + 1u;
   let head = row * N_HEADS + group.x;
   let quad = min(lane, QUADS - 1u);
   var merged = merge_nothing();
   var of_group = merge_nothing();
-  for (var first = 0u; first < n_parts; first += TILE) {
-    let count = min(TILE, n_parts - first);
+  for (var first = 0u; first < n_splits; first += TILE) {
+    let count = min(TILE, n_splits - first);
     workgroupBarrier();  // what the last tile's lanes read is still in use
     // All loads before the first is waited for.
     var ahead: array<vec4<f32>, LOADS>;
     for (var i = 0u; i < LOADS; i++) {
-      ahead[i] = sums[(head * step.n_parts + first) * STRIDE + min(i * WORKGROUP + lane, count * STRIDE - 1u)];
+      ahead[i] = sums[(head * step.n_splits + first) * STRIDE + min(i * WORKGROUP + lane, count * STRIDE - 1u)];
     }
     for (var i = 0u; i < LOADS; i++) {
       if (i * WORKGROUP + lane < TILE * STRIDE) {
@@ -51,12 +51,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     workgroupBarrier();
     for (var i = 0u; i < count; i++) {
       let stats = loaded[i * STRIDE + QUADS];
-      let part = Merged(stats.x, stats.y, loaded[i * STRIDE + quad]);
-      if (GROUP_PARTS == 1u) {
-        merged = merge(merged, part);
+      let split = Merged(stats.x, stats.y, loaded[i * STRIDE + quad]);
+      if (GROUP_SPLITS == 1u) {
+        merged = merge(merged, split);
       } else {
-        of_group = merge(of_group, part);
-        if ((first + i) % GROUP_PARTS == GROUP_PARTS - 1u || first + i == n_parts - 1u) {
+        of_group = merge(of_group, split);
+        if ((first + i) % GROUP_SPLITS == GROUP_SPLITS - 1u || first + i == n_splits - 1u) {
           merged = merge(merged, of_group);
           of_group = merge_nothing();
         }

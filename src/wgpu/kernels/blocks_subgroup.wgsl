@@ -1,5 +1,5 @@
 // What eight consecutive threads find together, with subgroup operations; blocks_shared.wgsl has the same functions.
-// Subgroups have 8 lanes or a multiple, lane i of one being thread i of its part of the workgroup. Workgroups are
+// Subgroups have 8 lanes or a multiple, lane i of one being thread i of its share of the workgroup. Workgroups are
 // one-dimensional. Every thread calls them, in uniform control flow.
 
 fn block_max(value: u32, thread: u32) -> u32 {

@@ -1,8 +1,8 @@
 // x[t] = E[token of row t], decoded.
 //
 // Files before it: quant_common, numerics_exact, quant_<type>.
-// Constants: COLUMNS.
-// Grid: ceil(units of 32 columns / 64) along x, step.n_rows (or more) along y.
+// Constants: COLUMNS, WORKGROUP.
+// Grid: ceil(units of 32 columns / WORKGROUP) along x, step.n_rows (or more) along y.
 // Bindings: 0 params, 1 x f32 [rows][COLUMNS], 2 weights, 3 step, 4 rows.
 
 struct Params {
@@ -28,7 +28,7 @@ fn store(at: u32, column: u32, values: vec4<f32>) {
   }
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) thread: vec3<u32>) {
   let unit = thread.x;
   let row = thread.y;

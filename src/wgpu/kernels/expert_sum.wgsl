@@ -1,7 +1,7 @@
 // moe[t][h] = sum over slots s, in rank order, of weight[t][s] * down[t][s][h]; layer_out = residual + moe.
 //
-// Constants: EXPERTS_PER_TOKEN.
-// Grid: ceil(params.rows / 64) along x, step.n_rows (or more) along y.
+// Constants: EXPERTS_PER_TOKEN, WORKGROUP.
+// Grid: ceil(params.rows / WORKGROUP) along x, step.n_rows (or more) along y.
 // Bindings: 0 params, 1 down f32 [t][s][params.rows], 2 step, 3 expert_weights f32 [t][s], 4 residual, 5 moe_out,
 //   6 layer_out, all f32 [t][params.rows].
 
@@ -21,7 +21,7 @@ struct Step {
 @group(0) @binding(5) var<storage, read_write> moe_out: array<f32>;
 @group(0) @binding(6) var<storage, read_write> layer_out: array<f32>;
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) thread: vec3<u32>) {
   let h = thread.x;
   let token = thread.y;

@@ -10,7 +10,7 @@ struct Params {
   eps: f32,
   rope_scale: f32,  // multiplies cos and sin (YaRN)
 }
-struct Step { n_rows: u32, n_logits: u32, n_parts: u32, ring_slot: u32 }
+struct Step { n_rows: u32, n_logits: u32, n_splits: u32, ring_slot: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> step: Step;

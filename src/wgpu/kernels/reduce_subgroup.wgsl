@@ -12,9 +12,9 @@ var<workgroup> reduce_values: array<f32, LANES / SUBGROUP_SIZE>;
 fn lanes_sum(values: array<f32, LANES_EACH>, thread: u32) -> f32 {
   workgroupBarrier();  // what the last call reads is still in use
   for (var i = 0u; i < LANES_EACH; i++) {
-    let part = subgroupAdd(values[i]);
+    let sum = subgroupAdd(values[i]);
     if (thread % SUBGROUP_SIZE == 0u) {
-      reduce_values[(i * WORKGROUP + thread) / SUBGROUP_SIZE] = part;
+      reduce_values[(i * WORKGROUP + thread) / SUBGROUP_SIZE] = sum;
     }
   }
   workgroupBarrier();

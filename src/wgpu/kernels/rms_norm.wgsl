@@ -14,7 +14,7 @@ struct Params {
 struct Step {
   n_rows: u32,
   n_logits: u32,
-  n_parts: u32,
+  n_splits: u32,
   ring_slot: u32,
   first_logits: u32,
 }

@@ -1,4 +1,4 @@
-// A lane's part of an 8-bit block to memory, in the layout of quantize.wgsl.
+// A lane's share of an 8-bit block to memory, in the layout of quantize.wgsl.
 // File before it: quantize. Binding of the kernel: quantized, read_write, array<u32>.
 
 // `units`: blocks of a row; `quad`: of the row.

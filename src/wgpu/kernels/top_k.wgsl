@@ -9,8 +9,8 @@
 const PLUS_INFINITY = 0x7f800000u;
 const MINUS_INFINITY = 0xff800000u;
 const EXPERT_QUADS = (N_EXPERTS + 3u) / 4u;
-const SPLIT = max(1u, WORKGROUP / N_EXPERTS);  // lanes that an expert is ranked by
-const SPLIT_QUADS = (EXPERT_QUADS + SPLIT - 1u) / SPLIT;
+const SHARES = max(1u, WORKGROUP / N_EXPERTS);  // lanes that an expert is ranked by
+const SPLIT_QUADS = (EXPERT_QUADS + SHARES - 1u) / SHARES;
 
 var<workgroup> keys: array<vec4<u32>, EXPERT_QUADS>;
 var<workgroup> chosen_ids: array<u32, EXPERTS_PER_TOKEN>;      // by rank, as all below
@@ -18,7 +18,7 @@ var<workgroup> chosen_logits: array<u32, EXPERTS_PER_TOKEN>;   // bits
 var<workgroup> exponentials: array<f32, EXPERTS_PER_TOKEN>;
 var<workgroup> chosen_weights: array<f32, EXPERTS_PER_TOKEN>;  // the probabilities
 var<workgroup> n_unsound: atomic<u32>;
-var<workgroup> counts: array<u32, SPLIT * N_EXPERTS>;          // of better experts, [part of all][expert]
+var<workgroup> counts: array<u32, SHARES * N_EXPERTS>;          // of better experts, [share][expert]
 
 // Larger for a larger number; 0 for a NaN.
 fn order_key(bits: u32) -> u32 {
@@ -53,8 +53,8 @@ fn choose_experts(row: u32, weighs: bool, lane: u32) {
   }
   workgroupBarrier();
 
-  // An expert's rank is the number of those before it, of which each lane counts a part.
-  for (var i = lane; i < SPLIT * N_EXPERTS; i += WORKGROUP) {
+  // An expert's rank is the number of those before it, of which each lane counts a share.
+  for (var i = lane; i < SHARES * N_EXPERTS; i += WORKGROUP) {
     let expert = i % N_EXPERTS;
     let own = expert / 4u;
     let key = vec4(keys[own][expert % 4u]);
@@ -71,7 +71,7 @@ fn choose_experts(row: u32, weighs: bool, lane: u32) {
   workgroupBarrier();
   for (var expert = lane; expert < N_EXPERTS; expert += WORKGROUP) {
     var rank = counts[expert];
-    for (var i = 1u; i < SPLIT; i++) {
+    for (var i = 1u; i < SHARES; i++) {
       rank += counts[i * N_EXPERTS + expert];
     }
     if (rank < EXPERTS_PER_TOKEN) {
