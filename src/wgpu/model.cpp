@@ -40,6 +40,7 @@ struct WgpuModel::State {
       : weights(weights), numerics(numerics), variants(variants), gpu(std::move(opened)), kernels(*gpu) {}
 
   const model::Config& config() const { return weights.config; }
+  Builder builder() { return {kernels, work, config(), variants.integer_dot ? numerics : Numerics::exact}; }
   Result<void> allocate(std::int32_t context, KvType kv_type);
   Result<void> make_operations();
   Result<void> make_operations_of_many();
@@ -77,23 +78,21 @@ Result<void> WgpuModel::State::allocate(std::int32_t context, KvType kv_type) {
 }
 
 Result<void> WgpuModel::State::make_operations() {
-  const Builder builder{kernels, work, config(), variants.integer_dot ? numerics : Numerics::exact};
-  TRINE_TRY(forward, make_forward(builder, matrices, kv));
+  TRINE_TRY(forward, make_forward(builder(), matrices, kv));
   // A software adapter compiles slowly what few of its runs need.
   return gpu->adapter().type == "software" ? Result<void>() : make_choosing();
 }
 
 Result<void> WgpuModel::State::make_choosing() {
   if (choose) return {};
-  TRINE_TRY(choose, make_choose({kernels, work, config(), numerics}));
+  TRINE_TRY(choose, make_choose(builder()));
   return {};
 }
 
 // At load, but for a software adapter, whose compiler takes seconds a kernel: there when they are first
 // needed.
 Result<void> WgpuModel::State::make_operations_of_many() {
-  const Builder builder{kernels, work, config(), numerics};
-  TRINE_CHECK_OK(add_forward_of_many(builder, matrices, kv, forward));
+  TRINE_CHECK_OK(add_forward_of_many(builder(), matrices, kv, forward));
   has_many = true;
   return {};
 }
@@ -227,11 +226,11 @@ Result<Pass> WgpuModel::State::open_pass(const model::Batch& batch, model::Trace
   }
   const std::uint32_t n_chunks = divide_up(positions, work.capacity.chunk);
   const bool grouped = n_chunks > work.capacity.few_chunks;
-  const std::uint32_t n_parts = many ? 1 : divide_up(n_chunks, grouped ? work.capacity.group_chunks : 1);
+  const std::uint32_t n_splits = many ? 1 : divide_up(n_chunks, grouped ? work.capacity.group_chunks : 1);
   Step step;
   step.n_rows = n_rows;
   step.n_logits = std::min(n_logits, work.capacity.logits_rows);
-  step.n_parts = n_parts;
+  step.n_splits = n_splits;
   TRINE_CHECK_OK(gpu->write(work.step, 0, std::as_bytes(std::span(&step, 1))));
   const std::uint32_t n_tiles = most_tiles(config(), kernels.tuning(), n_rows);
   return Pass{.config = config(),
@@ -242,7 +241,7 @@ Result<Pass> WgpuModel::State::open_pass(const model::Batch& batch, model::Trace
               .commands = gpu->record(),
               .n_rows = n_rows,
               .n_logits = n_logits,
-              .n_parts = n_parts,
+              .n_splits = n_splits,
               .n_tiles = n_tiles,
               .layers_per_submit = std::max(1u, kernels.tuning().row_layers_per_submit / n_rows),
               .many = many,
