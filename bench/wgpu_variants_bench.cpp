@@ -68,8 +68,9 @@ Result<void> measure(const model::Weights& weights, const std::string& device, c
   batch.rows = {{1, 0, 0, true}};
   batch.page_tables = {{0}};
   if (!model->times_passes()) {
-    return fail(
-        {ErrorCode::backend_unavailable, "this device times no kernels", model->describe().name, {}, {}, {}});
+    return fail({.code = ErrorCode::backend_unavailable,
+                 .what = "this device times no kernels",
+                 .where = model->describe().name});
   }
   model::PassTime time;
   for (int run = 0; run < 20; ++run) {  // the first come before the clocks do

@@ -24,8 +24,12 @@ Result<void> check_cpu_device(const std::string& device) {
     if (isa.available) available += (available.empty() ? "" : ", ") + isa.name;
     if (isa.name == device) actual = fmt::format("'{}', which this processor lacks", device);
   }
-  return fail({ErrorCode::backend_unavailable, "device not available", "--device", "one of " + available,
-               actual, "'trine devices' lists what is here"});
+  return fail({.code = ErrorCode::backend_unavailable,
+               .what = "device not available",
+               .where = "--device",
+               .expected = "one of " + available,
+               .actual = actual,
+               .hint = "'trine devices' lists what is here"});
 }
 
 Result<std::string> cpu_device_type(const std::string& device) {
@@ -83,12 +87,9 @@ constexpr BackendEntry table[] = {
 };
 
 Error not_built(std::string_view name) {
-  return {ErrorCode::feature_missing,
-          fmt::format("this build has no {} backend", name),
-          {},
-          {},
-          {},
-          "'trine devices' lists what this build has"};
+  return {.code = ErrorCode::feature_missing,
+          .what = fmt::format("this build has no {} backend", name),
+          .hint = "'trine devices' lists what this build has"};
 }
 
 // The last backend of the table that has the device; the first that is built when none has.
@@ -128,7 +129,10 @@ Result<Choice> choose_backend(std::string_view name, const std::string& device) 
   if (entry == nullptr) {
     std::string known;
     for (const BackendEntry& one : table) known += (known.empty() ? "" : ", ") + std::string(one.name);
-    return fail({ErrorCode::usage, "there is no such backend", {}, "one of " + known, std::string(name), {}});
+    return fail({.code = ErrorCode::usage,
+                 .what = "there is no such backend",
+                 .expected = "one of " + known,
+                 .actual = std::string(name)});
   }
   if (!entry->built) return fail(not_built(name));
   return Choice{entry, "as asked"};

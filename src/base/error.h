@@ -33,11 +33,11 @@ enum class ErrorCode : int {
 // nothing.
 struct Error {
   ErrorCode code = ErrorCode::other;
-  std::string what;      // one sentence, lower case, without a full stop
-  std::string where;     // file, tensor, metadata key, byte offset
-  std::string expected;  // what would have been right
-  std::string actual;    // what was there
-  std::string hint;      // what to do about it
+  std::string what;           // one sentence, lower case, without a full stop
+  std::string where = {};     // file, tensor, metadata key, byte offset
+  std::string expected = {};  // what would have been right
+  std::string actual = {};    // what was there
+  std::string hint = {};      // what to do about it
 };
 
 template <typename T>
@@ -47,7 +47,7 @@ using Result = tl::expected<T, Error>;
 std::string to_string(const Error& error);
 
 inline tl::unexpected<Error> fail(ErrorCode code, std::string what) {
-  return tl::unexpected<Error>(Error{code, std::move(what), {}, {}, {}, {}});
+  return tl::unexpected<Error>(Error{.code = code, .what = std::move(what)});
 }
 inline tl::unexpected<Error> fail(Error error) {
   return tl::unexpected<Error>(std::move(error));

@@ -26,7 +26,10 @@ struct Descriptor {
 };
 
 Error open_error(const std::string& path, int code) {
-  Error error{ErrorCode::file_not_found, "cannot open file", path, {}, std::strerror(code), {}};
+  Error error{.code = ErrorCode::file_not_found,
+              .what = "cannot open file",
+              .where = path,
+              .actual = std::strerror(code)};
   if (code == ENOENT) {
     error.what = "file not found";
     error.actual.clear();
@@ -44,24 +47,21 @@ Result<MappedFile> MappedFile::open(const std::string& path) {
   struct stat status {};
   if (::fstat(descriptor.fd, &status) != 0) return fail(open_error(path, errno));
   if (!S_ISREG(status.st_mode)) {
-    return fail({ErrorCode::file_not_found,
-                 "cannot read file",
-                 path,
-                 "a regular file",
-                 S_ISDIR(status.st_mode) ? "a directory" : "a device or pipe",
-                 {}});
+    return fail({.code = ErrorCode::file_not_found,
+                 .what = "cannot read file",
+                 .where = path,
+                 .expected = "a regular file",
+                 .actual = S_ISDIR(status.st_mode) ? "a directory" : "a device or pipe"});
   }
   MappedFile file;
   file.size_ = static_cast<std::size_t>(status.st_size);
   if (file.size_ == 0) return file;  // mmap refuses an empty mapping
   void* address = ::mmap(nullptr, file.size_, PROT_READ, MAP_SHARED, descriptor.fd, 0);
   if (address == MAP_FAILED) {
-    return fail({errno == ENOMEM ? ErrorCode::model_load : ErrorCode::io,
-                 "cannot map file into memory",
-                 path,
-                 {},
-                 std::strerror(errno),
-                 {}});
+    return fail({.code = errno == ENOMEM ? ErrorCode::model_load : ErrorCode::io,
+                 .what = "cannot map file into memory",
+                 .where = path,
+                 .actual = std::strerror(errno)});
   }
   file.data_ = static_cast<const std::byte*>(address);
   return file;
@@ -89,19 +89,24 @@ Result<std::string> read_all(int descriptor, std::string_view name, std::uint64_
     if (n < 0) {
       if (errno == EINTR) continue;
       if (errno == EISDIR) {
-        return fail(
-            {ErrorCode::file_not_found, "cannot read file", std::string(name), "a file", "a directory", {}});
+        return fail({.code = ErrorCode::file_not_found,
+                     .what = "cannot read file",
+                     .where = std::string(name),
+                     .expected = "a file",
+                     .actual = "a directory"});
       }
-      return fail({ErrorCode::io, "cannot read", std::string(name), {}, std::strerror(errno), {}});
+      return fail({.code = ErrorCode::io,
+                   .what = "cannot read",
+                   .where = std::string(name),
+                   .actual = std::strerror(errno)});
     }
     text.append(buffer, static_cast<std::size_t>(n));
     if (text.size() > max_bytes) {
-      return fail({ErrorCode::validation_failed,
-                   "input is too large",
-                   std::string(name),
-                   fmt::format("at most {} bytes", max_bytes),
-                   "more",
-                   {}});
+      return fail({.code = ErrorCode::validation_failed,
+                   .what = "input is too large",
+                   .where = std::string(name),
+                   .expected = fmt::format("at most {} bytes", max_bytes),
+                   .actual = "more"});
     }
   }
 }
@@ -131,12 +136,10 @@ Result<void> put_in_place(const std::string& temporary, const std::string& path,
     if (::rename(temporary.c_str(), path.c_str()) == 0) return {};
   }
   const int code = errno;
-  return fail({code == ENOENT || code == ENOTDIR ? ErrorCode::file_not_found : ErrorCode::io,
-               "cannot give the finished file its name",
-               path,
-               {},
-               std::strerror(code),
-               {}});
+  return fail({.code = code == ENOENT || code == ENOTDIR ? ErrorCode::file_not_found : ErrorCode::io,
+               .what = "cannot give the finished file its name",
+               .where = path,
+               .actual = std::strerror(code)});
 }
 
 }  // namespace trine

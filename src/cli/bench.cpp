@@ -277,30 +277,32 @@ Result<void> measure_memory(Report& report, int threads) {
 // What --kernels needs. Errors: usage.
 Result<void> require_kernel_times(const model::DeviceModel& device, const BenchPlan& plan) {
   if (plan.decode == 0)
-    return fail({ErrorCode::usage, "no kernels to time", "--kernels", "--decode of at least 1", "0", {}});
+    return fail({.code = ErrorCode::usage,
+                 .what = "no kernels to time",
+                 .where = "--kernels",
+                 .expected = "--decode of at least 1",
+                 .actual = "0"});
   if (device.times_passes()) return {};
-  return fail({ErrorCode::usage,
-               "this device does not time its kernels",
-               "--kernels",
-               "a backend with timestamps, as wgpu has on most adapters",
-               describe_device(device.describe()),
-               {}});
+  return fail({.code = ErrorCode::usage,
+               .what = "this device does not time its kernels",
+               .where = "--kernels",
+               .expected = "a backend with timestamps, as wgpu has on most adapters",
+               .actual = describe_device(device.describe())});
 }
 
 Result<int> bench(Options options) {
   std::erase(options.plan.prefill, 0);
   if (options.plan.prefill.empty() && options.plan.decode == 0) {
-    return fail({ErrorCode::usage, "nothing to measure", {}, "--prefill or --decode", {}, {}});
+    return fail(
+        {.code = ErrorCode::usage, .what = "nothing to measure", .expected = "--prefill or --decode"});
   }
   TRINE_TRY(LoadedModel model, open_model(options.model));
   if (options.plan.context() > model.config().context_length) {
-    return fail({ErrorCode::usage,
-                 "the measurement is longer than the model's context",
-                 {},
-                 fmt::format("at most {} tokens of prefill, or of depth and decode together",
-                             model.config().context_length),
-                 fmt::format("{}", options.plan.context()),
-                 {}});
+    return fail({.code = ErrorCode::usage,
+                 .what = "the measurement is longer than the model's context",
+                 .expected = fmt::format("at most {} tokens of prefill, or of depth and decode together",
+                                         model.config().context_length),
+                 .actual = fmt::format("{}", options.plan.context())});
   }
   TRINE_TRY(const double resident, resident_share(*model.file));
   introduce_demo(model.source);

@@ -42,12 +42,10 @@ Result<Spread> repeat(const BenchPlan& plan, std::int32_t tokens, Body body) {
 }
 
 tl::unexpected<Error> no_numbers(std::int32_t position) {
-  return fail({ErrorCode::inference,
-               "the logits are no numbers to choose from",
-               fmt::format("behind position {}", position),
-               {},
-               {},
-               "Judge the model with 'trine verify'"});
+  return fail({.code = ErrorCode::inference,
+               .what = "the logits are no numbers to choose from",
+               .where = fmt::format("behind position {}", position),
+               .hint = "Judge the model with 'trine verify'"});
 }
 
 }  // namespace

@@ -108,8 +108,10 @@ Result<void> finish_output() {
   const bool failed_before = std::ferror(stdout) != 0;
   errno = 0;
   if (std::fflush(stdout) == 0 && !failed_before) return {};
-  return fail(
-      {ErrorCode::io, "cannot write the output", "stdout", {}, errno != 0 ? std::strerror(errno) : "", {}});
+  return fail({.code = ErrorCode::io,
+               .what = "cannot write the output",
+               .where = "stdout",
+               .actual = errno != 0 ? std::strerror(errno) : ""});
 }
 
 void note(std::string_view text) {

@@ -61,7 +61,7 @@ Result<int> validate(const Options& options) {
   } else {
     path = options.arguments[0];
     if (!options.folder.empty())
-      return fail({ErrorCode::usage, "validate takes a path or --contracts, not both", {}, {}, {}, {}});
+      return fail({.code = ErrorCode::usage, .what = "validate takes a path or --contracts, not both"});
   }
   std::error_code problem;
   const bool is_folder = std::filesystem::is_directory(path, problem);
@@ -83,12 +83,11 @@ Result<std::vector<Contract>> load(const Options& options) {
   const std::vector<Finding> findings = contract::validate(parsed, known_names(registry, folder));
   for (const Finding& finding : findings)
     if (finding.level == contract::Level::error)
-      return fail({ErrorCode::validation_failed,
-                   "a contract is not valid",
-                   folder,
-                   {},
-                   printable(contract::to_string(finding)),
-                   "'trine contract validate' lists everything"});
+      return fail({.code = ErrorCode::validation_failed,
+                   .what = "a contract is not valid",
+                   .where = folder,
+                   .actual = printable(contract::to_string(finding)),
+                   .hint = "'trine contract validate' lists everything"});
   std::vector<Contract> contracts;
   for (contract::ParsedContract& one : parsed) contracts.push_back(std::move(one.contract));
   return contracts;
@@ -101,12 +100,10 @@ Result<Contract> pick(const std::vector<Contract>& contracts, const std::string&
     ids.push_back(contract.id);
   }
   const std::string close = nearest(id, ids);
-  return fail({ErrorCode::usage,
-               fmt::format("there is no contract '{}'", printable(id)),
-               {},
-               {},
-               {},
-               close.empty() ? "'trine contract list' lists them" : fmt::format("Did you mean {}?", close)});
+  return fail(
+      {.code = ErrorCode::usage,
+       .what = fmt::format("there is no contract '{}'", printable(id)),
+       .hint = close.empty() ? "'trine contract list' lists them" : fmt::format("Did you mean {}?", close)});
 }
 
 Result<int> list(const Options& options) {
@@ -139,12 +136,10 @@ Result<Contract> one_side(const Options& options, const std::string& name) {
   }
   TRINE_TRY(auto parsed, contract::read_contracts(name));
   for (const Finding& finding : parsed[0].findings)
-    return fail({ErrorCode::validation_failed,
-                 "a contract is not valid",
-                 name,
-                 {},
-                 printable(contract::to_string(finding)),
-                 {}});
+    return fail({.code = ErrorCode::validation_failed,
+                 .what = "a contract is not valid",
+                 .where = name,
+                 .actual = printable(contract::to_string(finding))});
   return std::move(parsed[0].contract);
 }
 
@@ -187,8 +182,9 @@ Result<void> check_backend_ran(const std::vector<FalsifierRun>& runs, const std:
   if (backend != "reference") {
     if (const auto choice = backend::choose_backend(backend, device); !choice) return fail(choice.error());
   }
-  return fail(
-      {ErrorCode::backend_unavailable, fmt::format("nothing was judged on {}", backend), {}, {}, reason, {}});
+  return fail({.code = ErrorCode::backend_unavailable,
+               .what = fmt::format("nothing was judged on {}", backend),
+               .actual = reason});
 }
 
 // The model for tests that need one. One that was named must be there; most tests need none, so without the
@@ -254,7 +250,8 @@ std::string runs_json(const std::vector<FalsifierRun>& runs, const Summary& summ
 
 Result<int> run(const Options& options) {
   if (!options.device.empty() && options.backend.empty())
-    return fail({ErrorCode::usage, "--device is one backend's", {}, "--backend beside it", {}, {}});
+    return fail(
+        {.code = ErrorCode::usage, .what = "--device is one backend's", .expected = "--backend beside it"});
   TRINE_TRY(const std::string model, model_for_tests(options));
   TRINE_TRY(auto contracts, load(options));
   if (!options.arguments.empty()) {
@@ -312,34 +309,27 @@ Result<int> dispatch(const Options& options) {
     if (action.name != options.action) continue;
     const std::size_t n = options.arguments.size();
     if (n < action.fewest || n > action.most)
-      return fail({ErrorCode::usage,
-                   n < action.fewest
+      return fail(
+          {.code = ErrorCode::usage,
+           .what = n < action.fewest
                        ? fmt::format("'trine contract {}' needs more arguments", action.name)
                        : fmt::format("unexpected argument '{}'", printable(options.arguments[action.most])),
-                   {},
-                   fmt::format("trine contract {}", action.usage),
-                   {},
-                   {}});
+           .expected = fmt::format("trine contract {}", action.usage)});
     for (const OptionRef& option : options.of_run)
       if (option.given() && action.name != "run")
-        return fail({ErrorCode::usage,
-                     fmt::format("'trine contract {}' has no {}", action.name, option.name()),
-                     {},
-                     {},
-                     {},
-                     "It belongs to 'trine contract run'"});
+        return fail({.code = ErrorCode::usage,
+                     .what = fmt::format("'trine contract {}' has no {}", action.name, option.name()),
+                     .hint = "It belongs to 'trine contract run'"});
     return action.run(options);
   }
   std::vector<std::string> names;
   for (const ContractAction& action : actions) names.emplace_back(action.name);
   const std::string close = nearest(options.action, names);
-  return fail(
-      {ErrorCode::usage,
-       fmt::format("unknown action '{}'", printable(options.action)),
-       {},
-       "validate, list, show, run, diff or graph",
-       {},
-       close.empty() ? "'trine contract --help' shows them" : fmt::format("Did you mean {}?", close)});
+  return fail({.code = ErrorCode::usage,
+               .what = fmt::format("unknown action '{}'", printable(options.action)),
+               .expected = "validate, list, show, run, diff or graph",
+               .hint = close.empty() ? "'trine contract --help' shows them"
+                                     : fmt::format("Did you mean {}?", close)});
 }
 
 }  // namespace

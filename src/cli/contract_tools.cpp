@@ -92,12 +92,10 @@ Result<std::string> find_contracts(const std::string& folder) {
     if (fs::is_directory(place, problem)) return place.string();
     looked.push_back(place.string());
   }
-  return fail({ErrorCode::file_not_found,
-               "the contracts were not found",
-               fmt::format("{}", fmt::join(looked, ", ")),
-               {},
-               {},
-               "Name their folder with --contracts DIR"});
+  return fail({.code = ErrorCode::file_not_found,
+               .what = "the contracts were not found",
+               .where = fmt::format("{}", fmt::join(looked, ", ")),
+               .hint = "Name their folder with --contracts DIR"});
 }
 
 contract::CheckResult run_trine_command(const std::vector<std::string>& arguments) {

@@ -30,12 +30,11 @@ Result<std::vector<text::TokenId>> parse_ids(std::string_view text, std::int32_t
     text.remove_prefix(word.size());
     const auto id = parse_int(word);
     if (!id || *id < 0 || *id >= vocab_size) {
-      return fail({ErrorCode::validation_failed,
-                   id ? "token id out of range" : "not a token id",
-                   fmt::format("id number {}", ids.size() + 1),
-                   fmt::format("0 to {}", vocab_size - 1),
-                   fmt::format("'{}'", word.substr(0, 40)),
-                   {}});
+      return fail({.code = ErrorCode::validation_failed,
+                   .what = id ? "token id out of range" : "not a token id",
+                   .where = fmt::format("id number {}", ids.size() + 1),
+                   .expected = fmt::format("0 to {}", vocab_size - 1),
+                   .actual = fmt::format("'{}'", word.substr(0, 40))});
     }
     ids.push_back(static_cast<text::TokenId>(*id));
   }
@@ -46,7 +45,8 @@ Result<int> detokenize(const Options& options) {
   for (const std::string& id : options.ids) list += id + " ";
   if (options.ids.empty()) {
     if (stdin_is_terminal())
-      return fail({ErrorCode::usage, "no token ids given", {}, "arguments, or ids on stdin", {}, {}});
+      return fail(
+          {.code = ErrorCode::usage, .what = "no token ids given", .expected = "arguments, or ids on stdin"});
     TRINE_TRY(list, read_all(STDIN_FILENO, "stdin"));
   }
   TRINE_TRY(const ModelPath model, find_model(options.model));

@@ -77,12 +77,11 @@ Result<ModelPath> find_model(const std::string& path) {
     if (std::filesystem::is_regular_file(candidate, problem)) return ModelPath{candidate.string(), true};
     looked.push_back(place.string());
   }
-  return fail({ErrorCode::file_not_found,
-               "no model given and the demo model was not found",
-               fmt::format("{}", fmt::join(looked, ", ")),
-               demo_model,
-               {},
-               "Name a model with -m FILE, or set TRINE_MODELS to the demo model's directory"});
+  return fail({.code = ErrorCode::file_not_found,
+               .what = "no model given and the demo model was not found",
+               .where = fmt::format("{}", fmt::join(looked, ", ")),
+               .expected = demo_model,
+               .hint = "Name a model with -m FILE, or set TRINE_MODELS to the demo model's directory"});
 }
 
 void introduce_demo(const ModelPath& model) {
@@ -118,12 +117,11 @@ Result<std::int32_t> choose_context(const model::Config& config, std::optional<s
                                     std::int32_t preferred) {
   if (!asked) return std::min(config.context_length, preferred);
   if (*asked > config.context_length) {
-    return fail({ErrorCode::usage,
-                 "--ctx is larger than the model's context",
-                 "--ctx",
-                 fmt::format("at most {} tokens", config.context_length),
-                 fmt::format("{}", *asked),
-                 {}});
+    return fail({.code = ErrorCode::usage,
+                 .what = "--ctx is larger than the model's context",
+                 .where = "--ctx",
+                 .expected = fmt::format("at most {} tokens", config.context_length),
+                 .actual = fmt::format("{}", *asked)});
   }
   return *asked;
 }

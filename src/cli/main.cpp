@@ -69,13 +69,10 @@ Error unknown_command(const std::string& name) {
   std::vector<std::string> names;
   for (const Command& command : commands) names.emplace_back(command.name);
   const std::string close = nearest(name, names);
-  return {
-      ErrorCode::usage,
-      fmt::format("unknown command '{}'", name),
-      {},
-      {},
-      {},
-      close.empty() ? "'trine --help' lists the commands" : fmt::format("Did you mean 'trine {}'?", close)};
+  return {.code = ErrorCode::usage,
+          .what = fmt::format("unknown command '{}'", name),
+          .hint = close.empty() ? "'trine --help' lists the commands"
+                                : fmt::format("Did you mean 'trine {}'?", close)};
 }
 
 // CLI11's messages begin with the option's name. Its wording differs between versions, so only the kind of
@@ -95,12 +92,9 @@ std::string plain_words(const CLI::App& app, const CLI::ParseError& problem) {
 }
 
 Error usage_error(const CLI::App& app, const CLI::ParseError& problem) {
-  Error error{ErrorCode::usage,
-              plain_words(app, problem),
-              {},
-              {},
-              {},
-              fmt::format("'{} --help' shows the options", app.get_name())};
+  Error error{.code = ErrorCode::usage,
+              .what = plain_words(app, problem),
+              .hint = fmt::format("'{} --help' shows the options", app.get_name())};
   const auto* extras = dynamic_cast<const CLI::ExtrasError*>(&problem);
   if (extras == nullptr || app.remaining().empty()) return error;
 
@@ -166,12 +160,9 @@ Result<int> dispatch(std::vector<std::string> arguments) {
       return 0;
     }
     if (arguments.size() > 1) {
-      return fail({ErrorCode::usage,
-                   fmt::format("unexpected argument '{}'", arguments[1]),
-                   {},
-                   "trine help COMMAND",
-                   {},
-                   {}});
+      return fail({.code = ErrorCode::usage,
+                   .what = fmt::format("unexpected argument '{}'", arguments[1]),
+                   .expected = "trine help COMMAND"});
     }
     name = arguments.front();
     arguments = {"--help"};
@@ -179,12 +170,9 @@ Result<int> dispatch(std::vector<std::string> arguments) {
     name = "version";
   }
   if (name.starts_with("-")) {
-    return fail({ErrorCode::usage,
-                 fmt::format("unexpected option '{}' before a command", name),
-                 {},
-                 {},
-                 {},
-                 "Options follow the command: 'trine run --help'"});
+    return fail({.code = ErrorCode::usage,
+                 .what = fmt::format("unexpected option '{}' before a command", name),
+                 .hint = "Options follow the command: 'trine run --help'"});
   }
   const Command* command = find_command(name);
   if (command == nullptr) return fail(unknown_command(name));
@@ -197,19 +185,14 @@ int guarded_main(int argc, char** argv) {
     status = dispatch({argv + (argc > 0 ? 1 : 0), argv + argc});
     if (const auto written = finish_output(); !written && status) status = fail(written.error());
   } catch (const std::bad_alloc&) {
-    status = fail({ErrorCode::model_load,
-                   "out of memory",
-                   {},
-                   {},
-                   {},
-                   "Close other programs, lower --ctx, or use a smaller model"});
+    status = fail({.code = ErrorCode::model_load,
+                   .what = "out of memory",
+                   .hint = "Close other programs, lower --ctx, or use a smaller model"});
   } catch (const std::system_error& problem) {
-    status = fail({ErrorCode::other,
-                   "the system refused a resource",
-                   {},
-                   {},
-                   problem.what(),
-                   "Ask for fewer threads (--threads)"});
+    status = fail({.code = ErrorCode::other,
+                   .what = "the system refused a resource",
+                   .actual = problem.what(),
+                   .hint = "Ask for fewer threads (--threads)"});
   } catch (const std::exception& problem) {
     status = fail(ErrorCode::other, fmt::format("internal error: {}", problem.what()));
   }

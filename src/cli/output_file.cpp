@@ -18,12 +18,10 @@ namespace fs = std::filesystem;
 
 tl::unexpected<Error> system_error(std::string what, const std::string& where) {
   const int code = errno;
-  return fail({code == ENOENT || code == ENOTDIR ? ErrorCode::file_not_found : ErrorCode::io,
-               std::move(what),
-               where,
-               {},
-               std::strerror(code),
-               {}});
+  return fail({.code = code == ENOENT || code == ENOTDIR ? ErrorCode::file_not_found : ErrorCode::io,
+               .what = std::move(what),
+               .where = where,
+               .actual = std::strerror(code)});
 }
 
 // By their place on disk where both exist, else by their paths.
@@ -63,27 +61,24 @@ Result<void> check_replaced(const OutputFile& output) {
   struct stat status {};
   if (::stat(output.path.c_str(), &status) != 0) {
     if (errno != ENAMETOOLONG) return {};
-    return fail({ErrorCode::usage,
-                 fmt::format("cannot write the {} here", output.kind),
-                 shortened(output.path),
-                 "a shorter name",
-                 fmt::format("{} bytes", output.path.size()),
-                 {}});
+    return fail({.code = ErrorCode::usage,
+                 .what = fmt::format("cannot write the {} here", output.kind),
+                 .where = shortened(output.path),
+                 .expected = "a shorter name",
+                 .actual = fmt::format("{} bytes", output.path.size())});
   }
   if (!S_ISREG(status.st_mode))
-    return fail({ErrorCode::usage,
-                 fmt::format("cannot write the {} here", output.kind),
-                 output.path,
-                 "the name of a file",
-                 S_ISDIR(status.st_mode) ? "a directory" : "a device or pipe",
-                 {}});
+    return fail({.code = ErrorCode::usage,
+                 .what = fmt::format("cannot write the {} here", output.kind),
+                 .where = output.path,
+                 .expected = "the name of a file",
+                 .actual = S_ISDIR(status.st_mode) ? "a directory" : "a device or pipe"});
   if (status.st_size > 0 && !output.is_its_kind(output.path))
-    return fail({ErrorCode::usage,
-                 fmt::format("the file exists and is no {}", output.kind),
-                 output.path,
-                 {},
-                 {},
-                 fmt::format("A {} is replaced, other files are not: name another one", output.kind)});
+    return fail(
+        {.code = ErrorCode::usage,
+         .what = fmt::format("the file exists and is no {}", output.kind),
+         .where = output.path,
+         .hint = fmt::format("A {} is replaced, other files are not: name another one", output.kind)});
   if (::access(output.path.c_str(), W_OK) != 0) return system_error("cannot write the file", output.path);
   return {};
 }
@@ -91,7 +86,7 @@ Result<void> check_replaced(const OutputFile& output) {
 Result<void> check_outputs(std::span<const OutputFile> outputs, std::span<const std::string> inputs) {
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     const auto refuse = [&](std::string what) {
-      return fail({ErrorCode::usage, std::move(what), outputs[i].path, {}, {}, {}});
+      return fail({.code = ErrorCode::usage, .what = std::move(what), .where = outputs[i].path});
     };
     TRINE_CHECK_OK(check_replaced(outputs[i]));
     for (const std::string& input : inputs)

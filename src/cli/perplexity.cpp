@@ -111,12 +111,11 @@ class Scorer {
     });
     for (const double nll : nlls_) {
       if (!std::isfinite(nll))
-        return fail({ErrorCode::inference,
-                     "the model's logits hold a value that is no number",
-                     fmt::format("scored token {}", score_.tokens + 1),
-                     {},
-                     {},
-                     "The weights may be damaged: download the file again, or judge it with 'trine verify'"});
+        return fail(
+            {.code = ErrorCode::inference,
+             .what = "the model's logits hold a value that is no number",
+             .where = fmt::format("scored token {}", score_.tokens + 1),
+             .hint = "The weights may be damaged: download the file again, or judge it with 'trine verify'"});
       score_.add(nll);
     }
     return {};
@@ -199,12 +198,11 @@ Result<int> perplexity(const Options& options) {
   TRINE_TRY(const std::vector<text::TokenId> tokens, read_tokens(options.text, tokenizer));
   TRINE_TRY(std::int32_t window, choose_context(model.config(), options.window, default_window));
   if (tokens.size() < smallest_window) {
-    return fail({ErrorCode::validation_failed,
-                 "the text is too short to be scored",
-                 options.text,
-                 fmt::format("at least {} tokens", smallest_window),
-                 fmt::format("{}", tokens.size()),
-                 {}});
+    return fail({.code = ErrorCode::validation_failed,
+                 .what = "the text is too short to be scored",
+                 .where = options.text,
+                 .expected = fmt::format("at least {} tokens", smallest_window),
+                 .actual = fmt::format("{}", tokens.size())});
   }
   // A text shorter than a window is one window.
   window = static_cast<std::int32_t>(std::min<std::size_t>(tokens.size(), static_cast<std::size_t>(window)));

@@ -16,12 +16,10 @@ void add_text_source(CLI::App& app, TextSource& source, const std::string& name,
 
 Result<SourceText> read_text(const TextSource& source, const std::string& what) {
   if (source.argument && !source.file.empty()) {
-    return fail({ErrorCode::usage,
-                 fmt::format("the {} is given twice", what),
-                 {},
-                 "an argument or --file",
-                 "both",
-                 {}});
+    return fail({.code = ErrorCode::usage,
+                 .what = fmt::format("the {} is given twice", what),
+                 .expected = "an argument or --file",
+                 .actual = "both"});
   }
   SourceText text;
   if (!source.file.empty()) {
@@ -35,12 +33,9 @@ Result<SourceText> read_text(const TextSource& source, const std::string& what) 
     return text;
   }
   if (!source.argument && stdin_is_terminal()) {
-    return fail({ErrorCode::usage,
-                 fmt::format("no {} given", what),
-                 {},
-                 "an argument, --file FILE, or text on stdin",
-                 {},
-                 {}});
+    return fail({.code = ErrorCode::usage,
+                 .what = fmt::format("no {} given", what),
+                 .expected = "an argument, --file FILE, or text on stdin"});
   }
   TRINE_TRY(text.bytes, read_all(STDIN_FILENO, "stdin"));
   text.from_stdin = true;

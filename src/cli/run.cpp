@@ -41,16 +41,14 @@ struct Session {
 
 Result<void> check_options(const Options& options) {
   if (options.raw && options.system) {
-    return fail({ErrorCode::usage,
-                 "--system has no place in --raw text",
-                 {},
-                 {},
-                 {},
-                 "Put it into the prompt itself"});
+    return fail({.code = ErrorCode::usage,
+                 .what = "--system has no place in --raw text",
+                 .hint = "Put it into the prompt itself"});
   }
   for (const std::string& stop : options.stop) {
     if (stop.empty())
-      return fail({ErrorCode::usage, "--stop is empty", {}, "at least one character", {}, {}});
+      return fail(
+          {.code = ErrorCode::usage, .what = "--stop is empty", .expected = "at least one character"});
   }
   return {};
 }
@@ -61,12 +59,9 @@ Result<std::vector<text::TokenId>> encode_prompt(const Options& options, const g
   const bool chat = !options.raw && metadata.find("tokenizer.chat_template") != nullptr;
   if (!chat) {
     if (options.system) {
-      return fail({ErrorCode::usage,
-                   "--system needs a chat template, and this model carries none",
-                   {},
-                   {},
-                   {},
-                   "Put it into the prompt itself"});
+      return fail({.code = ErrorCode::usage,
+                   .what = "--system needs a chat template, and this model carries none",
+                   .hint = "Put it into the prompt itself"});
     }
     std::vector<text::TokenId> tokens = tokenizer.encode(prompt.bytes, true);
     if (tokenizer.add_bos() && tokenizer.bos() >= 0) tokens.insert(tokens.begin(), tokenizer.bos());
@@ -88,23 +83,25 @@ Result<std::vector<text::TokenId>> encode_prompt(const Options& options, const g
 
 Result<void> require_fit(std::size_t prompt_tokens, std::int32_t context, std::int32_t model_context) {
   if (prompt_tokens <= static_cast<std::size_t>(context)) return {};
-  return fail({ErrorCode::usage,
-               "the prompt does not fit into the context",
-               {},
-               fmt::format("at most {} tokens (--ctx)", context),
-               fmt::format("{} tokens", prompt_tokens),
-               prompt_tokens <= static_cast<std::size_t>(model_context)
-                   ? fmt::format("Raise --ctx; this model takes up to {}", model_context)
-                   : fmt::format("Shorten the prompt; this model takes up to {}", model_context)});
+  return fail({.code = ErrorCode::usage,
+               .what = "the prompt does not fit into the context",
+               .expected = fmt::format("at most {} tokens (--ctx)", context),
+               .actual = fmt::format("{} tokens", prompt_tokens),
+               .hint = prompt_tokens <= static_cast<std::size_t>(model_context)
+                           ? fmt::format("Raise --ctx; this model takes up to {}", model_context)
+                           : fmt::format("Shorten the prompt; this model takes up to {}", model_context)});
 }
 
 // Parameters are checked when they are parsed; only the model knows which token ids there are.
 Result<void> check_sampling(const engine::SamplingParams& params, std::int32_t vocab_size) {
   for (const auto& [token, bias] : params.logit_bias) {
     if (token < vocab_size) continue;
-    return fail({ErrorCode::usage, "the model has no such token", "--logit-bias",
-                 fmt::format("a token id from 0 to {}", vocab_size - 1), fmt::format("{}", token),
-                 "'trine tokenize' shows the ids of a text"});
+    return fail({.code = ErrorCode::usage,
+                 .what = "the model has no such token",
+                 .where = "--logit-bias",
+                 .expected = fmt::format("a token id from 0 to {}", vocab_size - 1),
+                 .actual = fmt::format("{}", token),
+                 .hint = "'trine tokenize' shows the ids of a text"});
   }
   return engine::validate(params, vocab_size);
 }
@@ -174,12 +171,11 @@ Result<int> run(const Options& options) {
   TRINE_CHECK_OK(check_options(options));
   TRINE_TRY(SourceText prompt, read_text(options.prompt, "prompt"));
   if (prompt.bytes.empty()) {
-    return fail({ErrorCode::usage,
-                 "the prompt is empty",
-                 prompt.origin,
-                 "text to answer or to continue",
-                 {},
-                 "trine run \"What is a mutex?\""});
+    return fail({.code = ErrorCode::usage,
+                 .what = "the prompt is empty",
+                 .where = prompt.origin,
+                 .expected = "text to answer or to continue",
+                 .hint = "trine run \"What is a mutex?\""});
   }
 
   TRINE_TRY(LoadedModel model, open_model(options.model));

@@ -31,19 +31,21 @@ struct Options {
 };
 
 Error name_is_taken(const std::string& path) {
-  return {ErrorCode::usage, "the file exists", path, {}, {}, "Use --force to replace it"};
+  return {.code = ErrorCode::usage,
+          .what = "the file exists",
+          .where = path,
+          .hint = "Use --force to replace it"};
 }
 
 Result<void> require_free_name(const std::string& path, bool force) {
   struct stat status {};
   if (::stat(path.c_str(), &status) != 0) return {};
   if (!S_ISREG(status.st_mode)) {
-    return fail({ErrorCode::usage,
-                 "cannot write the model here",
-                 path,
-                 "the name of a file",
-                 S_ISDIR(status.st_mode) ? "a directory" : "a device or pipe",
-                 {}});
+    return fail({.code = ErrorCode::usage,
+                 .what = "cannot write the model here",
+                 .where = path,
+                 .expected = "the name of a file",
+                 .actual = S_ISDIR(status.st_mode) ? "a directory" : "a device or pipe"});
   }
   if (force) return {};
   return fail(name_is_taken(path));

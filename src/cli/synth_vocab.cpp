@@ -58,9 +58,12 @@ Result<std::vector<gguf::Metadata::Entry>> copied_vocabulary(const gguf::Metadat
   if (!tokens) return fail(in_file(tokens.error()));
   const auto size = static_cast<std::size_t>(vocab_size);
   if ((*tokens)->size() > size) {
-    return fail({ErrorCode::validation_failed, "the vocabulary is larger than the preset's", path,
-                 fmt::format("at most {} tokens", vocab_size), fmt::format("{} tokens", (*tokens)->size()),
-                 "Use another preset or another --vocab"});
+    return fail({.code = ErrorCode::validation_failed,
+                 .what = "the vocabulary is larger than the preset's",
+                 .where = path,
+                 .expected = fmt::format("at most {} tokens", vocab_size),
+                 .actual = fmt::format("{} tokens", (*tokens)->size()),
+                 .hint = "Use another preset or another --vocab"});
   }
   std::vector<gguf::Metadata::Entry> entries;
   gguf::Metadata padded;

@@ -103,17 +103,19 @@ Result<void> require_space(const std::string& path, std::uint64_t bytes) {
   struct statvfs status {};
   if (::statvfs(folder.c_str(), &status) != 0) {
     const int code = errno;
-    return fail({code == ENOENT || code == ENOTDIR ? ErrorCode::file_not_found : ErrorCode::io,
-                 "cannot write into this folder",
-                 folder,
-                 {},
-                 std::strerror(code),
-                 {}});
+    return fail({.code = code == ENOENT || code == ENOTDIR ? ErrorCode::file_not_found : ErrorCode::io,
+                 .what = "cannot write into this folder",
+                 .where = folder,
+                 .actual = std::strerror(code)});
   }
   const std::uint64_t available = std::uint64_t{status.f_bavail} * status.f_frsize;
   if (available >= bytes) return {};
-  return fail({ErrorCode::io, "not enough disk space", folder, fmt::format("{} free", human_bytes(bytes)),
-               fmt::format("{} free", human_bytes(available)), "Make room, or write to another disk"});
+  return fail({.code = ErrorCode::io,
+               .what = "not enough disk space",
+               .where = folder,
+               .expected = fmt::format("{} free", human_bytes(bytes)),
+               .actual = fmt::format("{} free", human_bytes(available)),
+               .hint = "Make room, or write to another disk"});
 }
 
 Result<std::uint64_t> write_synth(const SynthOptions& options, ThreadPool& pool, SynthProgress progress) {

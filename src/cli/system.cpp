@@ -86,7 +86,10 @@ Result<std::uint64_t> resident_bytes(const std::string& path) {
   const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
   std::vector<unsigned char> pages((bytes.size() + page - 1) / page);
   if (::mincore(const_cast<std::byte*>(bytes.data()), bytes.size(), pages.data()) != 0) {
-    return fail({ErrorCode::io, "cannot ask which pages are in memory", path, {}, std::strerror(errno), {}});
+    return fail({.code = ErrorCode::io,
+                 .what = "cannot ask which pages are in memory",
+                 .where = path,
+                 .actual = std::strerror(errno)});
   }
   const auto resident =
       std::count_if(pages.begin(), pages.end(), [](unsigned char bits) { return (bits & 1) != 0; });

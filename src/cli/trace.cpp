@@ -80,12 +80,11 @@ std::vector<int> parse_layers(const std::string& text) {
 Result<void> check_layers(const Options& options, const model::Config& config) {
   for (const int layer : options.selection.layers) {
     if (layer < config.n_layers) continue;
-    return fail({ErrorCode::usage,
-                 "the model has fewer layers",
-                 "--layers",
-                 fmt::format("0 to {}", config.n_layers - 1),
-                 fmt::format("{}", layer),
-                 {}});
+    return fail({.code = ErrorCode::usage,
+                 .what = "the model has fewer layers",
+                 .where = "--layers",
+                 .expected = fmt::format("0 to {}", config.n_layers - 1),
+                 .actual = fmt::format("{}", layer)});
   }
   return {};
 }
@@ -116,22 +115,19 @@ Result<std::vector<std::int32_t>> given_tokens(const Options& options, const Loa
 Result<std::vector<std::int32_t>> read_tokens(const Options& options, const LoadedModel& model) {
   TRINE_TRY(std::vector<std::int32_t> tokens, given_tokens(options, model));
   const model::Config& config = model.config();
-  if (tokens.empty()) return fail({ErrorCode::usage, "the prompt is empty", options.file, {}, {}, {}});
+  if (tokens.empty())
+    return fail({.code = ErrorCode::usage, .what = "the prompt is empty", .where = options.file});
   if (tokens.size() > static_cast<std::size_t>(config.context_length))
-    return fail({ErrorCode::usage,
-                 "the prompt is longer than the model's context",
-                 {},
-                 fmt::format("at most {} tokens", config.context_length),
-                 fmt::format("{}", tokens.size()),
-                 {}});
+    return fail({.code = ErrorCode::usage,
+                 .what = "the prompt is longer than the model's context",
+                 .expected = fmt::format("at most {} tokens", config.context_length),
+                 .actual = fmt::format("{}", tokens.size())});
   for (const std::int32_t id : tokens) {
     if (id < config.vocab_size) continue;
-    return fail({ErrorCode::validation_failed,
-                 "a token is outside the vocabulary",
-                 {},
-                 fmt::format("0 to {}", config.vocab_size - 1),
-                 fmt::format("{}", id),
-                 {}});
+    return fail({.code = ErrorCode::validation_failed,
+                 .what = "a token is outside the vocabulary",
+                 .expected = fmt::format("0 to {}", config.vocab_size - 1),
+                 .actual = fmt::format("{}", id)});
   }
   return tokens;
 }
@@ -141,12 +137,19 @@ Result<std::vector<std::int32_t>> read_tokens(const Options& options, const Load
 Result<LoadedModel> open_source(const Options& options) {
   if (options.model.backend != "reference") return open_model(options.model);
   if (!options.model.device.empty())
-    return fail({ErrorCode::usage, "the reference has no devices to choose from", "--device", {}, {}, {}});
+    return fail({.code = ErrorCode::usage,
+                 .what = "the reference has no devices to choose from",
+                 .where = "--device"});
   if (options.model.numerics == "fast")
-    return fail(
-        {ErrorCode::usage, "the reference has exact numerics only", "--numerics", "exact", "fast", {}});
+    return fail({.code = ErrorCode::usage,
+                 .what = "the reference has exact numerics only",
+                 .where = "--numerics",
+                 .expected = "exact",
+                 .actual = "fast"});
   if (options.model.skip_self_test)
-    return fail({ErrorCode::usage, "the reference has no self-test to skip", "--no-self-test", {}, {}, {}});
+    return fail({.code = ErrorCode::usage,
+                 .what = "the reference has no self-test to skip",
+                 .where = "--no-self-test"});
   LoadedModel model;
   TRINE_TRY(model.source, find_model(options.model.path));
   TRINE_TRY(gguf::File file, gguf::File::open(model.source.path));
@@ -202,7 +205,7 @@ std::string recording_json(const Options& options, const LoadedModel& model, con
 
 Result<int> record(const Options& options) {
   if (options.output.empty())
-    return fail({ErrorCode::usage, "no file to write the trace to", {}, "-o FILE", {}, {}});
+    return fail({.code = ErrorCode::usage, .what = "no file to write the trace to", .expected = "-o FILE"});
   TRINE_TRY(LoadedModel model, open_source(options));
   introduce_demo(model.source);
   contract::TraceInfo info;
@@ -253,12 +256,11 @@ Result<int> record(const Options& options) {
 
 Result<int> compare(const Options& options) {
   if (options.diff.size() != 2)
-    return fail({ErrorCode::usage,
-                 "--diff compares two traces",
-                 "--diff",
-                 "--diff A B",
-                 plural(options.diff.size(), "file"),
-                 {}});
+    return fail({.code = ErrorCode::usage,
+                 .what = "--diff compares two traces",
+                 .where = "--diff",
+                 .expected = "--diff A B",
+                 .actual = plural(options.diff.size(), "file")});
   TRINE_TRY(const contract::TraceFile a, contract::TraceFile::open(options.diff[0]));
   TRINE_TRY(const contract::TraceFile b, contract::TraceFile::open(options.diff[1]));
   TRINE_TRY(const contract::TraceDiff diff, contract::diff_traces(a, b, options.tolerance));
@@ -273,13 +275,11 @@ Result<int> trace(const Options& options) {
   const bool is_diff = !options.diff.empty();
   for (const OptionRef& option : is_diff ? options.of_recording : options.of_diff) {
     if (!option.given()) continue;
-    return fail({ErrorCode::usage,
-                 fmt::format("{} {}", option.name(),
+    return fail(
+        {.code = ErrorCode::usage,
+         .what = fmt::format("{} {}", option.name(),
                              is_diff ? "means nothing to --diff, which runs no model" : "belongs to --diff"),
-                 {},
-                 {},
-                 {},
-                 "'trine trace --help' shows both uses"});
+         .hint = "'trine trace --help' shows both uses"});
   }
   return is_diff ? compare(options) : record(options);
 }

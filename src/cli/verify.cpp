@@ -117,12 +117,11 @@ Result<std::unique_ptr<Subject>> open_subject(const Options& options) {
   const gguf::File& file = *subject->model.file;
   const model::Config& config = subject->model.config();
   if (options.layers > config.n_layers) {
-    return fail({ErrorCode::usage,
-                 "the model has fewer layers",
-                 "--layers",
-                 fmt::format("at most {}", config.n_layers),
-                 fmt::format("{}", options.layers),
-                 {}});
+    return fail({.code = ErrorCode::usage,
+                 .what = "the model has fewer layers",
+                 .where = "--layers",
+                 .expected = fmt::format("at most {}", config.n_layers),
+                 .actual = fmt::format("{}", options.layers)});
   }
   subject->weights = contract::cut_layers(*subject->model.weights, options.layers);
   if (options.prompts.empty()) {

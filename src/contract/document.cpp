@@ -351,14 +351,24 @@ Result<std::vector<ParsedContract>> read_contracts(const std::string& path) {
   if (is_folder) {
     for (fs::directory_iterator at(path, problem), end; !problem && at != end; at.increment(problem))
       if (at->path().extension() == ".yaml") files.push_back(at->path().string());
-    if (problem) return fail({ErrorCode::io, "cannot list the folder", path, {}, problem.message(), {}});
+    if (problem)
+      return fail({.code = ErrorCode::io,
+                   .what = "cannot list the folder",
+                   .where = path,
+                   .actual = problem.message()});
     if (files.empty())
-      return fail({ErrorCode::usage, "the folder holds no contract", path, "files named *.yaml", {}, {}});
+      return fail({.code = ErrorCode::usage,
+                   .what = "the folder holds no contract",
+                   .where = path,
+                   .expected = "files named *.yaml"});
     std::sort(files.begin(), files.end());
   } else if (fs::exists(path, problem)) {
     files.push_back(path);
   } else {
-    return fail({ErrorCode::usage, "no such file or folder", path, "a contract or a folder of them", {}, {}});
+    return fail({.code = ErrorCode::usage,
+                 .what = "no such file or folder",
+                 .where = path,
+                 .expected = "a contract or a folder of them"});
   }
   std::vector<ParsedContract> contracts;
   for (const std::string& file : files) {

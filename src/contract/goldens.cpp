@@ -17,7 +17,11 @@ namespace trine::contract {
 namespace {
 
 Error bad_golden(const std::string& where, std::string what, std::string expected, std::string actual) {
-  return {ErrorCode::validation_failed, std::move(what), where, std::move(expected), std::move(actual), {}};
+  return {.code = ErrorCode::validation_failed,
+          .what = std::move(what),
+          .where = where,
+          .expected = std::move(expected),
+          .actual = std::move(actual)};
 }
 
 // The list under `key`, when all of it are numbers that `take` accepts; else nothing.
@@ -108,12 +112,10 @@ Result<Goldens> read_goldens(const std::string& model_path, const model::Config&
   const bool is_general = !fs::is_regular_file(path, problem);
   if (is_general) path = stem + ".json";
   if (!fs::is_regular_file(path, problem))
-    return fail({ErrorCode::file_not_found,
-                 "there are no golden logits beside the model",
-                 stem,
-                 fmt::format("{0}.golden.json or {0}.json", fs::path(stem).filename().string()),
-                 {},
-                 {}});
+    return fail({.code = ErrorCode::file_not_found,
+                 .what = "there are no golden logits beside the model",
+                 .where = stem,
+                 .expected = fmt::format("{0}.golden.json or {0}.json", fs::path(stem).filename().string())});
   TRINE_TRY(const std::string text, read_file(path));
   const nlohmann::json document = nlohmann::json::parse(text, nullptr, false);
   if (!document.is_object() || !document.contains("cases") || !document["cases"].is_array() ||

@@ -34,7 +34,10 @@ class TemporaryFolder {
     const std::filesystem::path base = std::filesystem::temp_directory_path(problem);
     std::string name = (base / "trine-lab-XXXXXX").string();
     if (problem || ::mkdtemp(name.data()) == nullptr)
-      return fail({ErrorCode::io, "cannot make a temporary folder", name, {}, {}, "set TMPDIR"});
+      return fail({.code = ErrorCode::io,
+                   .what = "cannot make a temporary folder",
+                   .where = name,
+                   .hint = "set TMPDIR"});
     return TemporaryFolder(std::move(name));
   }
   explicit TemporaryFolder(std::string path) : path_(std::move(path)) {}

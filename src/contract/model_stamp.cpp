@@ -10,7 +10,10 @@ namespace trine::contract {
 Result<ModelStamp::Part> ModelStamp::stamp(const std::string& path) {
   struct stat status {};
   if (::stat(path.c_str(), &status) != 0)
-    return fail({ErrorCode::file_not_found, "the model's file is gone", path, {}, std::strerror(errno), {}});
+    return fail({.code = ErrorCode::file_not_found,
+                 .what = "the model's file is gone",
+                 .where = path,
+                 .actual = std::strerror(errno)});
   return Part{path,
               static_cast<std::uint64_t>(status.st_dev),
               static_cast<std::uint64_t>(status.st_ino),
@@ -34,12 +37,10 @@ Result<void> ModelStamp::check_unchanged() const {
   for (const Part& part : parts_) {
     TRINE_TRY(const Part now, stamp(part.path));
     if (now == part) continue;
-    return fail({ErrorCode::validation_failed,
-                 "the model's file changed while it was in use, so nothing can be said of what ran",
-                 part.path,
-                 {},
-                 {},
-                 "Run it again when nobody writes to the file"});
+    return fail({.code = ErrorCode::validation_failed,
+                 .what = "the model's file changed while it was in use, so nothing can be said of what ran",
+                 .where = part.path,
+                 .hint = "Run it again when nobody writes to the file"});
   }
   return {};
 }

@@ -51,7 +51,11 @@ Ids drawn(std::uint64_t seed, std::int64_t tokens, const model::Config& config) 
 }
 
 Error bad_prompts(const std::string& where, std::string what, std::string expected, std::string actual) {
-  return {ErrorCode::validation_failed, std::move(what), where, std::move(expected), std::move(actual), {}};
+  return {.code = ErrorCode::validation_failed,
+          .what = std::move(what),
+          .where = where,
+          .expected = std::move(expected),
+          .actual = std::move(actual)};
 }
 
 Result<Ids> ids_of_item(const nlohmann::json& item, const std::string& where,

@@ -15,16 +15,13 @@ namespace trine::contract {
 namespace {
 
 Error missing(std::string_view field) {
-  return {ErrorCode::validation_failed,
-          "a receipt without this field says nothing",
-          std::string(field),
-          {},
-          {},
-          {}};
+  return {.code = ErrorCode::validation_failed,
+          .what = "a receipt without this field says nothing",
+          .where = std::string(field)};
 }
 
 Error contradiction(std::string_view field, std::string what) {
-  return {ErrorCode::validation_failed, std::move(what), std::string(field), {}, {}, {}};
+  return {.code = ErrorCode::validation_failed, .what = std::move(what), .where = std::string(field)};
 }
 
 std::optional<Verdict> parse_verdict(std::string_view text) {

@@ -165,7 +165,7 @@ class Dump {
 struct Problem {
   std::optional<Error> error;
   void note(const std::string& where, std::string what) {
-    if (!error) error = Error{ErrorCode::validation_failed, std::move(what), where, {}, {}, {}};
+    if (!error) error = Error{.code = ErrorCode::validation_failed, .what = std::move(what), .where = where};
   }
 };
 
@@ -263,20 +263,17 @@ std::string dump_receipt(const Receipt& receipt) {
 Result<Receipt> parse_receipt(std::string_view text) {
   Json json = Json::parse(text, nullptr, false);
   if (!json.is_object())
-    return fail({ErrorCode::validation_failed,
-                 "this is no receipt",
-                 {},
-                 "a JSON object",
-                 json.is_discarded() ? "no JSON" : json.type_name(),
-                 {}});
+    return fail({.code = ErrorCode::validation_failed,
+                 .what = "this is no receipt",
+                 .expected = "a JSON object",
+                 .actual = json.is_discarded() ? "no JSON" : json.type_name()});
   const auto format = json.find("format");
   if (format == json.end() || *format != receipt_format)
-    return fail({ErrorCode::validation_failed,
-                 "this is no receipt that this version reads",
-                 "format",
-                 std::string(receipt_format),
-                 format == json.end() ? "nothing" : format->dump(),
-                 {}});
+    return fail({.code = ErrorCode::validation_failed,
+                 .what = "this is no receipt that this version reads",
+                 .where = "format",
+                 .expected = std::string(receipt_format),
+                 .actual = format == json.end() ? "nothing" : format->dump()});
   json.erase("format");
   Receipt receipt;
   Problem problem;

@@ -81,12 +81,10 @@ Result<std::vector<ReferenceDevice::Share>> ReferenceDevice::share_out(const mod
     if (row.position == 0) sequence = {};
     const auto next = sequence.length + static_cast<std::int32_t>(share.tokens.size());
     if (row.position != next)
-      return fail({ErrorCode::inference,
-                   "the positions do not go on from the last batch",
-                   {},
-                   fmt::format("{}", next),
-                   fmt::format("{}", row.position),
-                   {}});
+      return fail({.code = ErrorCode::inference,
+                   .what = "the positions do not go on from the last batch",
+                   .expected = fmt::format("{}", next),
+                   .actual = fmt::format("{}", row.position)});
     share.tokens.push_back(row.token);
     share.rows.push_back(static_cast<std::int64_t>(i));
     if (row.wants_logits || share.n_logits > 0) ++share.n_logits;

@@ -35,13 +35,20 @@ class Descriptor {
 Result<void> add_file(Sha256& sum, const std::string& path, const HashProgress& progress) {
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (file.get() < 0)
-    return fail({ErrorCode::file_not_found, "cannot open the file", path, {}, std::strerror(errno), {}});
+    return fail({.code = ErrorCode::file_not_found,
+                 .what = "cannot open the file",
+                 .where = path,
+                 .actual = std::strerror(errno)});
   ::posix_fadvise(file.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
   std::vector<std::byte> buffer(chunk_bytes);
   for (;;) {
     const ssize_t n = ::read(file.get(), buffer.data(), buffer.size());
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return fail({ErrorCode::io, "cannot read the file", path, {}, std::strerror(errno), {}});
+    if (n < 0)
+      return fail({.code = ErrorCode::io,
+                   .what = "cannot read the file",
+                   .where = path,
+                   .actual = std::strerror(errno)});
     if (n == 0) return {};
     sum.add(std::span(buffer).first(static_cast<std::size_t>(n)));
     if (progress) progress(static_cast<std::uint64_t>(n));

@@ -13,12 +13,11 @@ using model::Stage;
 using Floats = std::vector<float>;
 
 tl::unexpected<Error> refuse(std::string what, std::string expected, std::string actual, std::string hint) {
-  return fail({ErrorCode::validation_failed,
-               std::move(what),
-               {},
-               std::move(expected),
-               std::move(actual),
-               std::move(hint)});
+  return fail({.code = ErrorCode::validation_failed,
+               .what = std::move(what),
+               .expected = std::move(expected),
+               .actual = std::move(actual),
+               .hint = std::move(hint)});
 }
 
 std::string text_of(std::span<const std::int32_t> tokens) {

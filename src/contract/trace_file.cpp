@@ -26,12 +26,11 @@ constexpr std::size_t length_bytes = 8;
 constexpr std::string_view layer_prefix = "layer.";
 
 tl::unexpected<Error> invalid(std::string what, std::string where, std::string expected, std::string actual) {
-  return fail({ErrorCode::validation_failed,
-               std::move(what),
-               std::move(where),
-               std::move(expected),
-               std::move(actual),
-               {}});
+  return fail({.code = ErrorCode::validation_failed,
+               .what = std::move(what),
+               .where = std::move(where),
+               .expected = std::move(expected),
+               .actual = std::move(actual)});
 }
 
 // Enough of a text from the file to recognise it by.

@@ -21,22 +21,19 @@ using model::Stage;
 tl::unexpected<Error> io_error(std::string what, const std::string& where) {
   const int code = errno;
   const bool no_folder = code == ENOENT || code == ENOTDIR;
-  return fail({no_folder ? ErrorCode::file_not_found : ErrorCode::io,
-               std::move(what),
-               where,
-               {},
-               std::strerror(code),
-               {}});
+  return fail({.code = no_folder ? ErrorCode::file_not_found : ErrorCode::io,
+               .what = std::move(what),
+               .where = where,
+               .actual = std::strerror(code)});
 }
 
 tl::unexpected<Error> bad_delivery(std::string what, const TraceSlot& slot, std::string expected,
                                    std::string actual) {
-  return fail({ErrorCode::inference,
-               std::move(what),
-               slot_name(slot.stage, slot.layer),
-               std::move(expected),
-               std::move(actual),
-               {}});
+  return fail({.code = ErrorCode::inference,
+               .what = std::move(what),
+               .where = slot_name(slot.stage, slot.layer),
+               .expected = std::move(expected),
+               .actual = std::move(actual)});
 }
 
 template <typename T>
@@ -73,9 +70,12 @@ Result<std::unique_ptr<TraceWriter>> TraceWriter::create(const std::string& path
   writer->progress_ = std::move(progress);
   const std::string header = trace_header(info, slots);
   if (header.size() > max_trace_header_bytes)
-    return fail({ErrorCode::usage, "the trace's header would be too long", path,
-                 fmt::format("at most {} bytes", max_trace_header_bytes), fmt::format("{}", header.size()),
-                 "Trace a shorter prompt"});
+    return fail({.code = ErrorCode::usage,
+                 .what = "the trace's header would be too long",
+                 .where = path,
+                 .expected = fmt::format("at most {} bytes", max_trace_header_bytes),
+                 .actual = fmt::format("{}", header.size()),
+                 .hint = "Trace a shorter prompt"});
   writer->data_start_ = header.size();
   for (const TraceSlot& slot : slots) {
     writer->places_.push_back(

@@ -25,10 +25,12 @@ Result<KvCache> KvCache::create(const model::Config& config, std::int32_t positi
   const std::uint64_t needed = cache.bytes();
   const std::uint64_t available = available_memory();
   const auto too_large = [&](std::string actual) {
-    return fail({ErrorCode::model_load, "the KV cache does not fit into memory",
-                 fmt::format("{} positions", positions),
-                 fmt::format("{:.2f} GiB", double(needed) / (1ull << 30)), std::move(actual),
-                 "Ask for a smaller context (--ctx)"});
+    return fail({.code = ErrorCode::model_load,
+                 .what = "the KV cache does not fit into memory",
+                 .where = fmt::format("{} positions", positions),
+                 .expected = fmt::format("{:.2f} GiB", double(needed) / (1ull << 30)),
+                 .actual = std::move(actual),
+                 .hint = "Ask for a smaller context (--ctx)"});
   };
   if (available != 0 && needed > available)
     return too_large(fmt::format("{:.2f} GiB available", double(available) / (1ull << 30)));

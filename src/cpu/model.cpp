@@ -20,8 +20,12 @@ Result<const Kernels*> choose_kernels(const std::string& isa) {
   std::string available;
   for (const IsaSupport& one : list_isas())
     if (one.available) available += (available.empty() ? "" : ", ") + one.name;
-  return fail({ErrorCode::backend_unavailable, "this processor or build lacks the instruction set",
-               "--device", "one of " + available, isa, "Leave it out to use the best one"});
+  return fail({.code = ErrorCode::backend_unavailable,
+               .what = "this processor or build lacks the instruction set",
+               .where = "--device",
+               .expected = "one of " + available,
+               .actual = isa,
+               .hint = "Leave it out to use the best one"});
 }
 
 }  // namespace

@@ -33,17 +33,21 @@ Result<void> check_prompt(const model::DeviceModel& model, const GenerateRequest
   const auto length = static_cast<std::int64_t>(request.prompt.size());
   const std::int64_t context = context_of(model, request);
   if (length == 0) {
-    return fail({ErrorCode::usage, "the prompt is empty", "prompt", "at least one token", "none", {}});
+    return fail({.code = ErrorCode::usage,
+                 .what = "the prompt is empty",
+                 .where = "prompt",
+                 .expected = "at least one token",
+                 .actual = "none"});
   }
   if (length <= context) return {};
   const std::int64_t most = model.config().context_length;
   const bool can_grow = context < most;
-  return fail({ErrorCode::usage,
-               "the prompt does not fit the context",
-               {},
-               fmt::format("at most {} tokens", context),
-               fmt::format("{} tokens", length),
-               can_grow && length <= most
+  return fail(
+      {.code = ErrorCode::usage,
+       .what = "the prompt does not fit the context",
+       .expected = fmt::format("at most {} tokens", context),
+       .actual = fmt::format("{} tokens", length),
+       .hint = can_grow && length <= most
                    ? fmt::format("Use --ctx {} or more (the model takes up to {}), or shorten the prompt",
                                  length, most)
                    : fmt::format("Shorten the prompt: the model takes up to {} tokens", most)});
@@ -53,19 +57,20 @@ Result<void> check_request(const model::DeviceModel& model, const GenerateReques
   TRINE_CHECK_OK(check_prompt(model, request));
   TRINE_CHECK_OK(validate(request.sampling, model.config().vocab_size));
   if (request.max_tokens < -1) {
-    return fail({ErrorCode::usage,
-                 "max_tokens is out of range",
-                 {},
-                 "-1 (until the context is full) or more",
-                 fmt::format("{}", request.max_tokens),
-                 {}});
+    return fail({.code = ErrorCode::usage,
+                 .what = "max_tokens is out of range",
+                 .expected = "-1 (until the context is full) or more",
+                 .actual = fmt::format("{}", request.max_tokens)});
   }
   for (const std::string& stop : request.stop) {
     if (stop.empty())
-      return fail({ErrorCode::usage, "a stop string is empty", {}, "at least one character", {}, {}});
+      return fail(
+          {.code = ErrorCode::usage, .what = "a stop string is empty", .expected = "at least one character"});
     // Text is cut before a stop string, and only ever between characters.
     if ((static_cast<unsigned char>(stop.front()) & 0xC0) == 0x80) {
-      return fail({ErrorCode::usage, "a stop string begins inside a character", {}, "UTF-8 text", {}, {}});
+      return fail({.code = ErrorCode::usage,
+                   .what = "a stop string begins inside a character",
+                   .expected = "UTF-8 text"});
     }
   }
   return {};
@@ -226,12 +231,10 @@ class Generation {
     stream_.reset();
     auto chosen = run_and_choose(token);  // for its error, which says what is wrong with the logits
     if (!chosen) return chosen;
-    return fail({ErrorCode::inference,
-                 "the device found no token to choose where the host does",
-                 fmt::format("logits behind token {} (prompt and output)", sequence_.length()),
-                 {},
-                 {},
-                 "Run 'trine verify' on this device"});
+    return fail({.code = ErrorCode::inference,
+                 .what = "the device found no token to choose where the host does",
+                 .where = fmt::format("logits behind token {} (prompt and output)", sequence_.length()),
+                 .hint = "Run 'trine verify' on this device"});
   }
 
   // Tokens until something ends them.

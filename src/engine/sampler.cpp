@@ -16,12 +16,10 @@ namespace trine::engine {
 namespace {
 
 Error out_of_range(std::string_view name, std::string range, std::string actual) {
-  return {ErrorCode::usage,
-          fmt::format("sampling parameter {} is out of range", name),
-          {},
-          std::move(range),
-          std::move(actual),
-          {}};
+  return {.code = ErrorCode::usage,
+          .what = fmt::format("sampling parameter {} is out of range", name),
+          .expected = std::move(range),
+          .actual = std::move(actual)};
 }
 
 Result<void> require(bool ok, std::string_view name, std::string_view range, double actual) {

@@ -54,8 +54,11 @@ std::optional<PartName> split_name(const std::string& path) {
 
 Error split_error(std::string what, const std::string& path, std::string_view key, std::string expected,
                   std::string actual) {
-  return {ErrorCode::not_gguf, std::move(what),   key.empty() ? path : fmt::format("{}, key '{}'", path, key),
-          std::move(expected), std::move(actual), {}};
+  return {.code = ErrorCode::not_gguf,
+          .what = std::move(what),
+          .where = key.empty() ? path : fmt::format("{}, key '{}'", path, key),
+          .expected = std::move(expected),
+          .actual = std::move(actual)};
 }
 
 Result<std::uint64_t> split_key(const Metadata& metadata, const std::string& path, std::string_view key) {
@@ -142,9 +145,12 @@ Result<File> File::parse(std::span<const std::byte> bytes, std::string name) {
   TRINE_TRY(Header header, parse_header(bytes, name, 0));
   TRINE_TRY(const auto count, part_count(header.metadata, name));
   if (count != 1) {
-    return fail({ErrorCode::unsupported, "one part of a split model cannot be read by itself",
-                 std::move(name), "a whole model", fmt::format("one part of {}", count),
-                 "Open it by its file name"});
+    return fail({.code = ErrorCode::unsupported,
+                 .what = "one part of a split model cannot be read by itself",
+                 .where = std::move(name),
+                 .expected = "a whole model",
+                 .actual = fmt::format("one part of {}", count),
+                 .hint = "Open it by its file name"});
   }
   Parts parts;
   parts.total_bytes = bytes.size();
@@ -167,13 +173,13 @@ Result<File> File::assemble(Parts parts) {
       const auto [entry, is_new] = file.index_.emplace(tensor.name, file.tensors_.size());
       if (!is_new) {
         const TensorInfo& first = file.tensors_[entry->second];
-        return fail({ErrorCode::not_gguf,
-                     "two tensors have the same name",
-                     fmt::format("{}, tensor {}, byte {}", file.paths_[tensor.part], quote(tensor.name),
-                                 tensor.offset),
-                     "unique names",
-                     fmt::format("another one in {} at byte {}", file.paths_[first.part], first.offset),
-                     {}});
+        return fail(
+            {.code = ErrorCode::not_gguf,
+             .what = "two tensors have the same name",
+             .where = fmt::format("{}, tensor {}, byte {}", file.paths_[tensor.part], quote(tensor.name),
+                                  tensor.offset),
+             .expected = "unique names",
+             .actual = fmt::format("another one in {} at byte {}", file.paths_[first.part], first.offset)});
       }
       file.tensors_.push_back(std::move(tensor));
     }

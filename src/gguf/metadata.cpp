@@ -6,13 +6,15 @@ namespace trine::gguf {
 namespace {
 
 Error absent(std::string_view key) {
-  return {ErrorCode::model_load, "metadata key is missing", std::string(key), {}, {}, {}};
+  return {.code = ErrorCode::model_load, .what = "metadata key is missing", .where = std::string(key)};
 }
 
 Error wrong_kind(std::string_view key, std::string expected, const Value& value) {
-  return {ErrorCode::model_load, "metadata key has the wrong kind of value",
-          std::string(key),      std::move(expected),
-          kind_of(value),        {}};
+  return {.code = ErrorCode::model_load,
+          .what = "metadata key has the wrong kind of value",
+          .where = std::string(key),
+          .expected = std::move(expected),
+          .actual = kind_of(value)};
 }
 
 Value make_array(ValueType element_type, decltype(Array::values) values) {
@@ -95,12 +97,11 @@ Result<std::uint64_t> Metadata::get_uint(std::string_view key) const {
   const auto* signed_value = std::get_if<std::int64_t>(&value->data);
   if (signed_value == nullptr) return fail(wrong_kind(key, "an integer", *value));
   if (*signed_value < 0) {
-    return fail({ErrorCode::model_load,
-                 "metadata key is negative",
-                 std::string(key),
-                 "0 or more",
-                 fmt::format("{}", *signed_value),
-                 {}});
+    return fail({.code = ErrorCode::model_load,
+                 .what = "metadata key is negative",
+                 .where = std::string(key),
+                 .expected = "0 or more",
+                 .actual = fmt::format("{}", *signed_value)});
   }
   return static_cast<std::uint64_t>(*signed_value);
 }

@@ -30,7 +30,7 @@ class Cursor {
   Error error(ErrorCode code, std::string what, std::uint64_t at) const {
     std::string where = file_name_;
     if (!subject_.empty()) where += ", " + subject_;
-    return {code, std::move(what), fmt::format("{}, byte {}", where, at), {}, {}, {}};
+    return {.code = code, .what = std::move(what), .where = fmt::format("{}, byte {}", where, at)};
   }
   Error error(std::string what, std::uint64_t at, std::string expected, std::string actual) const {
     Error result = error(ErrorCode::not_gguf, std::move(what), at);

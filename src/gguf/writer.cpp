@@ -30,17 +30,16 @@ std::uint64_t align_up(std::uint64_t value, std::uint64_t alignment) {
 }
 
 tl::unexpected<Error> invalid(std::string what, std::string where, std::string expected, std::string actual) {
-  return fail({ErrorCode::validation_failed,
-               std::move(what),
-               std::move(where),
-               std::move(expected),
-               std::move(actual),
-               {}});
+  return fail({.code = ErrorCode::validation_failed,
+               .what = std::move(what),
+               .where = std::move(where),
+               .expected = std::move(expected),
+               .actual = std::move(actual)});
 }
 
 tl::unexpected<Error> io_error(std::string what, const std::string& path) {
   const int code = errno;
-  return fail({ErrorCode::io, std::move(what), path, {}, std::strerror(code), {}});
+  return fail({.code = ErrorCode::io, .what = std::move(what), .where = path, .actual = std::strerror(code)});
 }
 
 template <typename T>
@@ -396,7 +395,8 @@ Result<void> Writer::finish(Existing existing) {
   const char* from = state_->temporary_path.c_str();
   const char* to = state_->path.c_str();
   if (existing == Existing::keep ? !rename_to_free_name(from, to) : ::rename(from, to) != 0) {
-    if (errno == EEXIST) return fail({ErrorCode::usage, "the file exists", state_->path, {}, {}, {}});
+    if (errno == EEXIST)
+      return fail({.code = ErrorCode::usage, .what = "the file exists", .where = state_->path});
     return io_error("cannot rename the finished file", state_->path);
   }
   state_->temporary_path.clear();

@@ -87,12 +87,11 @@ class Keys {
 
   tl::unexpected<Error> refuse(ErrorCode code, std::string what, std::string_view suffix,
                                std::string expected, std::string actual) const {
-    return fail({code,
-                 std::move(what),
-                 fmt::format("{}, key '{}'", file_.paths()[0], full(suffix)),
-                 std::move(expected),
-                 std::move(actual),
-                 {}});
+    return fail({.code = code,
+                 .what = std::move(what),
+                 .where = fmt::format("{}, key '{}'", file_.paths()[0], full(suffix)),
+                 .expected = std::move(expected),
+                 .actual = std::move(actual)});
   }
   tl::unexpected<Error> impossible(std::string_view suffix, std::string expected, std::string actual) const {
     return refuse(ErrorCode::model_load, "impossible value", suffix, std::move(expected), std::move(actual));
@@ -149,9 +148,12 @@ Result<std::string> read_architecture(const gguf::File& file) {
     return fail(std::move(error));
   }
   if (*name == supported_architecture) return std::string(*name);
-  return fail({ErrorCode::unsupported, "architecture is not supported", where,
-               std::string(supported_architecture), gguf::quote(*name),
-               "Trine runs Qwen3-MoE models, for instance Qwen3-Coder-30B-A3B-Instruct"});
+  return fail({.code = ErrorCode::unsupported,
+               .what = "architecture is not supported",
+               .where = where,
+               .expected = std::string(supported_architecture),
+               .actual = gguf::quote(*name),
+               .hint = "Trine runs Qwen3-MoE models, for instance Qwen3-Coder-30B-A3B-Instruct"});
 }
 
 Result<void> refuse_foreign_keys(const Keys& keys) {
@@ -221,14 +223,14 @@ Result<std::int32_t> read_vocab_size(const gguf::File& file, const Keys& keys) {
   constexpr std::string_view tensor_name = "token_embd.weight";
   const gguf::TensorInfo* embed = file.find_tensor(tensor_name);
   const std::string where = fmt::format("{}, tensor '{}'", file.paths()[0], tensor_name);
-  if (embed == nullptr) return fail({ErrorCode::model_load, "tensor is missing", where, {}, {}, {}});
+  if (embed == nullptr)
+    return fail({.code = ErrorCode::model_load, .what = "tensor is missing", .where = where});
   if (embed->dims.size() != 2 || embed->dims[1] > static_cast<std::uint64_t>(max_vocab))
-    return fail({ErrorCode::model_load,
-                 "tensor has an impossible shape",
-                 where,
-                 fmt::format("hidden size x vocabulary (up to {})", max_vocab),
-                 fmt::format("{}", fmt::join(embed->dims, " x ")),
-                 {}});
+    return fail({.code = ErrorCode::model_load,
+                 .what = "tensor has an impossible shape",
+                 .where = where,
+                 .expected = fmt::format("hidden size x vocabulary (up to {})", max_vocab),
+                 .actual = fmt::format("{}", fmt::join(embed->dims, " x "))});
   const auto rows = static_cast<std::int32_t>(embed->dims[1]);
 
   if (keys.find("vocab_size") != nullptr) {
@@ -246,12 +248,11 @@ Result<std::int32_t> read_vocab_size(const gguf::File& file, const Keys& keys) {
     return fail(std::move(tokens).error());
   }
   if ((*tokens)->size() == embed->dims[1]) return rows;
-  return fail({ErrorCode::model_load,
-               "the tokenizer and the embedding differ in size",
-               tokens_where,
-               fmt::format("{} tokens, the rows of {}", rows, tensor_name),
-               fmt::format("{} tokens", (*tokens)->size()),
-               {}});
+  return fail({.code = ErrorCode::model_load,
+               .what = "the tokenizer and the embedding differ in size",
+               .where = tokens_where,
+               .expected = fmt::format("{} tokens, the rows of {}", rows, tensor_name),
+               .actual = fmt::format("{} tokens", (*tokens)->size())});
 }
 
 Result<void> check_relations(const Keys& keys, const Config& config) {

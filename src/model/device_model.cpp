@@ -6,12 +6,11 @@ namespace trine::model {
 namespace {
 
 tl::unexpected<Error> refuse(std::string what, std::size_t row, std::string expected, std::int64_t actual) {
-  return fail({ErrorCode::inference,
-               std::move(what),
-               fmt::format("batch row {}", row),
-               std::move(expected),
-               fmt::format("{}", actual),
-               {}});
+  return fail({.code = ErrorCode::inference,
+               .what = std::move(what),
+               .where = fmt::format("batch row {}", row),
+               .expected = std::move(expected),
+               .actual = fmt::format("{}", actual)});
 }
 
 Result<void> check_row(const Row& row, std::size_t n, const Batch& batch, const DeviceModel& model) {
@@ -46,22 +45,19 @@ Result<std::optional<MemoryRate>> DeviceModel::measure_memory() {
 Result<void> check_batch(const Batch& batch, const DeviceModel& model) {
   if (batch.rows.empty()) return fail(ErrorCode::inference, "a batch needs at least one row");
   if (batch.rows.size() > static_cast<std::size_t>(model.max_batch_rows())) {
-    return fail({ErrorCode::inference,
-                 "too many rows in a batch",
-                 {},
-                 fmt::format("at most {}", model.max_batch_rows()),
-                 fmt::format("{}", batch.rows.size()),
-                 {}});
+    return fail({.code = ErrorCode::inference,
+                 .what = "too many rows in a batch",
+                 .expected = fmt::format("at most {}", model.max_batch_rows()),
+                 .actual = fmt::format("{}", batch.rows.size())});
   }
   for (std::size_t s = 0; s < batch.page_tables.size(); ++s) {
     for (const std::int32_t page : batch.page_tables[s]) {
       if (page < 0 || page >= model.kv_pages()) {
-        return fail({ErrorCode::inference,
-                     "KV page out of range",
-                     fmt::format("sequence {}", s),
-                     fmt::format("0 to {}", model.kv_pages() - 1),
-                     fmt::format("{}", page),
-                     {}});
+        return fail({.code = ErrorCode::inference,
+                     .what = "KV page out of range",
+                     .where = fmt::format("sequence {}", s),
+                     .expected = fmt::format("0 to {}", model.kv_pages() - 1),
+                     .actual = fmt::format("{}", page)});
       }
     }
   }

@@ -112,12 +112,13 @@ class Loader {
     for (const gguf::TensorInfo& tensor : file_.tensors()) {
       if (used_.count(tensor.name) != 0) continue;
       Error error{
-          ErrorCode::unsupported,
-          "unexpected tensor",
-          where(tensor.name),
-          fmt::format("only the tensors of {} with {} layers", config_.architecture, config_.n_layers),
-          fmt::format("{} of type {}", fmt::join(tensor.dims, " x "), info(tensor.type).name),
-          "Running without it would give wrong answers"};
+          .code = ErrorCode::unsupported,
+          .what = "unexpected tensor",
+          .where = where(tensor.name),
+          .expected =
+              fmt::format("only the tensors of {} with {} layers", config_.architecture, config_.n_layers),
+          .actual = fmt::format("{} of type {}", fmt::join(tensor.dims, " x "), info(tensor.type).name),
+          .hint = "Running without it would give wrong answers"};
       return fail(std::move(error));
     }
     return {};
@@ -130,7 +131,11 @@ class Loader {
 
   tl::unexpected<Error> refuse(ErrorCode code, std::string what, std::string_view name, std::string expected,
                                std::string actual) const {
-    return fail({code, std::move(what), where(name), std::move(expected), std::move(actual), {}});
+    return fail({.code = code,
+                 .what = std::move(what),
+                 .where = where(name),
+                 .expected = std::move(expected),
+                 .actual = std::move(actual)});
   }
 
   static Weight weight(const gguf::TensorInfo& tensor, const quant::Codec& codec,

@@ -56,12 +56,11 @@ Result<const Codec*> find_codec(TensorType type) {
     if (codec.type == type) return &codec;
     supported += (supported.empty() ? "" : ", ") + describe(codec.type);
   }
-  return fail({ErrorCode::unsupported,
-               "this tensor type is not supported",
-               {},
-               "one of " + supported,
-               describe(type),
-               "convert the model to a supported type"});
+  return fail({.code = ErrorCode::unsupported,
+               .what = "this tensor type is not supported",
+               .expected = "one of " + supported,
+               .actual = describe(type),
+               .hint = "convert the model to a supported type"});
 }
 
 }  // namespace trine::quant

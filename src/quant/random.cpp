@@ -116,12 +116,9 @@ Result<void> fill_blocks(double deviation, RandomStream stream, std::uint64_t fi
   using Block = typename Random::Block;
   const BlockScales scales(deviation, Random::unit());
   if (!Random::fit(scales)) {
-    return fail({ErrorCode::validation_failed,
-                 "the deviation does not fit a half precision scale",
-                 {},
-                 {},
-                 fmt::format("{}", deviation),
-                 {}});
+    return fail({.code = ErrorCode::validation_failed,
+                 .what = "the deviation does not fit a half precision scale",
+                 .actual = fmt::format("{}", deviation)});
   }
   check(out.size() % sizeof(Block) == 0, "fill_random needs whole blocks");
   const Random random(scales);
@@ -155,12 +152,10 @@ Result<void> fill_random(gguf::TensorType type, double deviation, RandomStream s
     case gguf::TensorType::Q6_K:
       return fill_blocks<RandomQ6_K>(deviation, stream, first_block, out);
     default:
-      return fail({ErrorCode::unsupported,
-                   "no random blocks of this type",
-                   {},
-                   "F32, Q4_K or Q6_K",
-                   std::string(gguf::info(type).name),
-                   {}});
+      return fail({.code = ErrorCode::unsupported,
+                   .what = "no random blocks of this type",
+                   .expected = "F32, Q4_K or Q6_K",
+                   .actual = std::string(gguf::info(type).name)});
   }
 }
 

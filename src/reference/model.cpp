@@ -397,27 +397,23 @@ Result<void> check_part(const model::Config& config, const Part& part) {
   if (part.tokens.empty()) return fail(ErrorCode::inference, "there is no token to run");
   for (std::int32_t token : part.tokens)
     if (token < 0 || token >= config.vocab_size)
-      return fail({ErrorCode::inference,
-                   "a token is outside the vocabulary",
-                   {},
-                   fmt::format("0 to {}", config.vocab_size - 1),
-                   fmt::format("{}", token),
-                   {}});
+      return fail({.code = ErrorCode::inference,
+                   .what = "a token is outside the vocabulary",
+                   .expected = fmt::format("0 to {}", config.vocab_size - 1),
+                   .actual = fmt::format("{}", token)});
   const auto room = static_cast<std::size_t>(config.context_length - part.sequence->length);
   if (part.tokens.size() > room)
-    return fail({ErrorCode::inference,
-                 "the sequence is longer than the model's context",
-                 {},
-                 fmt::format("at most {} tokens", config.context_length),
-                 fmt::format("{}", static_cast<std::size_t>(part.sequence->length) + part.tokens.size()),
-                 "shorten the prompt"});
+    return fail(
+        {.code = ErrorCode::inference,
+         .what = "the sequence is longer than the model's context",
+         .expected = fmt::format("at most {} tokens", config.context_length),
+         .actual = fmt::format("{}", static_cast<std::size_t>(part.sequence->length) + part.tokens.size()),
+         .hint = "shorten the prompt"});
   if (part.n_logits < 0 || part.n_logits > static_cast<std::int64_t>(part.tokens.size()))
-    return fail({ErrorCode::inference,
-                 "logits are wanted of tokens that are not there",
-                 {},
-                 fmt::format("0 to {}", part.tokens.size()),
-                 fmt::format("{}", part.n_logits),
-                 {}});
+    return fail({.code = ErrorCode::inference,
+                 .what = "logits are wanted of tokens that are not there",
+                 .expected = fmt::format("0 to {}", part.tokens.size()),
+                 .actual = fmt::format("{}", part.n_logits)});
   return {};
 }
 

@@ -71,10 +71,12 @@ std::string turn_text(const ChatMessage& message) {
 Result<TokenId> control_token(const Tokenizer& tokenizer, std::string_view spelling) {
   const TokenId id = tokenizer.find(spelling);
   if (id >= 0 && tokenizer.is_special(id)) return id;
-  return fail({ErrorCode::model_load, "the vocabulary cannot write ChatML turns", "tokenizer.ggml.tokens",
-               fmt::format("a control token {}", spelling),
-               id < 0 ? "no such token" : fmt::format("token {} of another type", id),
-               "use a chat model, or prompt this one with plain text"});
+  return fail({.code = ErrorCode::model_load,
+               .what = "the vocabulary cannot write ChatML turns",
+               .where = "tokenizer.ggml.tokens",
+               .expected = fmt::format("a control token {}", spelling),
+               .actual = id < 0 ? "no such token" : fmt::format("token {} of another type", id),
+               .hint = "use a chat model, or prompt this one with plain text"});
 }
 
 }  // namespace
@@ -128,12 +130,11 @@ Result<void> require_chatml(std::string_view chat_template) {
     if (writes_chatml_turns(chat_template)) return {};
     found = describe_unknown(chat_template);
   }
-  return fail({ErrorCode::unsupported,
-               "the chat template is not of the ChatML family",
-               "tokenizer.chat_template",
-               "<|im_start|>role, a newline, the content, <|im_end|>",
-               std::move(found),
-               {}});
+  return fail({.code = ErrorCode::unsupported,
+               .what = "the chat template is not of the ChatML family",
+               .where = "tokenizer.chat_template",
+               .expected = "<|im_start|>role, a newline, the content, <|im_end|>",
+               .actual = std::move(found)});
 }
 
 }  // namespace trine::text

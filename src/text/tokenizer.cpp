@@ -29,9 +29,12 @@ Result<void> require_supported(const gguf::Metadata& metadata) {
                            const char* what) -> Result<void> {
     TRINE_TRY(const std::string_view value, metadata.get_string(key));
     if (value == supported) return {};
-    return fail({ErrorCode::unsupported, what, std::string(key), fmt::format("'{}'", supported),
-                 fmt::format("'{}'", value),
-                 "the tokenizers supported are: byte-level BPE of Qwen2 and Qwen3"});
+    return fail({.code = ErrorCode::unsupported,
+                 .what = what,
+                 .where = std::string(key),
+                 .expected = fmt::format("'{}'", supported),
+                 .actual = fmt::format("'{}'", value),
+                 .hint = "the tokenizers supported are: byte-level BPE of Qwen2 and Qwen3"});
   };
   TRINE_CHECK_OK(require(model_key, "gpt2", "this kind of tokenizer is not supported"));
   return require(pre_key, "qwen2", "this pre-tokenizer is not supported");
@@ -40,20 +43,18 @@ Result<void> require_supported(const gguf::Metadata& metadata) {
 Result<BytePairMerger> read_merges(const gguf::Metadata& metadata, const Vocabulary& vocabulary) {
   TRINE_TRY(const std::vector<std::string>* const merges, metadata.get_strings(merges_key));
   const auto impossible = [&](std::size_t rank, const char* what, const char* expected) {
-    return fail({ErrorCode::model_load,
-                 what,
-                 fmt::format("{}[{}]", merges_key, rank),
-                 expected,
-                 fmt::format("'{}'", (*merges)[rank]),
-                 {}});
+    return fail({.code = ErrorCode::model_load,
+                 .what = what,
+                 .where = fmt::format("{}[{}]", merges_key, rank),
+                 .expected = expected,
+                 .actual = fmt::format("'{}'", (*merges)[rank])});
   };
   if (merges->size() > BytePairMerger::max_merges)
-    return fail({ErrorCode::model_load,
-                 "too many merges",
-                 std::string(merges_key),
-                 fmt::format("at most {}", BytePairMerger::max_merges),
-                 fmt::format("{}", merges->size()),
-                 {}});
+    return fail({.code = ErrorCode::model_load,
+                 .what = "too many merges",
+                 .where = std::string(merges_key),
+                 .expected = fmt::format("at most {}", BytePairMerger::max_merges),
+                 .actual = fmt::format("{}", merges->size())});
   BytePairMerger merger(vocabulary.byte_tokens(), merges->size());
   std::string joined;
   for (std::size_t rank = 0; rank < merges->size(); ++rank) {
@@ -82,12 +83,11 @@ Result<TokenId> read_token_id(const gguf::Metadata& metadata, std::string_view k
   if (metadata.find(key) == nullptr) return -1;
   TRINE_TRY(const std::uint64_t id, metadata.get_uint(key));
   if (id >= vocabulary.size())
-    return fail({ErrorCode::model_load,
-                 "a token id is not in the vocabulary",
-                 std::string(key),
-                 fmt::format("less than {}", vocabulary.size()),
-                 fmt::format("{}", id),
-                 {}});
+    return fail({.code = ErrorCode::model_load,
+                 .what = "a token id is not in the vocabulary",
+                 .where = std::string(key),
+                 .expected = fmt::format("less than {}", vocabulary.size()),
+                 .actual = fmt::format("{}", id)});
   return static_cast<TokenId>(id);
 }
 
@@ -157,12 +157,11 @@ Result<void> Tokenizer::State::read_named_tokens(const gguf::Metadata& metadata)
   if (metadata.find(add_bos_key) == nullptr) return {};
   TRINE_TRY(add_bos, metadata.get_bool(add_bos_key));
   if (add_bos && bos < 0)
-    return fail({ErrorCode::model_load,
-                 "the file wants a token at the beginning and does not say which",
-                 std::string(add_bos_key),
-                 fmt::format("the key {}", bos_key),
-                 "no such key",
-                 {}});
+    return fail({.code = ErrorCode::model_load,
+                 .what = "the file wants a token at the beginning and does not say which",
+                 .where = std::string(add_bos_key),
+                 .expected = fmt::format("the key {}", bos_key),
+                 .actual = "no such key"});
   return {};
 }
 

@@ -61,8 +61,11 @@ bool append_decoded(std::string_view raw, std::string& out) {
 }
 
 Error impossible(std::string what, std::string_view where, std::string expected, std::string actual) {
-  return {ErrorCode::model_load, std::move(what),   std::string(where),
-          std::move(expected),   std::move(actual), {}};
+  return {.code = ErrorCode::model_load,
+          .what = std::move(what),
+          .where = std::string(where),
+          .expected = std::move(expected),
+          .actual = std::move(actual)};
 }
 
 Result<std::vector<TokenType>> read_types(const gguf::Metadata& metadata, std::size_t count) {

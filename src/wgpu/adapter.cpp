@@ -107,7 +107,7 @@ Adapter read_adapter(WGPUAdapter handle) {
 }
 
 Error nothing_there(const std::string& said) {
-  Error error{ErrorCode::backend_unavailable, "there is no WebGPU adapter", {}, {}, said, {}};
+  Error error{.code = ErrorCode::backend_unavailable, .what = "there is no WebGPU adapter", .actual = said};
 #if defined(__linux__)
   if (void* loader = ::dlopen("libvulkan.so.1", RTLD_LAZY | RTLD_LOCAL); loader != nullptr) {
     ::dlclose(loader);
@@ -210,19 +210,17 @@ Error none_chosen(const std::vector<Adapter>& adapters, std::string_view wish) {
   for (std::size_t i = 0; i < adapters.size(); ++i)
     list += fmt::format("{}{} '{}' ({})", i == 0 ? "" : ", ", i, adapters[i].name, adapters[i].type);
   if (wish.empty()) {
-    return {ErrorCode::backend_unavailable,
-            "no WebGPU adapter is a GPU",
-            {},
-            {},
-            list,
-            "--device with a part of its name takes one all the same"};
+    return {.code = ErrorCode::backend_unavailable,
+            .what = "no WebGPU adapter is a GPU",
+            .actual = list,
+            .hint = "--device with a part of its name takes one all the same"};
   }
-  return {ErrorCode::backend_unavailable,
-          "device not available",
-          "--device",
-          "a part of a name, or an index, of: " + list,
-          fmt::format("'{}'", wish),
-          "'trine devices' lists what is here"};
+  return {.code = ErrorCode::backend_unavailable,
+          .what = "device not available",
+          .where = "--device",
+          .expected = "a part of a name, or an index, of: " + list,
+          .actual = fmt::format("'{}'", wish),
+          .hint = "'trine devices' lists what is here"};
 }
 
 }  // namespace

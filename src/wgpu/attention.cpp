@@ -202,11 +202,12 @@ Result<void> check_attention_fits(const Builder& builder) {
   const std::uint32_t bytes = attention_tile(builder).bytes;
   const std::uint32_t limit = builder.kernels.gpu().limits().max_workgroup_bytes;
   if (bytes <= limit) return {};
-  return fail({ErrorCode::model_load,
-               "attention of this model needs more workgroup memory than the device has",
-               builder.kernels.gpu().adapter().name, fmt::format("at most {} bytes", limit),
-               fmt::format("{} bytes for heads of {} dimensions", bytes, builder.config.head_dim),
-               "Use --backend cpu"});
+  return fail({.code = ErrorCode::model_load,
+               .what = "attention of this model needs more workgroup memory than the device has",
+               .where = builder.kernels.gpu().adapter().name,
+               .expected = fmt::format("at most {} bytes", limit),
+               .actual = fmt::format("{} bytes for heads of {} dimensions", bytes, builder.config.head_dim),
+               .hint = "Use --backend cpu"});
 }
 
 ShaderSource attend_source(const Builder& builder, const LayerMatrices& m, KvType kv_type,

@@ -81,22 +81,18 @@ void Commands::dispatch(const Dispatch& dispatch) {
   if (std::min({dispatch.x, dispatch.y, dispatch.z}) == 0) return;
   if (dispatch.pipeline == nullptr || !*dispatch.pipeline || dispatch.bindings == nullptr ||
       !*dispatch.bindings) {
-    keep({ErrorCode::inference,
-          "a dispatch without a kernel or its buffers",
-          dispatch.pipeline == nullptr ? std::string() : dispatch.pipeline->name(),
-          {},
-          {},
-          {}});
+    keep({.code = ErrorCode::inference,
+          .what = "a dispatch without a kernel or its buffers",
+          .where = dispatch.pipeline == nullptr ? std::string() : dispatch.pipeline->name()});
     return;
   }
   const std::uint32_t limit = gpu_->limits().max_workgroups_per_dimension;
   if (largest > limit) {
-    keep({ErrorCode::inference,
-          "a dispatch with too many workgroups",
-          dispatch.pipeline->name(),
-          fmt::format("at most {} in each dimension", limit),
-          fmt::format("{} x {} x {}", dispatch.x, dispatch.y, dispatch.z),
-          {}});
+    keep({.code = ErrorCode::inference,
+          .what = "a dispatch with too many workgroups",
+          .where = dispatch.pipeline->name(),
+          .expected = fmt::format("at most {} in each dimension", limit),
+          .actual = fmt::format("{} x {} x {}", dispatch.x, dispatch.y, dispatch.z)});
     return;
   }
   const Library& lib = api();
@@ -122,7 +118,9 @@ void Commands::copy(const Buffer& from, std::uint64_t from_offset, const Buffer&
                     std::uint64_t bytes) {
   if (error_ || bytes == 0) return;
   if (!from || !to) {
-    keep({ErrorCode::inference, "a copy without a buffer", from.label() + " to " + to.label(), {}, {}, {}});
+    keep({.code = ErrorCode::inference,
+          .what = "a copy without a buffer",
+          .where = from.label() + " to " + to.label()});
     return;
   }
   close_pass();
@@ -170,7 +168,7 @@ Result<Submission> Gpu::submit(Commands commands) {
   if (commands.error_) return fail(std::move(*commands.error_));
   for (const std::shared_ptr<Mapping>& target : commands.targets_) {
     if (target->step == Mapping::Step::unmapped) continue;
-    return fail({ErrorCode::inference, "a copy to a read-back that was not taken yet", {}, {}, {}, {}});
+    return fail({.code = ErrorCode::inference, .what = "a copy to a read-back that was not taken yet"});
   }
   // Any mistake in the commands shows here. What is not valid must not reach the queue, which aborts on it.
   const WGPUCommandBuffer buffer = api().CommandEncoderFinish(commands.encoder_.get(), nullptr);
@@ -194,12 +192,9 @@ Result<Submission> Gpu::submit(Commands commands) {
 
 Result<void> Readback::start() {
   if (gpu_ == nullptr || mapping_->step != Mapping::Step::unmapped) {
-    return fail({ErrorCode::inference,
-                 "a read-back is started twice, or was never made",
-                 buffer_.label(),
-                 {},
-                 {},
-                 {}});
+    return fail({.code = ErrorCode::inference,
+                 .what = "a read-back is started twice, or was never made",
+                 .where = buffer_.label()});
   }
   TRINE_CHECK_OK(gpu_->state_->alive());
   mapping_->step = Mapping::Step::asked;
@@ -218,18 +213,20 @@ bool Readback::ready() const {
 
 Result<void> Readback::take(std::span<std::byte> into) {
   if (mapping_ == nullptr || mapping_->step == Mapping::Step::unmapped || into.size() > buffer_.bytes()) {
-    return fail({ErrorCode::inference,
-                 "a read-back is taken before its start, or beyond its end",
-                 buffer_.label(),
-                 fmt::format("at most {} bytes", buffer_.bytes()),
-                 fmt::format("{}", into.size()),
-                 {}});
+    return fail({.code = ErrorCode::inference,
+                 .what = "a read-back is taken before its start, or beyond its end",
+                 .where = buffer_.label(),
+                 .expected = fmt::format("at most {} bytes", buffer_.bytes()),
+                 .actual = fmt::format("{}", into.size())});
   }
   TRINE_CHECK_OK(gpu_->wait_until([this] { return ready(); }, patience_seconds));
   if (mapping_->step != Mapping::Step::mapped) {
     mapping_->step = Mapping::Step::unmapped;
     TRINE_CHECK_OK(gpu_->state_->alive());
-    return fail({ErrorCode::inference, "a read-back failed", buffer_.label(), {}, mapping_->message, {}});
+    return fail({.code = ErrorCode::inference,
+                 .what = "a read-back failed",
+                 .where = buffer_.label(),
+                 .actual = mapping_->message});
   }
   const InLibrary inside;
   const void* bytes = api().BufferGetConstMappedRange(buffer_.handle_.get(), 0, buffer_.bytes());
@@ -237,7 +234,10 @@ Result<void> Readback::take(std::span<std::byte> into) {
   api().BufferUnmap(buffer_.handle_.get());
   mapping_->step = Mapping::Step::unmapped;
   if (bytes == nullptr)
-    return fail({ErrorCode::inference, "a read-back failed", buffer_.label(), {}, "no memory behind it", {}});
+    return fail({.code = ErrorCode::inference,
+                 .what = "a read-back failed",
+                 .where = buffer_.label(),
+                 .actual = "no memory behind it"});
   return {};
 }
 

@@ -54,7 +54,7 @@ void on_error(WGPUDevice const* /*device*/, WGPUErrorType type, WGPUStringView t
   const bool no_memory =
       type == WGPUErrorType_OutOfMemory || message.find("Not enough memory") != std::string::npos;
   const ErrorCode code = no_memory ? ErrorCode::model_load : ErrorCode::inference;
-  report.error = Error{code, {}, {}, {}, message, {}};
+  report.error = Error{.code = code, .actual = message};
 }
 
 void on_lost(WGPUDevice const* /*device*/, WGPUDeviceLostReason /*reason*/, WGPUStringView text, void* user,
@@ -103,12 +103,11 @@ Result<WGPUDevice> request_device(WGPUAdapter adapter, const Adapter& described,
   api().AdapterRequestDevice(adapter, &descriptor,
                              {nullptr, WGPUCallbackMode_AllowSpontaneous, on_device, &answer, nullptr});
   if (answer.device == nullptr) {
-    return fail({ErrorCode::backend_unavailable,
-                 "the device cannot be opened",
-                 described.name,
-                 {},
-                 answer.message,
-                 "'trine devices' lists what else is here"});
+    return fail({.code = ErrorCode::backend_unavailable,
+                 .what = "the device cannot be opened",
+                 .where = described.name,
+                 .actual = answer.message,
+                 .hint = "'trine devices' lists what else is here"});
   }
   return answer.device;
 }
@@ -132,12 +131,11 @@ WGPUBufferBindingType binding_type(Binding binding) {
 
 Result<void> check_range(const Buffer& buffer, std::uint64_t offset, std::uint64_t bytes) {
   if (buffer && offset % 4 == 0 && bytes <= buffer.bytes() && offset <= buffer.bytes() - bytes) return {};
-  return fail({ErrorCode::inference,
-               "transfer outside of a buffer",
-               buffer.label(),
-               fmt::format("offset a multiple of 4, within {} bytes", buffer.bytes()),
-               fmt::format("{} bytes at {}", bytes, offset),
-               {}});
+  return fail({.code = ErrorCode::inference,
+               .what = "transfer outside of a buffer",
+               .where = buffer.label(),
+               .expected = fmt::format("offset a multiple of 4, within {} bytes", buffer.bytes()),
+               .actual = fmt::format("{} bytes at {}", bytes, offset)});
 }
 
 }  // namespace
@@ -153,12 +151,11 @@ Result<void> Gpu::State::outcome(std::string_view what, std::string_view where) 
 
 Result<void> Gpu::State::alive() const {
   if (!report.lost) return {};
-  return fail({ErrorCode::inference,
-               "the device is lost",
-               adapter.name,
-               {},
-               report.lost_because,
-               "Start again; when it comes back, look at the driver's log"});
+  return fail({.code = ErrorCode::inference,
+               .what = "the device is lost",
+               .where = adapter.name,
+               .actual = report.lost_because,
+               .hint = "Start again; when it comes back, look at the driver's log"});
 }
 
 Gpu::State::~State() {
@@ -234,12 +231,11 @@ Result<Buffer> Gpu::make_buffer(std::string_view label, std::uint64_t bytes, std
   const std::uint64_t rounded = (bytes + 3) / 4 * 4;
   const std::uint64_t limit = limits().max_buffer_bytes;
   if (bytes == 0 || rounded < bytes || rounded > limit) {
-    return fail({ErrorCode::model_load,
-                 "a buffer of this size is not possible",
-                 std::string(label),
-                 fmt::format("1 to {} bytes on {}", limit, adapter().name),
-                 fmt::format("{} bytes", bytes),
-                 {}});
+    return fail({.code = ErrorCode::model_load,
+                 .what = "a buffer of this size is not possible",
+                 .where = std::string(label),
+                 .expected = fmt::format("1 to {} bytes on {}", limit, adapter().name),
+                 .actual = fmt::format("{} bytes", bytes)});
   }
   WGPUBufferDescriptor descriptor = {};
   descriptor.label = to_view(label);
@@ -258,7 +254,7 @@ Result<Buffer> Gpu::make_buffer(std::string_view label, std::uint64_t bytes, std
     made.error().code = ErrorCode::model_load;  // the library reports some of these as mistakes
     return fail(std::move(made).error());
   }
-  if (!buffer) return fail({ErrorCode::model_load, what, std::string(label), {}, {}, {}});
+  if (!buffer) return fail({.code = ErrorCode::model_load, .what = what, .where = std::string(label)});
   return buffer;
 }
 
@@ -336,12 +332,11 @@ Result<Pipeline> Gpu::create_pipeline(std::string_view name, std::string_view wg
 Result<BindGroup> Gpu::bind(const Pipeline& pipeline, const std::vector<Slice>& slices) {
   TRINE_CHECK_OK(state_->alive());
   if (slices.size() != pipeline.bindings().size()) {
-    return fail({ErrorCode::inference,
-                 "a kernel got the wrong number of buffers",
-                 pipeline.name(),
-                 fmt::format("{}", pipeline.bindings().size()),
-                 fmt::format("{}", slices.size()),
-                 {}});
+    return fail({.code = ErrorCode::inference,
+                 .what = "a kernel got the wrong number of buffers",
+                 .where = pipeline.name(),
+                 .expected = fmt::format("{}", pipeline.bindings().size()),
+                 .actual = fmt::format("{}", slices.size())});
   }
   std::vector<WGPUBindGroupEntry> entries(slices.size());
   for (std::size_t i = 0; i < slices.size(); ++i) {
@@ -351,12 +346,10 @@ Result<BindGroup> Gpu::bind(const Pipeline& pipeline, const std::vector<Slice>& 
     entries[i].offset = slices[i].offset;
     entries[i].size = slices[i].bytes;
     if (entries[i].buffer == nullptr) {
-      return fail({ErrorCode::inference,
-                   "a kernel got an empty buffer",
-                   pipeline.name(),
-                   {},
-                   fmt::format("binding {}", i),
-                   {}});
+      return fail({.code = ErrorCode::inference,
+                   .what = "a kernel got an empty buffer",
+                   .where = pipeline.name(),
+                   .actual = fmt::format("binding {}", i)});
     }
   }
   WGPUBindGroupDescriptor descriptor = {};
@@ -444,12 +437,10 @@ Result<void> Gpu::wait_until(const std::function<bool()>& finished, double timeo
     if (finished()) break;
     const auto waited = Clock::now() - start;
     if (std::chrono::duration<double>(waited).count() > timeout_seconds) {
-      return fail({ErrorCode::inference,
-                   "the device does not answer",
-                   adapter().name,
-                   fmt::format("an end within {} s", timeout_seconds),
-                   {},
-                   {}});
+      return fail({.code = ErrorCode::inference,
+                   .what = "the device does not answer",
+                   .where = adapter().name,
+                   .expected = fmt::format("an end within {} s", timeout_seconds)});
     }
     if (waited < patience) {
       std::this_thread::yield();

@@ -31,12 +31,13 @@ Result<KvCache> KvCache::create(Gpu& gpu, const model::Config& config, std::int3
   const std::uint64_t limit = std::min(gpu.limits().max_storage_binding_bytes, gpu.limits().max_buffer_bytes);
   const std::uint64_t most = limit / page_bytes(config, type);
   if (pages > most) {
-    return fail(
-        {ErrorCode::model_load, "the KV cache of a layer is larger than a binding of this device may be",
-         fmt::format("{} positions", positions),
-         fmt::format("at most {} positions on {}", most * page_size, gpu.adapter().name),
-         fmt::format("{:.2f} GiB a layer", static_cast<double>(pages * page_bytes(config, type)) / (1 << 30)),
-         "Ask for a smaller context (--ctx)"});
+    return fail({.code = ErrorCode::model_load,
+                 .what = "the KV cache of a layer is larger than a binding of this device may be",
+                 .where = fmt::format("{} positions", positions),
+                 .expected = fmt::format("at most {} positions on {}", most * page_size, gpu.adapter().name),
+                 .actual = fmt::format("{:.2f} GiB a layer",
+                                       static_cast<double>(pages * page_bytes(config, type)) / (1 << 30)),
+                 .hint = "Ask for a smaller context (--ctx)"});
   }
   KvCache cache;
   cache.type_ = type;

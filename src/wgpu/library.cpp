@@ -25,12 +25,12 @@ std::string version_text(std::uint32_t version) {
 }
 
 Error unavailable(std::string what, std::string where, std::string expected, std::string actual) {
-  return {ErrorCode::backend_unavailable,
-          std::move(what),
-          std::move(where),
-          std::move(expected),
-          std::move(actual),
-          how_to_get_it};
+  return {.code = ErrorCode::backend_unavailable,
+          .what = std::move(what),
+          .where = std::move(where),
+          .expected = std::move(expected),
+          .actual = std::move(actual),
+          .hint = how_to_get_it};
 }
 
 Result<Library> resolve(void* handle, const std::string& path) {

@@ -185,12 +185,10 @@ Result<Inputs> gather_inputs(const model::Batch& batch, std::uint32_t pages) {
     const auto position = static_cast<std::uint32_t>(row.position);
     const std::vector<std::int32_t>& table = batch.page_tables[sequence];
     if (position / KvCache::page_size >= pages) {
-      return fail({ErrorCode::inference,
-                   "position outside the KV cache",
-                   {},
-                   fmt::format("below {}", std::uint64_t{pages} * KvCache::page_size),
-                   fmt::format("{}", position),
-                   {}});
+      return fail({.code = ErrorCode::inference,
+                   .what = "position outside the KV cache",
+                   .expected = fmt::format("below {}", std::uint64_t{pages} * KvCache::page_size),
+                   .actual = fmt::format("{}", position)});
     }
     if (index[sequence] < 0) {
       index[sequence] = static_cast<std::int32_t>(in.page_tables.size() / pages);
@@ -311,12 +309,10 @@ Result<std::unique_ptr<model::TokenStream>> WgpuModel::decode_stream(const model
   if (request.temperature > 0 && request.temperature < std::numeric_limits<float>::min()) return nullptr;
   if (request.steps < 1 || request.position < 0 ||
       request.position > std::numeric_limits<std::int32_t>::max() - request.steps) {
-    return fail({ErrorCode::inference,
-                 "a stream of tokens has no such steps",
-                 {},
-                 "at least one, from position 0 or later",
-                 fmt::format("{} from position {}", request.steps, request.position),
-                 {}});
+    return fail({.code = ErrorCode::inference,
+                 .what = "a stream of tokens has no such steps",
+                 .expected = "at least one, from position 0 or later",
+                 .actual = fmt::format("{} from position {}", request.steps, request.position)});
   }
   // Pages are checked for the last row, and the first one is run.
   const model::Batch last = {{{request.token, request.position + request.steps - 1, 0, true}},

@@ -344,12 +344,11 @@ class Judge {
   static Error wrong(Stage stage, int layer, std::string expected, std::string actual) {
     const std::string where = layer < 0 ? std::string(model::name_of(stage))
                                         : fmt::format("layer {}, {}", layer, model::name_of(stage));
-    return {ErrorCode::inference,
-            "a kernel gives wrong numbers",
-            where,
-            std::move(expected),
-            std::move(actual),
-            {}};
+    return {.code = ErrorCode::inference,
+            .what = "a kernel gives wrong numbers",
+            .where = where,
+            .expected = std::move(expected),
+            .actual = std::move(actual)};
   }
 
   // A stream after something was added to it: judged by what was added.
@@ -410,12 +409,11 @@ class Bench {
     // What users run, with kernels fused where nobody looks.
     TRINE_CHECK_OK(model_.forward(batch, untraced, nullptr));
     if (std::memcmp(traced.data(), untraced.data(), traced.size() * sizeof(float)) != 0)
-      return fail({ErrorCode::inference,
-                   "a kernel gives other numbers when no stage is asked for",
-                   "logits",
-                   "the same bytes",
-                   "others",
-                   {}});
+      return fail({.code = ErrorCode::inference,
+                   .what = "a kernel gives other numbers when no stage is asked for",
+                   .where = "logits",
+                   .expected = "the same bytes",
+                   .actual = "others"});
     position_ += n;
     return {};
   }

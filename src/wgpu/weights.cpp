@@ -37,12 +37,11 @@ Result<Matrix> allocate_parts(Gpu& gpu, const model::Weight& weight, std::uint64
                               std::uint64_t per_part) {
   const std::uint64_t unit_bytes = unit_rows * row_bytes(weight);
   if (per_part == 0) {
-    return fail({ErrorCode::model_load,
-                 "a part of a tensor is larger than a binding of this device may be",
-                 weight.tensor->name,
-                 fmt::format("at most {} bytes on {}", binding_limit(gpu), gpu.adapter().name),
-                 fmt::format("{} bytes in {} rows", unit_bytes, unit_rows),
-                 {}});
+    return fail({.code = ErrorCode::model_load,
+                 .what = "a part of a tensor is larger than a binding of this device may be",
+                 .where = weight.tensor->name,
+                 .expected = fmt::format("at most {} bytes on {}", binding_limit(gpu), gpu.adapter().name),
+                 .actual = fmt::format("{} bytes in {} rows", unit_bytes, unit_rows)});
   }
   Matrix matrix{weight.codec->type,
                 static_cast<std::uint32_t>(weight.rows),

@@ -55,13 +55,17 @@ TEST(ReadFile, KeepsBytesAndObeysItsLimit) {
 }
 
 TEST(Error, OneLineSaysWhatWhereExpectedActualAndHint) {
-  const Error error{ErrorCode::model_load, "tensor has the wrong shape", "blk.0.attn_q.weight", "[512, 512]",
-                    "[512, 256]",          "The file may be damaged"};
+  const Error error{.code = ErrorCode::model_load,
+                    .what = "tensor has the wrong shape",
+                    .where = "blk.0.attn_q.weight",
+                    .expected = "[512, 512]",
+                    .actual = "[512, 256]",
+                    .hint = "The file may be damaged"};
   EXPECT_EQ(to_string(error),
             "tensor has the wrong shape (blk.0.attn_q.weight): expected [512, 512], got [512, 256]. The file "
             "may be "
             "damaged");
-  EXPECT_EQ(to_string(Error{ErrorCode::other, "broken", {}, {}, {}, {}}), "broken");
+  EXPECT_EQ(to_string(Error{.code = ErrorCode::other, .what = "broken"}), "broken");
 }
 
 }  // namespace
