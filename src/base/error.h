@@ -33,7 +33,7 @@ enum class ErrorCode : int {
 // nothing.
 struct Error {
   ErrorCode code = ErrorCode::other;
-  std::string what;           // one sentence, lower case, without a full stop
+  std::string what = {};      // one sentence, lower case, without a full stop
   std::string where = {};     // file, tensor, metadata key, byte offset
   std::string expected = {};  // what would have been right
   std::string actual = {};    // what was there
