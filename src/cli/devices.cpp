@@ -12,8 +12,8 @@
 #include "cpu/model.h"
 #endif
 #ifdef TRINE_HAS_WGPU
+#include "wgpu/abort_handler.h"
 #include "wgpu/adapter.h"
-#include "wgpu/gpu.h"
 #endif
 
 namespace trine::cli {

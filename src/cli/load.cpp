@@ -11,7 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <system_error>
 #ifdef TRINE_HAS_WGPU
-#include "wgpu/gpu.h"
+#include "wgpu/abort_handler.h"
 #endif
 
 namespace trine::cli {

@@ -110,10 +110,6 @@ void Commands::dispatch(const Dispatch& dispatch) {
   write_timestamp();
 }
 
-void Commands::dispatch(std::span<const Dispatch> list) {
-  for (const Dispatch& one : list) dispatch(one);
-}
-
 void Commands::copy(const Buffer& from, std::uint64_t from_offset, const Buffer& to, std::uint64_t to_offset,
                     std::uint64_t bytes) {
   if (error_ || bytes == 0) return;
@@ -132,12 +128,6 @@ void Commands::copy(const Buffer& from, std::uint64_t from_offset, const Readbac
                     std::uint64_t to_offset, std::uint64_t bytes) {
   copy(from, from_offset, to.buffer_, to_offset, bytes);
   targets_.push_back(to.mapping_);
-}
-
-void Commands::fill_zero(const Buffer& buffer) {
-  if (error_ || !buffer) return;
-  close_pass();
-  api().CommandEncoderClearBuffer(encoder_.get(), buffer.handle_.get(), 0, buffer.bytes());
 }
 
 // Brings the timestamps to the host behind the commands they time.

@@ -14,7 +14,7 @@
 #include <string_view>
 #include <vector>
 
-// Objects of the WebGPU library; its header is included by gpu.cpp only.
+// Objects of the WebGPU library, whose header only those include that call it (library.h).
 struct WGPUBindGroupImpl;
 struct WGPUBindGroupLayoutImpl;
 struct WGPUBufferImpl;
@@ -154,13 +154,11 @@ using Submission = std::uint64_t;
 class Commands {
  public:
   void dispatch(const Dispatch& dispatch);
-  void dispatch(std::span<const Dispatch> list);
   // Offsets and `bytes` are multiples of 4.
   void copy(const Buffer& from, std::uint64_t from_offset, const Buffer& to, std::uint64_t to_offset,
             std::uint64_t bytes);
   void copy(const Buffer& from, std::uint64_t from_offset, const Readback& to, std::uint64_t to_offset,
             std::uint64_t bytes);
-  void fill_zero(const Buffer& buffer);
   std::size_t dispatches() const { return dispatches_; }
 
   Commands(Commands&&) = default;
@@ -214,8 +212,9 @@ class Readback {
 // An open device and its queue. One thread at a time. Buffers, pipelines and the rest are freed on their own,
 // in any order, but used only while their Gpu lives.
 //
-// No call aborts: what the library reports becomes an Error of the call that caused it, and the Gpu stays
-// usable. Only a lost device (reset, unplugged, hung) is final: lost() is true and every call fails.
+// What the library reports becomes an Error of the call that caused it, and the Gpu stays usable. A lost
+// device (reset, unplugged, hung) is final: from then on every call fails. Where the loss comes within a
+// call, the library may abort the process all the same (abort_handler.h).
 class Gpu {
  public:
   // Errors: backend_unavailable (library, adapter or device not to be had).
@@ -242,20 +241,15 @@ class Gpu {
   Result<BindGroup> bind(const Pipeline& pipeline, const std::vector<Slice>& slices);
 
   // Puts bytes into a buffer before anything submitted later; offset and size are multiples of 4. For the
-  // small things of a step: they wait in staging memory for the next submit(). Errors: inference.
-  Result<void> write(const Buffer& buffer, std::uint64_t offset, std::span<const std::byte> bytes);
-  // The same for weights: in pieces of at most 64 MiB, each submitted and waited for, so staging stays small.
-  // `size` need not be a multiple of 4 where it ends the buffer. `progress` gets the bytes done so far.
+  // small things of a step, or a piece of the weights: they wait in staging memory for the next submit().
   // Errors: inference.
-  Result<void> upload(const Buffer& buffer, std::uint64_t offset, std::span<const std::byte> bytes,
-                      const std::function<void(std::uint64_t)>& progress = {});
+  Result<void> write(const Buffer& buffer, std::uint64_t offset, std::span<const std::byte> bytes);
   // Waits for everything submitted and copies buffer content to the host. Errors: inference.
   Result<void> read(const Buffer& buffer, std::uint64_t offset, std::span<std::byte> into);
 
   Commands record(Timing timing = Timing::nothing);
   // Errors: inference; then nothing of `commands` ran.
   Result<Submission> submit(Commands commands);
-  Submission last() const;  // the newest; 0 before the first
   // Handles what has finished, without waiting. Errors: inference (device lost).
   Result<void> poll();
   bool done(Submission submission) const;  // as of the last poll() or wait()
@@ -266,9 +260,6 @@ class Gpu {
   // timed.
   Result<std::vector<Timed>> times();
 
-  bool lost() const;
-  // The error of a lost device, or one that the library reported where no call could return it. Seen once.
-  Result<void> check();
   // Loses the device on purpose: for tests of what comes after.
   void lose();
 
@@ -283,9 +274,5 @@ class Gpu {
   Result<void> wait_until(const std::function<bool()>& finished, double timeout_seconds);
   std::unique_ptr<State> state_;
 };
-
-// From now on, an abort inside the WebGPU library prints the library's last message on one line of stderr and
-// ends the process with ErrorCode::inference instead of SIGABRT. For the command line only.
-void install_abort_handler();
 
 }  // namespace trine::wgpu

@@ -15,6 +15,11 @@ struct Report {
   Submission completed = 0;
 };
 
+// Asks for all that the adapter has, less what `features` leaves out; the callbacks write to `report`, which
+// must outlive the device. Errors: backend_unavailable.
+Result<WGPUDevice> request_device(WGPUAdapter adapter, const Adapter& described,
+                                  const AdapterFeatures& features, Report& report);
+
 struct Gpu::State {
   Adapter adapter;
   AdapterFeatures features;

@@ -86,7 +86,7 @@ Result<Library> open_library(const std::string& path);
 // What load_library() returned; calling it before is a bug.
 const Library& api();
 
-// Marks the calls of the library that may abort, so that install_abort_handler() can tell its aborts from
+// Marks the calls of the library that may abort, so that abort_handler.cpp can tell its aborts from
 // those of check().
 class InLibrary {
  public:

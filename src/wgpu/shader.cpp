@@ -39,7 +39,6 @@ std::string edited(std::string text, std::span<const ShaderEdit> edits) {
 
 std::string assemble(const ShaderSource& source) {
   std::string text;
-  for (const std::string& feature : source.enables) text += fmt::format("enable {};\n", feature);
   for (const auto& [name, value] : source.constants)
     text += fmt::format("const {}: u32 = {}u;\n", name, value);
   for (const auto& [name, value] : source.flags) text += fmt::format("const {}: bool = {};\n", name, value);

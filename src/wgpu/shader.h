@@ -25,9 +25,8 @@ struct ShaderEdit {
 };
 std::string edited(std::string text, std::span<const ShaderEdit> edits);
 
-// What a kernel is made of, in this order in the text: directives, constants, files.
+// What a kernel is made of, in this order in the text: constants, files.
 struct ShaderSource {
-  std::vector<std::string> enables;  // "f16"; not "subgroups", which this library refuses
   std::vector<std::pair<std::string, std::uint32_t>> constants;  // const NAME: u32 = VALUEu;
   std::vector<std::pair<std::string, bool>> flags;               // const NAME: bool = VALUE;
   // Embedded names, libraries first. "quant_q4_k.wgsl as gate" is the file with the word `weights` replaced

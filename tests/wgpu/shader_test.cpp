@@ -8,12 +8,11 @@ namespace {
 
 TEST(Shader, ConstantsComeBeforeTheFiles) {
   ShaderSource source;
-  source.enables = {"f16"};
   source.constants = {{"COLUMNS", 64}};
   source.flags = {{"RESIDUAL", true}};
   source.files = {"subgroup_size.wgsl"};
   const std::string text = assemble(source);
-  EXPECT_TRUE(text.starts_with("enable f16;\nconst COLUMNS: u32 = 64u;\nconst RESIDUAL: bool = true;\n//"));
+  EXPECT_TRUE(text.starts_with("const COLUMNS: u32 = 64u;\nconst RESIDUAL: bool = true;\n//"));
   EXPECT_NE(text.find("fn main("), text.npos);
 }
 

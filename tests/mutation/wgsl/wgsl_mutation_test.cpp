@@ -36,8 +36,8 @@ const std::vector<Mutation>& mutations() {
   static const std::vector<Mutation> all = {
       {"AssumesSubgroupsOf32",
        {{"if (thread % SUBGROUP_SIZE == 0u) {", "if (thread % 32u == 0u) {"},
-        {"reduce_values[(i * WORKGROUP + thread) / SUBGROUP_SIZE] = part;",
-         "reduce_values[(i * WORKGROUP + thread) / 32u] = part;"},
+        {"reduce_values[(i * WORKGROUP + thread) / SUBGROUP_SIZE] = sum;",
+         "reduce_values[(i * WORKGROUP + thread) / 32u] = sum;"},
         {"i < LANES / SUBGROUP_SIZE; i++", "i < LANES / 32u; i++"}},
        Scene::as_it_is,
        Stage::attn_norm,
