@@ -60,7 +60,7 @@ Result<void> measure(const model::Weights& weights, const std::string& device, c
   options.device = device;
   options.context = 64;
   options.numerics = variant.numerics;
-  options.subgroups = variant.subgroups;
+  if (!variant.subgroups) options.without = {"subgroups"};
   options.checked_shaders = variant.checked;
   options.self_test = false;
   TRINE_TRY(const std::unique_ptr<wgpu::WgpuModel> model, wgpu::WgpuModel::load(weights, options));

@@ -42,7 +42,7 @@ std::vector<std::string> feature_names(const wgpu::AdapterFeatures& features) {
   if (features.subgroups) names.emplace_back("subgroups");
   if (features.f16) names.emplace_back("f16");
   if (features.timestamps) names.emplace_back("timestamps");
-  if (features.integer_dot) names.emplace_back("packed_4x8_integer_dot_product");
+  if (features.integer_dot) names.emplace_back("integer-dot");
   return names;
 }
 

@@ -29,7 +29,9 @@ struct DeviceInfo {
   int threads = 0;      // CPU only
   Numerics numerics = Numerics::fast;
   std::array<std::string, stage_count> stage_place;  // where each stage ran: "device" or "host"
-  // Variants of kernels that failed the self-test at load, and that nothing runs: "subgroups".
+  // Variants of kernels, "subgroups", that nothing runs: those that --without named, and those that failed
+  // the self-test at load.
+  std::vector<std::string> left_out = {};
   std::vector<std::string> switched_off = {};
 };
 

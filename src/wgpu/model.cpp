@@ -35,9 +35,14 @@ Error with_sizes(Error error, const model::Weights& weights, std::int32_t contex
 }  // namespace
 
 struct WgpuModel::State {
-  State(const model::Weights& weights, std::unique_ptr<Gpu> opened, Numerics numerics,
+  State(const model::Weights& weights, std::unique_ptr<Gpu> opened, Numerics numerics, const Variants& asked,
         const Variants& variants)
-      : weights(weights), numerics(numerics), variants(variants), gpu(std::move(opened)), kernels(*gpu) {}
+      : weights(weights),
+        numerics(numerics),
+        asked(asked),
+        variants(variants),
+        gpu(std::move(opened)),
+        kernels(*gpu) {}
 
   const model::Config& config() const { return weights.config; }
   Builder builder() { return {kernels, work, config(), variants.integer_dot ? numerics : Numerics::exact}; }
@@ -52,7 +57,8 @@ struct WgpuModel::State {
 
   const model::Weights& weights;
   Numerics numerics;
-  Variants variants;
+  Variants asked;            // what was not left out
+  Variants variants;         // of these, what the self-test did not switch off
   std::unique_ptr<Gpu> gpu;  // outlives all that follows
   KernelCache kernels;
   KvCache kv;
@@ -102,25 +108,28 @@ WgpuModel::~WgpuModel() = default;
 
 Result<std::unique_ptr<WgpuModel>> WgpuModel::load(const model::Weights& weights,
                                                    const WgpuOptions& options) {
-  if (!options.self_test) return load_with(weights, options, {});
-  return load_tested(weights, options.numerics, [&](const model::Weights& some, const Variants& variants) {
-    return load_with(some, options, variants);
-  });
+  TRINE_TRY(const Variants asked, variants_without(options.without));
+  const auto load_some = [&](const model::Weights& some, const Variants& variants) {
+    return load_with(some, options, asked, variants);
+  };
+  return options.self_test ? load_tested(weights, options.numerics, asked, load_some)
+                           : load_some(weights, asked);
 }
 
 Result<std::unique_ptr<WgpuModel>> WgpuModel::load_with(const model::Weights& weights,
-                                                        const WgpuOptions& options,
+                                                        const WgpuOptions& options, const Variants& asked,
                                                         const Variants& variants) {
   GpuOptions open;
   open.device = options.device;
   open.checked_shaders = options.checked_shaders;
-  open.subgroups = options.subgroups && variants.subgroups;
-  open.timestamps = true;
+  open.subgroups = variants.subgroups;
+  open.f16 = variants.f16;
+  open.timestamps = variants.timestamps;
   open.shader_edits = options.shader_edits;
   TRINE_TRY(std::unique_ptr<Gpu> gpu, Gpu::open(open));
-  auto state = std::make_unique<State>(weights, std::move(gpu), options.numerics, variants);
+  auto state = std::make_unique<State>(weights, std::move(gpu), options.numerics, asked, variants);
   if (options.few_chunks > 0) state->kernels.set_few_chunks(options.few_chunks);
-  const bool f16_cache = options.numerics == Numerics::fast && variants.f16_cache;
+  const bool f16_cache = options.numerics == Numerics::fast && variants.f16;
   TRINE_CHECK_OK(state->allocate(options.context, f16_cache ? KvType::f16 : KvType::f32));
   TRINE_CHECK_OK(state->make_operations());
   if (state->gpu->adapter().type != "software") {
@@ -146,11 +155,8 @@ model::DeviceInfo WgpuModel::describe() const {
   info.driver = adapter.driver;
   info.numerics = state_->numerics;
   info.stage_place.fill("device");
-  const Variants& variants = state_->variants;
-  const bool fast = state_->numerics == Numerics::fast;
-  if (!variants.subgroups && adapter.features.subgroups) info.switched_off.emplace_back("subgroups");
-  if (!variants.integer_dot && fast) info.switched_off.emplace_back("integer dot");
-  if (!variants.f16_cache && fast) info.switched_off.emplace_back("f16 KV cache");
+  info.left_out = names_of_missing(state_->asked);
+  info.switched_off = names_of_missing(state_->variants, state_->asked);
   return info;
 }
 void WgpuModel::lose_device() {

@@ -5,6 +5,7 @@
 #include "model/weights.h"
 #include "wgpu/adapter.h"
 #include "wgpu/shader.h"
+#include "wgpu/variants.h"
 
 #include <memory>
 #include <optional>
@@ -13,20 +14,12 @@
 
 namespace trine::wgpu {
 
-// Faster ways to compute the same, each with a plain one beside it. The self-test switches off those that a
-// driver gets wrong.
-struct Variants {
-  bool subgroups = true;    // sums over subgroups; else over workgroup memory
-  bool integer_dot = true;  // fast numerics: products of 8-bit blocks; else of f32
-  bool f16_cache = true;    // fast numerics: KV cache of f16; else of f32
-};
-
 struct WgpuOptions {
   std::string device;           // as list_adapters() takes it
   std::int32_t context = 4096;  // positions to hold in the KV cache, all sequences together
   model::Numerics numerics = model::Numerics::fast;  // KV cache: f16 when fast, f32 when exact
   int threads = 0;                                   // that repack weights at load; 0: one per available core
-  bool subgroups = true;                             // use them when the adapter has them
+  std::vector<std::string> without = {};             // as variants_without() takes them
   bool checked_shaders = false;                      // bounds checks in every kernel: for tests
   bool self_test = true;                             // at load: self_test.h
   std::uint32_t few_chunks = 0;                      // of Tuning::attention_few_chunks, when not 0: for tests
@@ -37,9 +30,10 @@ struct WgpuOptions {
 // whole pass runs on the device. The same input gives the same bytes in every run.
 class WgpuModel final : public model::DeviceModel {
  public:
-  // `weights` must outlive the model; its tensors are read during the call only. Errors: backend_unavailable
-  // (no such adapter), model_load (weights, KV cache and work space do not fit, with their sizes), inference
-  // (a kernel does not compile, a device fault, a self-test that fails whatever is switched off).
+  // `weights` must outlive the model; its tensors are read during the call only. Errors: usage
+  // (options.without), backend_unavailable (no such adapter), model_load (weights, KV cache and work space do
+  // not fit, with their sizes), inference (a kernel does not compile, a device fault, a self-test that fails
+  // whatever is switched off).
   static Result<std::unique_ptr<WgpuModel>> load(const model::Weights& weights, const WgpuOptions& options);
   ~WgpuModel() override;
 
@@ -61,7 +55,8 @@ class WgpuModel final : public model::DeviceModel {
   struct State;
   explicit WgpuModel(std::unique_ptr<State> state);
   static Result<std::unique_ptr<WgpuModel>> load_with(const model::Weights& weights,
-                                                      const WgpuOptions& options, const Variants& variants);
+                                                      const WgpuOptions& options, const Variants& asked,
+                                                      const Variants& variants);
   std::unique_ptr<State> state_;
 };
 

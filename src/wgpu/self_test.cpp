@@ -448,11 +448,19 @@ model::Weights first_and_last_layer(const model::Weights& weights) {
   return some;
 }
 
-// What is tried when a model with every variant is wrong.
-std::vector<Variants> fallbacks(model::Numerics numerics) {
-  if (numerics == model::Numerics::exact) return {{false, true, true}};
-  return {{false, true, true},  {true, false, true},  {true, true, false},  {false, false, true},
-          {false, true, false}, {true, false, false}, {false, false, false}};
+// What is tried when a model with all that was asked for is wrong.
+std::vector<Variants> fallbacks(model::Numerics numerics, const Variants& asked) {
+  const bool fast = numerics == model::Numerics::fast;
+  std::vector<Variants> all;
+  for (const Variants& one :
+       {Variants{.subgroups = false}, Variants{.integer_dot = !fast}, Variants{.f16 = !fast},
+        Variants{.subgroups = false, .integer_dot = !fast}, Variants{.subgroups = false, .f16 = !fast},
+        Variants{.f16 = !fast, .integer_dot = !fast},
+        Variants{.subgroups = false, .f16 = !fast, .integer_dot = !fast}}) {
+    const Variants some = one & asked;
+    if (some != asked && std::find(all.begin(), all.end(), some) == all.end()) all.push_back(some);
+  }
+  return all;
 }
 
 }  // namespace
@@ -469,7 +477,7 @@ Result<void> self_test(model::DeviceModel& model, const model::Weights& weights,
 }
 
 Result<std::unique_ptr<WgpuModel>> load_tested(const model::Weights& weights, model::Numerics numerics,
-                                               const LoadVariants& load) {
+                                               const Variants& asked, const LoadVariants& load) {
   const auto attempt = [&](const model::Weights& some,
                            const Variants& variants) -> Result<std::unique_ptr<WgpuModel>> {
     TRINE_TRY(std::unique_ptr<WgpuModel> model, load(some, variants));
@@ -478,11 +486,11 @@ Result<std::unique_ptr<WgpuModel>> load_tested(const model::Weights& weights, mo
     TRINE_CHECK_OK(self_test(*model, some, prefill));
     return model;
   };
-  auto model = attempt(weights, {});
+  auto model = attempt(weights, asked);
   if (model || model.error().code != ErrorCode::inference) return model;
   const Error first = model.error();
   const model::Weights some = first_and_last_layer(weights);
-  for (const Variants& variants : fallbacks(numerics)) {
+  for (const Variants& variants : fallbacks(numerics, asked)) {
     if (!attempt(some, variants)) continue;
     if (auto again = attempt(weights, variants); again) return again;
   }

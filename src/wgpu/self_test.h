@@ -24,11 +24,10 @@ Result<void> self_test(model::DeviceModel& model, const model::Weights& weights,
 using LoadVariants = std::function<Result<std::unique_ptr<WgpuModel>>(const model::Weights& weights,
                                                                       const Variants& variants)>;
 
-// The model with every variant, when its self-test passes; else with the fewest switched off that let it
-// pass: each alone, then
-// two, then all. They are looked for with the first and the last layer only. Errors: those of
-// `load`; inference when the plain kernels are wrong too.
+// The model with all variants that were asked for, when its self-test passes; else with the fewest switched
+// off that let it pass: each alone, then two, then all. They are looked for with the first and the last layer
+// only. Errors: those of `load`; inference when the plain kernels are wrong too.
 Result<std::unique_ptr<WgpuModel>> load_tested(const model::Weights& weights, model::Numerics numerics,
-                                               const LoadVariants& load);
+                                               const Variants& asked, const LoadVariants& load);
 
 }  // namespace trine::wgpu

@@ -1,4 +1,5 @@
 // devices: the WebGPU adapters, and what it says where there is no library or no driver.
+#include "required.h"
 #include "subprocess.h"
 
 #include <gtest/gtest.h>
@@ -47,7 +48,7 @@ TEST(WgpuDevices, EachAdapterSaysWhetherItIsChosen) {
   ASSERT_EQ(outcome.status, 0) << outcome.err;
   EXPECT_EQ(outcome.err, "");
   const nlohmann::json wgpu = nlohmann::json::parse(outcome.out)["backends"][2];
-  if (wgpu.contains("unavailable")) GTEST_SKIP() << wgpu["unavailable"].get<std::string>();
+  if (wgpu.contains("unavailable")) TRINE_CANNOT_RUN("wgpu", wgpu["unavailable"].get<std::string>());
   const std::string text = devices("UNUSED", "", false).out;
   ASSERT_FALSE(wgpu["adapters"].empty());
   for (const nlohmann::json& adapter : wgpu["adapters"]) {

@@ -1,5 +1,6 @@
 // inspect, bench, perplexity, devices, version: what they say is well-formed and agrees with the file.
 #include "cli/subprocess.h"
+#include "required.h"
 
 #include <gtest/gtest.h>
 #include <cmath>
@@ -191,7 +192,7 @@ TEST(Bench, TextAndMarkdownNameTheCircumstances) {
 // too.
 TEST(Bench, OfADeviceHasAStreamAndItsOwnLimit) {
   const json wgpu = json_of({"devices"})["backends"][2];
-  if (wgpu.contains("unavailable")) GTEST_SKIP() << wgpu["unavailable"].get<std::string>();
+  if (wgpu.contains("unavailable")) TRINE_CANNOT_RUN("wgpu", wgpu["unavailable"].get<std::string>());
   const std::vector<std::string> arguments = {"bench",     "-m",        model_path("tiny/tiny-F16.gguf"),
                                               "--backend", "wgpu",      "--device",
                                               "0",         "--prefill", "0",

@@ -14,7 +14,7 @@ class AdapterTest : public ::testing::Test {
  protected:
   void SetUp() override {
     auto listed = list_adapters();
-    if (!listed) GTEST_SKIP() << to_string(listed.error());
+    if (!listed) TRINE_CANNOT_RUN("wgpu", to_string(listed.error()));
     adapters = *std::move(listed);
   }
 

@@ -22,7 +22,7 @@ using wgpu::WgpuOptions;
 class BadDays : public testing::Test {
  protected:
   void SetUp() override {
-    if (const std::string reason = wgpu::why_no_adapter(); !reason.empty()) GTEST_SKIP() << reason;
+    if (const std::string reason = wgpu::why_no_adapter(); !reason.empty()) TRINE_CANNOT_RUN("wgpu", reason);
   }
 
   static WgpuOptions options() {

@@ -22,13 +22,13 @@ using model::Stage;
 using wgpu::WgpuModel;
 using wgpu::WgpuOptions;
 
-WgpuOptions options(Numerics numerics, bool subgroups = true) {
+WgpuOptions options(Numerics numerics, std::vector<std::string> without = {}) {
   WgpuOptions result;
   result.device = wgpu::first_adapter;
   result.context = 512;
   result.numerics = numerics;
   result.threads = 2;
-  result.subgroups = subgroups;
+  result.without = std::move(without);
   result.checked_shaders = true;
   return result;
 }
@@ -97,14 +97,14 @@ std::vector<std::string> all_models() {
 class OnDevice : public testing::Test {
  protected:
   void SetUp() override {
-    if (const std::string reason = wgpu::why_no_adapter(); !reason.empty()) GTEST_SKIP() << reason;
+    if (const std::string reason = wgpu::why_no_adapter(); !reason.empty()) TRINE_CANNOT_RUN("wgpu", reason);
   }
 };
 
 class WgpuModels : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
-    if (const std::string reason = wgpu::why_no_adapter(); !reason.empty()) GTEST_SKIP() << reason;
+    if (const std::string reason = wgpu::why_no_adapter(); !reason.empty()) TRINE_CANNOT_RUN("wgpu", reason);
   }
   LoadedModel loaded{GetParam()};
   const model::Config& config = loaded.weights.config;
@@ -141,12 +141,12 @@ TEST_P(WgpuModels, ExactAgreesWithTheReferenceStageByStage) {
   ThreadPool pool(2);
   reference::Sequence sequence;
   ASSERT_TRUE(reference::Model(loaded.weights).forward(sequence, tokens, true, pool, &expected));
-  for (const bool subgroups : {true, false}) {
-    if (!subgroups && !all) continue;
-    Runner runner(loaded, options(Numerics::exact, subgroups));
+  for (const std::vector<std::string>& without : {std::vector<std::string>{}, {"subgroups"}}) {
+    if (!without.empty() && !all) continue;
+    Runner runner(loaded, options(Numerics::exact, without));
     TraceRecorder actual;
     runner.run(tokens, all ? 18 : 1, &actual);
-    expect_close(actual, expected, subgroups ? "with subgroups" : "without subgroups");
+    expect_close(actual, expected, without.empty() ? "with subgroups" : "without subgroups");
   }
 }
 
@@ -177,7 +177,7 @@ class FastTied : public OnDevice {
  protected:
   void SetUp() override {
     OnDevice::SetUp();
-    if (IsSkipped()) return;
+    if (IsSkipped() || HasFatalFailure()) return;
     loaded = std::make_unique<LoadedModel>(models_dir + "tiny/tied-Q4_K_M.gguf");
     runner = std::make_unique<Runner>(*loaded, options(Numerics::fast));
     vocab = static_cast<std::size_t>(loaded->weights.config.vocab_size);

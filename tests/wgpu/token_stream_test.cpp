@@ -100,7 +100,7 @@ Tokens sample_tokens(std::size_t n, std::int32_t vocab) {
 class TokenStreams : public testing::Test {
  protected:
   void SetUp() override {
-    if (const std::string reason = wgpu::why_no_adapter(); !reason.empty()) GTEST_SKIP() << reason;
+    if (const std::string reason = wgpu::why_no_adapter(); !reason.empty()) TRINE_CANNOT_RUN("wgpu", reason);
   }
 
   // Logits of "tied" are far apart, those of the others close together.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "required.h"
 #include "wgpu/gpu.h"
 
 #include <gtest/gtest.h>
@@ -54,7 +55,7 @@ inline std::uint64_t resident_bytes() {
 class GpuTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (const std::string reason = why_no_adapter(); !reason.empty()) GTEST_SKIP() << reason;
+    if (const std::string reason = why_no_adapter(); !reason.empty()) TRINE_CANNOT_RUN("wgpu", reason);
     Result<std::unique_ptr<Gpu>> opened = Gpu::open(test_options());
     ASSERT_TRUE(opened) << to_string(opened.error());
     gpu_ = *std::move(opened);
