@@ -133,14 +133,18 @@ TEST_F(SelfTest, OtherSubgroupsThanTheProbeSawAreRight) {
   }
 }
 
+// Gives a norm one weight for all columns, kept in `bytes`.
+void fill_norm(model::Weight& weight, float value, std::vector<std::byte>& bytes) {
+  const std::vector<float> values(static_cast<std::size_t>(weight.columns), value);
+  const auto raw = std::as_bytes(std::span(values));
+  bytes.assign(raw.begin(), raw.end());
+  weight.data = bytes.data();
+}
+
 // No kernel is wrong because a model has no numbers.
 TEST_F(SelfTest, AModelOfNaNIsLoaded) {
   const auto with_nan = [&](model::Weight& weight, std::vector<std::byte>& bytes) {
-    const std::vector<float> values(static_cast<std::size_t>(weight.columns),
-                                    std::numeric_limits<float>::quiet_NaN());
-    const auto raw = std::as_bytes(std::span(values));
-    bytes.assign(raw.begin(), raw.end());
-    weight.data = bytes.data();
+    fill_norm(weight, std::numeric_limits<float>::quiet_NaN(), bytes);
   };
   std::vector<std::byte> attention, experts;
   model::Weights weights = loaded.weights;
@@ -151,6 +155,21 @@ TEST_F(SelfTest, AModelOfNaNIsLoaded) {
   const auto early = WgpuModel::load(weights, options(Numerics::fast, {}));
   ASSERT_TRUE(early) << to_string(early.error());
   EXPECT_EQ((*early)->describe().switched_off, Names());
+}
+
+// Nor because its activations are so small that f32, or a cache of f16, has no number for their products.
+TEST_F(SelfTest, ActivationsThatUnderflowBlameNoKernel) {
+  std::vector<std::byte> attention, experts;
+  for (const float small : {1e-27f, 1e-37f}) {
+    model::Weights weights = loaded.weights;
+    fill_norm(weights.layers[0].attn_norm, small, attention);
+    fill_norm(weights.layers[0].ffn_norm, small, experts);
+    for (const Numerics numerics : {Numerics::exact, Numerics::fast}) {
+      const auto model = WgpuModel::load(weights, options(numerics, {}));
+      ASSERT_TRUE(model) << to_string(model.error());
+      EXPECT_EQ((*model)->describe().switched_off, Names()) << small;
+    }
+  }
 }
 
 TEST_F(SelfTest, AWrongPlainKernelIsAnErrorThatNamesTheStage) {
