@@ -17,12 +17,11 @@ Result<KvCache> KvCache::create(const model::Config& config, std::int32_t positi
   check(positions > 0, "a KV cache holds at least one position");
   KvCache cache;
   cache.type_ = type;
-  cache.pages_ = (positions + page_size - 1) / page_size;
-  cache.n_layers_ = config.n_layers;
+  cache.pages_ = device::kv_pages(positions);
   cache.kv_size_ = config.kv_size();
   cache.head_dim_ = config.head_dim;
 
-  const std::uint64_t needed = cache.bytes();
+  const std::uint64_t needed = device::kv_bytes(config, positions, type);
   const std::uint64_t available = available_memory();
   const auto too_large = [&](std::string actual) {
     return fail({.code = ErrorCode::model_load,
@@ -39,11 +38,6 @@ Result<KvCache> KvCache::create(const model::Config& config, std::int32_t positi
   cache.memory_.reset(std::calloc(needed, 1));
   if (cache.memory_ == nullptr) return too_large("an allocation that failed");
   return cache;
-}
-
-std::uint64_t KvCache::bytes() const {
-  const std::uint64_t element = type_ == KvType::f16 ? 2 : 4;
-  return 2 * std::uint64_t(n_layers_) * std::uint64_t(pages_) * page_size * std::uint64_t(kv_size_) * element;
 }
 
 void KvCache::write(const Kernels& kernels, int layer, std::int64_t slot, const float* key,

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "cpu/kernels/kernels.h"
+#include "device/kv.h"
 #include "model/config.h"
 
 #include <cstdint>
@@ -10,14 +11,13 @@
 
 namespace trine::cpu {
 
-enum class KvType { f16, f32 };
+using device::KvType;
 
-// Keys (after head norm and rotary embedding) and values of every layer, in pages of `page_size` positions
-// that the engine hands out: per layer [slot][n_kv_heads][head_dim], slot = page · page_size + position %
-// page_size.
+// The KV cache in memory: per layer [slot][n_kv_heads][head_dim] keys, then values; slots as kv_slot() counts
+// them.
 class KvCache {
  public:
-  static constexpr std::int32_t page_size = 64;
+  static constexpr std::int32_t page_size = device::kv_page_size;
 
   // Holds at least `positions` positions. Memory is touched only as positions are written.
   // Errors: model_load when it cannot fit into memory, saying how much it needs.
@@ -25,11 +25,9 @@ class KvCache {
 
   std::int32_t pages() const { return pages_; }
   KvType type() const { return type_; }
-  std::uint64_t bytes() const;
 
   static std::int64_t slot(std::span<const std::int32_t> page_table, std::int32_t position) {
-    return static_cast<std::int64_t>(page_table[static_cast<std::size_t>(position / page_size)]) * page_size +
-           position % page_size;
+    return device::kv_slot(page_table, position);
   }
 
   // Stores one position's key and value, kv_size floats each.
@@ -65,7 +63,6 @@ class KvCache {
   std::unique_ptr<void, Free> memory_;
   KvType type_ = KvType::f16;
   std::int32_t pages_ = 0;
-  std::int32_t n_layers_ = 0;
   std::int64_t kv_size_ = 0;
   std::int64_t head_dim_ = 0;
 };

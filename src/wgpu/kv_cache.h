@@ -1,5 +1,6 @@
 #pragma once
 
+#include "device/kv.h"
 #include "model/config.h"
 #include "wgpu/gpu.h"
 
@@ -8,13 +9,12 @@
 
 namespace trine::wgpu {
 
-enum class KvType { f16, f32 };
+using device::KvType;
 
-// Keys (after head norm and rotary embedding) and values of every layer, one buffer a layer, in the layout of
-// kv_write.wgsl: pages of `page_size` positions that the engine hands out.
+// The KV cache on the device: one buffer a layer, in the layout of kv_write.wgsl.
 class KvCache {
  public:
-  static constexpr std::int32_t page_size = 64;
+  static constexpr std::int32_t page_size = device::kv_page_size;
 
   // Holds at least `positions` positions. Errors: model_load (more than a binding of the device may hold, or
   // than its memory).

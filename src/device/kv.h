@@ -1,0 +1,45 @@
+#pragma once
+
+#include "model/config.h"
+#include "model/device_model.h"
+
+#include <cstdint>
+#include <span>
+
+namespace trine::device {
+
+// The KV cache of every backend: keys (after head norm and rotary embedding) and values of all layers, in
+// pages of this many positions that the engine hands out.
+inline constexpr std::int32_t kv_page_size = 64;
+
+// What its elements are stored as.
+enum class KvType { f16, f32 };
+
+constexpr std::uint64_t element_bytes(KvType type) {
+  return type == KvType::f16 ? 2 : 4;
+}
+
+// fast numerics halve what attention reads; exact ones keep what was computed.
+constexpr KvType kv_type_for(model::Numerics numerics) {
+  return numerics == model::Numerics::fast ? KvType::f16 : KvType::f32;
+}
+
+// Pages that hold at least so many positions.
+constexpr std::int32_t kv_pages(std::int32_t positions) {
+  return static_cast<std::int32_t>((std::int64_t{positions} + kv_page_size - 1) / kv_page_size);
+}
+
+// Where a sequence's position lies among the positions of all pages.
+constexpr std::int64_t kv_slot(std::span<const std::int32_t> page_table, std::int32_t position) {
+  const auto page = static_cast<std::size_t>(position / kv_page_size);
+  return std::int64_t{page_table[page]} * kv_page_size + position % kv_page_size;
+}
+
+// Keys and values of one page in one layer. A backend may pad heads to a multiple of some elements.
+std::uint64_t kv_page_bytes(const model::Config& config, KvType type, std::int32_t head_multiple = 1);
+
+// Of as many pages as hold `positions`, in all layers.
+std::uint64_t kv_bytes(const model::Config& config, std::int32_t positions, KvType type,
+                       std::int32_t head_multiple = 1);
+
+}  // namespace trine::device
