@@ -119,7 +119,7 @@ namespace {
 
 // x = embed[token]
 void embed(Pass& pass) {
-  const model::Weight& table = pass.matrices.source->embed;
+  const model::Weight& table = *pass.matrices.embed.weight;
   const std::int64_t hidden = pass.config.hidden_size;
   pass.pool.parallel_for(pass.rows(), 8, [&](std::int64_t begin, std::int64_t end, int) {
     for (std::int64_t n = begin; n < end; ++n) {

@@ -1,6 +1,7 @@
 #include "cpu/weights.h"
 
 #include "base/check.h"
+#include "device/tensors.h"
 
 namespace trine::cpu {
 namespace {
@@ -11,38 +12,43 @@ const float* f32_row(const model::Weight& weight) {
   return reinterpret_cast<const float*>(weight.data);
 }
 
+class Binder {
+ public:
+  Binder(const Kernels& kernels, bool fast) : kernels_(kernels), fast_(fast) {}
+
+  Result<void> norm(const model::Weight& weight, const float*& row) const {
+    row = f32_row(weight);
+    return {};
+  }
+  Result<void> head_norms(const model::Weight& q_norm, const model::Weight& k_norm, LayerMatrices& m) const {
+    TRINE_CHECK_OK(norm(q_norm, m.attn_q_norm));
+    return norm(k_norm, m.attn_k_norm);
+  }
+  Result<void> matrix(const model::Weight& weight, Matrix& matrix) const {
+    const gguf::TensorType type = weight.codec->type;
+    matrix = {&weight, fast_ ? kernels_.fast(type) : kernels_.exact(type), fast_ && reads_q8(type)};
+    check(matrix.multiply != nullptr, "every codec has a kernel");
+    return {};
+  }
+  Result<void> experts(const model::Weight& weight, const model::Weight& /*beside*/, Matrix& place) const {
+    return matrix(weight, place);
+  }
+
+ private:
+  const Kernels& kernels_;
+  bool fast_;
+};
+
 }  // namespace
 
 Matrices bind_weights(const model::Weights& weights, const Kernels& kernels, model::Numerics numerics) {
-  const bool fast = numerics == model::Numerics::fast;
-  const auto bind = [&](const model::Weight& weight) {
-    const gguf::TensorType type = weight.codec->type;
-    const Matrix matrix{&weight, fast ? kernels.fast(type) : kernels.exact(type), fast && reads_q8(type)};
-    check(matrix.multiply != nullptr, "every codec has a kernel");
-    return matrix;
-  };
-
   Matrices bound;
   bound.source = &weights;
-  bound.output_norm = f32_row(weights.output_norm);
-  bound.output = bind(weights.output);
-  bound.layers.reserve(weights.layers.size());
-  for (const model::LayerWeights& w : weights.layers) {
-    LayerMatrices m;
-    m.attn_norm = f32_row(w.attn_norm);
-    m.attn_q = bind(w.attn_q);
-    m.attn_k = bind(w.attn_k);
-    m.attn_v = bind(w.attn_v);
-    m.attn_q_norm = f32_row(w.attn_q_norm);
-    m.attn_k_norm = f32_row(w.attn_k_norm);
-    m.attn_output = bind(w.attn_output);
-    m.ffn_norm = f32_row(w.ffn_norm);
-    m.router = bind(w.router);
-    m.expert_gate = bind(w.expert_gate);
-    m.expert_up = bind(w.expert_up);
-    m.expert_down = bind(w.expert_down);
-    bound.layers.push_back(m);
-  }
+  bound.layers.resize(weights.layers.size());
+  const Binder binder(kernels, numerics == model::Numerics::fast);
+  const Result<void> done = device::for_each_tensor(weights, bound, binder);
+  check(done.has_value(), "pointing at weights cannot fail");
+  if (weights.tied) bound.output = bound.embed;
   return bound;
 }
 

@@ -41,8 +41,9 @@ struct LayerMatrices {
 struct Matrices {
   const model::Weights* source = nullptr;
   std::vector<LayerMatrices> layers;
+  Matrix embed;                        // [V][H]
   const float* output_norm = nullptr;  // [H]
-  Matrix output;                       // [V][H]
+  Matrix output;                       // [V][H]; the embedding when the file has no other
 };
 
 Matrices bind_weights(const model::Weights& weights, const Kernels& kernels, model::Numerics numerics);

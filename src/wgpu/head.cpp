@@ -36,14 +36,14 @@ void report_logits(const Pass& pass, std::span<const float> logits) {
 
 Result<HeadOps> make_head(const Builder& builder, const Matrices& matrices) {
   const Workspace& work = builder.work;
-  const bool q8 = builder.reads_q8(matrices.output());
+  const bool q8 = builder.reads_q8(matrices.head());
   HeadOps ops;
   TRINE_TRY(ops.norm_all, make_norm(builder, work.x, matrices.output_norm, NormOutput::f32));
   TRINE_TRY(ops.norm, make_norm(builder, work.x, matrices.output_norm,
                                 q8 ? NormOutput::f32_and_q8 : NormOutput::f32, true));
   TRINE_TRY(ops.output,
-            make_projection(builder, {"logits", matrices.output(), q8 ? work.normed_q8 : work.normed, q8,
-                                      work.logits, matrices.output().rows, 0, nullptr, true}));
+            make_projection(builder, {"logits", matrices.head(), q8 ? work.normed_q8 : work.normed, q8,
+                                      work.logits, matrices.head().rows, 0, nullptr, true}));
   return ops;
 }
 

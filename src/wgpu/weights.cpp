@@ -1,6 +1,7 @@
 #include "wgpu/weights.h"
 
 #include "base/check.h"
+#include "device/tensors.h"
 #include "wgpu/repack.h"
 
 #include <fmt/format.h>
@@ -22,6 +23,11 @@ std::uint64_t row_bytes(const model::Weight& weight) {
 
 std::uint64_t expert_bytes(const model::Weight& weight) {
   return static_cast<std::uint64_t>(weight.rows) * row_bytes(weight);
+}
+
+// Read 16 bytes at a time.
+std::uint64_t norm_bytes(const model::Weight& weight) {
+  return (weight.expert_bytes() + 15) / 16 * 16;
 }
 
 std::uint64_t head_constants_bytes(const model::Config& config) {
@@ -58,41 +64,81 @@ Result<Matrix> allocate_parts(Gpu& gpu, const model::Weight& weight, std::uint64
   return matrix;
 }
 
-Result<Matrix> allocate(Gpu& gpu, const model::Weight& weight) {
-  return allocate_parts(gpu, weight, 1, binding_limit(gpu) / row_bytes(weight));
+void append_norm(std::vector<std::uint32_t>& words, const model::Weight& norm) {
+  for (std::int64_t i = 0; i < norm.columns; ++i) {
+    float value = 0;
+    norm.codec->decode_row(norm.data + static_cast<std::uint64_t>(i) * sizeof(float), 1, &value);
+    words.push_back(std::bit_cast<std::uint32_t>(value));
+  }
 }
 
-Result<Matrix> allocate_experts(Gpu& gpu, const model::Weight& weight, std::uint64_t bytes_of_largest) {
-  return allocate_parts(gpu, weight, static_cast<std::uint64_t>(weight.rows),
-                        binding_limit(gpu) / bytes_of_largest);
+// Turns per position as a binary fraction of 64 bits: angles of large positions need more than f32 has.
+void append_frequencies(std::vector<std::uint32_t>& words, const model::RopeTable& rope) {
+  for (const double frequency : rope.frequencies) {
+    const long double turns = static_cast<long double>(frequency) / (2 * std::numbers::pi_v<long double>);
+    const long double scaled = std::round((turns - std::floor(turns)) * 0x1p64L);
+    const std::uint64_t fraction = scaled < 0x1p64L ? static_cast<std::uint64_t>(scaled) : 0;
+    words.push_back(static_cast<std::uint32_t>(fraction >> 32));
+    words.push_back(static_cast<std::uint32_t>(fraction));
+  }
 }
 
-Result<Buffer> allocate_norm(Gpu& gpu, const model::Weight& weight) {
-  check(weight.codec->type == gguf::TensorType::F32, "norms are F32");
-  return gpu.create_buffer(weight.tensor->name,
-                           (weight.expert_bytes() + 15) / 16 * 16);  // read 16 bytes at a time
-}
+class Allocator {
+ public:
+  Allocator(Gpu& gpu, const model::Config& config) : gpu_(gpu), config_(config) {}
+
+  Result<void> norm(const model::Weight& weight, Buffer& buffer) const {
+    check(weight.codec->type == gguf::TensorType::F32, "norms are F32");
+    TRINE_TRY(buffer, gpu_.create_buffer(weight.tensor->name, norm_bytes(weight)));
+    return {};
+  }
+  Result<void> head_norms(const model::Weight& /*q_norm*/, const model::Weight& /*k_norm*/,
+                          LayerMatrices& m) const {
+    TRINE_TRY(m.head_constants,
+              gpu_.create_buffer("head norms and rotary frequencies", head_constants_bytes(config_)));
+    return {};
+  }
+  Result<void> matrix(const model::Weight& weight, Matrix& matrix) const {
+    TRINE_TRY(matrix, allocate_parts(gpu_, weight, 1, binding_limit(gpu_) / row_bytes(weight)));
+    return {};
+  }
+  // Tensors that one kernel reads have the same experts in each part.
+  Result<void> experts(const model::Weight& weight, const model::Weight& beside, Matrix& matrix) const {
+    const std::uint64_t largest = std::max(expert_bytes(weight), expert_bytes(beside));
+    TRINE_TRY(matrix, allocate_parts(gpu_, weight, static_cast<std::uint64_t>(weight.rows),
+                                     binding_limit(gpu_) / largest));
+    return {};
+  }
+
+ private:
+  Gpu& gpu_;
+  const model::Config& config_;
+};
 
 // Sends weights to the device while the next piece is repacked.
 class Uploader {
  public:
-  Uploader(Gpu& gpu, ThreadPool& pool) : gpu_(gpu), pool_(pool) {}
+  Uploader(Gpu& gpu, ThreadPool& pool, const model::Config& config)
+      : gpu_(gpu), pool_(pool), rope_(model::rope_table(config)) {}
 
-  Result<void> send(const Buffer& buffer, std::uint64_t offset, std::span<const std::byte> bytes) {
-    TRINE_CHECK_OK(gpu_.write(buffer, offset, bytes));
-    staged_ += bytes.size();
-    return staged_ < staged_bytes ? Result<void>() : flush();
+  Result<void> norm(const model::Weight& weight, const Buffer& buffer) {
+    return send(buffer, 0, {weight.data, weight.expert_bytes()});
   }
-
-  Result<void> send(const model::Weight& weight, const Matrix& matrix) {
+  Result<void> head_norms(const model::Weight& q_norm, const model::Weight& k_norm, const LayerMatrices& m) {
+    std::vector<std::uint32_t> constants;
+    append_norm(constants, q_norm);
+    append_norm(constants, k_norm);
+    append_frequencies(constants, rope_);
+    return send(m.head_constants, 0, std::as_bytes(std::span(constants)));
+  }
+  Result<void> matrix(const model::Weight& weight, const Matrix& matrix) {
     const std::uint64_t unit = matrix.unit_rows;
     for (const MatrixPart& part : matrix.parts)
       TRINE_CHECK_OK(send_rows(weight, part.buffer, part.first * unit, part.count * unit));
     return {};
   }
-
-  Result<void> send_norm(const model::Weight& weight, const Buffer& buffer) {
-    return send(buffer, 0, {weight.data, weight.expert_bytes()});
+  Result<void> experts(const model::Weight& weight, const model::Weight& /*beside*/, const Matrix& place) {
+    return matrix(weight, place);
   }
 
   // Waits for everything but what was sent last.
@@ -105,6 +151,12 @@ class Uploader {
   }
 
  private:
+  Result<void> send(const Buffer& buffer, std::uint64_t offset, std::span<const std::byte> bytes) {
+    TRINE_CHECK_OK(gpu_.write(buffer, offset, bytes));
+    staged_ += bytes.size();
+    return staged_ < staged_bytes ? Result<void>() : flush();
+  }
+
   // Rows of all experts in one row, from `first` on.
   Result<void> send_rows(const model::Weight& weight, const Buffer& buffer, std::uint64_t first,
                          std::uint64_t count) {
@@ -129,99 +181,57 @@ class Uploader {
 
   Gpu& gpu_;
   ThreadPool& pool_;
+  model::RopeTable rope_;
   std::vector<std::byte> piece_;
   std::uint64_t staged_ = 0;
   Submission before_ = 0;
 };
 
-void append_norm(std::vector<std::uint32_t>& words, const model::Weight& norm) {
-  for (std::int64_t i = 0; i < norm.columns; ++i) {
-    float value = 0;
-    norm.codec->decode_row(norm.data + static_cast<std::uint64_t>(i) * sizeof(float), 1, &value);
-    words.push_back(std::bit_cast<std::uint32_t>(value));
-  }
-}
+// Adds up what the others make and fill.
+struct Sizes {
+  const model::Config& config;
+  std::uint64_t bytes = 0;
 
-// Turns per position as a binary fraction of 64 bits: angles of large positions need more than f32 has.
-void append_frequencies(std::vector<std::uint32_t>& words, const model::RopeTable& rope) {
-  for (const double frequency : rope.frequencies) {
-    const long double turns = static_cast<long double>(frequency) / (2 * std::numbers::pi_v<long double>);
-    const long double scaled = std::round((turns - std::floor(turns)) * 0x1p64L);
-    const std::uint64_t fraction = scaled < 0x1p64L ? static_cast<std::uint64_t>(scaled) : 0;
-    words.push_back(static_cast<std::uint32_t>(fraction >> 32));
-    words.push_back(static_cast<std::uint32_t>(fraction));
+  Result<void> norm(const model::Weight& weight, const model::Weight& /*place*/) {
+    bytes += norm_bytes(weight);
+    return {};
   }
-}
+  Result<void> head_norms(const model::Weight& /*q_norm*/, const model::Weight& /*k_norm*/,
+                          const model::LayerWeights& /*place*/) {
+    bytes += head_constants_bytes(config);
+    return {};
+  }
+  Result<void> matrix(const model::Weight& weight, const model::Weight& /*place*/) {
+    bytes += static_cast<std::uint64_t>(weight.experts) * expert_bytes(weight);
+    return {};
+  }
+  Result<void> experts(const model::Weight& weight, const model::Weight& /*beside*/,
+                       const model::Weight& place) {
+    return matrix(weight, place);
+  }
+};
 
 }  // namespace
 
 std::uint64_t device_bytes(const model::Weights& weights) {
-  const auto bytes = [](const model::Weight& weight) {
-    return static_cast<std::uint64_t>(weight.experts) * expert_bytes(weight);
-  };
-  std::uint64_t sum = bytes(weights.embed) + bytes(weights.output_norm);
-  if (!weights.tied) sum += bytes(weights.output);
-  for (const model::LayerWeights& w : weights.layers) {
-    for (const model::Weight* weight : {&w.attn_norm, &w.attn_q, &w.attn_k, &w.attn_v, &w.attn_output,
-                                        &w.ffn_norm, &w.router, &w.expert_gate, &w.expert_up, &w.expert_down})
-      sum += bytes(*weight);
-    sum += head_constants_bytes(weights.config);
-  }
-  return sum;
+  Sizes sizes{weights.config};
+  const Result<void> done = device::for_each_tensor(weights, weights, sizes);
+  check(done.has_value(), "counting cannot fail");
+  return sizes.bytes;
 }
 
 Result<Matrices> allocate_weights(Gpu& gpu, const model::Weights& weights) {
   Matrices out;
-  TRINE_TRY(out.embed, allocate(gpu, weights.embed));
-  TRINE_TRY(out.output_norm, allocate_norm(gpu, weights.output_norm));
-  if (!weights.tied) {
-    TRINE_TRY(out.own_output, allocate(gpu, weights.output));
-  }
-  for (const model::LayerWeights& w : weights.layers) {
-    LayerMatrices m;
-    TRINE_TRY(m.attn_norm, allocate_norm(gpu, w.attn_norm));
-    TRINE_TRY(m.attn_q, allocate(gpu, w.attn_q));
-    TRINE_TRY(m.attn_k, allocate(gpu, w.attn_k));
-    TRINE_TRY(m.attn_v, allocate(gpu, w.attn_v));
-    TRINE_TRY(m.head_constants,
-              gpu.create_buffer("head norms and rotary frequencies", head_constants_bytes(weights.config)));
-    TRINE_TRY(m.attn_output, allocate(gpu, w.attn_output));
-    TRINE_TRY(m.ffn_norm, allocate_norm(gpu, w.ffn_norm));
-    TRINE_TRY(m.router, allocate(gpu, w.router));
-    const std::uint64_t largest = std::max(expert_bytes(w.expert_gate), expert_bytes(w.expert_up));
-    TRINE_TRY(m.expert_gate, allocate_experts(gpu, w.expert_gate, largest));
-    TRINE_TRY(m.expert_up, allocate_experts(gpu, w.expert_up, largest));
-    TRINE_TRY(m.expert_down, allocate_experts(gpu, w.expert_down, expert_bytes(w.expert_down)));
-    out.layers.push_back(std::move(m));
-  }
+  out.layers.resize(weights.layers.size());
+  const Allocator allocator(gpu, weights.config);
+  TRINE_CHECK_OK(device::for_each_tensor(weights, out, allocator));
   return out;
 }
 
-Result<void> upload_weights(Gpu& gpu, const model::Weights& weights, ThreadPool& pool, Matrices& matrices) {
-  Uploader uploader(gpu, pool);
-  TRINE_CHECK_OK(uploader.send(weights.embed, matrices.embed));
-  TRINE_CHECK_OK(uploader.send_norm(weights.output_norm, matrices.output_norm));
-  if (!weights.tied) TRINE_CHECK_OK(uploader.send(weights.output, matrices.own_output));
-  const model::RopeTable rope = model::rope_table(weights.config);
-  for (std::size_t layer = 0; layer < weights.layers.size(); ++layer) {
-    const model::LayerWeights& w = weights.layers[layer];
-    const LayerMatrices& m = matrices.layers[layer];
-    TRINE_CHECK_OK(uploader.send_norm(w.attn_norm, m.attn_norm));
-    TRINE_CHECK_OK(uploader.send_norm(w.ffn_norm, m.ffn_norm));
-    std::vector<std::uint32_t> constants;
-    append_norm(constants, w.attn_q_norm);
-    append_norm(constants, w.attn_k_norm);
-    append_frequencies(constants, rope);
-    TRINE_CHECK_OK(uploader.send(m.head_constants, 0, std::as_bytes(std::span(constants))));
-    TRINE_CHECK_OK(uploader.send(w.attn_q, m.attn_q));
-    TRINE_CHECK_OK(uploader.send(w.attn_k, m.attn_k));
-    TRINE_CHECK_OK(uploader.send(w.attn_v, m.attn_v));
-    TRINE_CHECK_OK(uploader.send(w.attn_output, m.attn_output));
-    TRINE_CHECK_OK(uploader.send(w.router, m.router));
-    TRINE_CHECK_OK(uploader.send(w.expert_gate, m.expert_gate));
-    TRINE_CHECK_OK(uploader.send(w.expert_up, m.expert_up));
-    TRINE_CHECK_OK(uploader.send(w.expert_down, m.expert_down));
-  }
+Result<void> upload_weights(Gpu& gpu, const model::Weights& weights, ThreadPool& pool,
+                            const Matrices& matrices) {
+  Uploader uploader(gpu, pool, weights.config);
+  TRINE_CHECK_OK(device::for_each_tensor(weights, matrices, uploader));
   TRINE_CHECK_OK(uploader.flush());
   return uploader.flush();
 }

@@ -42,8 +42,8 @@ struct Matrices {
   std::vector<LayerMatrices> layers;
   Matrix embed;        // [V][H]
   Buffer output_norm;  // [H] f32
-  Matrix own_output;   // [V][H]; empty when the embedding is the output too
-  const Matrix& output() const { return own_output.parts.empty() ? embed : own_output; }
+  Matrix output;       // [V][H]; empty when the embedding is the output too
+  const Matrix& head() const { return output.parts.empty() ? embed : output; }
 };
 
 // Bytes of all weights on the device.
@@ -53,6 +53,7 @@ std::uint64_t device_bytes(const model::Weights& weights);
 // an expert is larger than a binding may be).
 Result<Matrices> allocate_weights(Gpu& gpu, const model::Weights& weights);
 // Fills them in, repacked by the pool's threads piece by piece. Errors: inference.
-Result<void> upload_weights(Gpu& gpu, const model::Weights& weights, ThreadPool& pool, Matrices& matrices);
+Result<void> upload_weights(Gpu& gpu, const model::Weights& weights, ThreadPool& pool,
+                            const Matrices& matrices);
 
 }  // namespace trine::wgpu
