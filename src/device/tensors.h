@@ -8,18 +8,19 @@
 
 namespace trine::device {
 
-// The walk that loads a model: every tensor of `weights`, once each and in the order of the file's layers, with the
-// place that `held` has for it under the same name. What is done with it, the visitor says by how a tensor is used:
+// The walk that loads a model: every tensor of `weights`, once each and in the order of the file's layers,
+// with the place that `held` has for it under the same name. What is done with it, the visitor says by how a
+// tensor is used:
 //
 //   norm(weight, place)                a row of F32
-//   head_norms(q_norm, k_norm, layer)  rows of F32, which some backends hold with other constants of the layer
-//   matrix(weight, place)              rows that are multiplied
-//   experts(weight, beside, place)     a matrix per expert; `beside` is what one kernel reads with it: W_up for
+//   head_norms(q_norm, k_norm, layer)  rows of F32, which some backends hold with other constants of the
+//   layer matrix(weight, place)              rows that are multiplied experts(weight, beside, place)     a
+//   matrix per expert; `beside` is what one kernel reads with it: W_up for
 //                                      W_gate and the other way round, else the weight itself
 //
-// Each returns Result<void>; the first error ends the walk. `held` has as many layers as `weights`. A file without an
-// output matrix has none here either: the embedding is both. With the weights themselves as `held`, a visitor can
-// count without a device.
+// Each returns Result<void>; the first error ends the walk. `held` has as many layers as `weights`. A file
+// without an output matrix has none here either: the embedding is both. With the weights themselves as
+// `held`, a visitor can count without a device.
 template <typename Held, typename Visitor>
 Result<void> for_each_tensor(const model::Weights& weights, Held& held, Visitor& visitor) {
   check(held.layers.size() == weights.layers.size(), "every layer of weights has a place");
