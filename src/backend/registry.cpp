@@ -37,9 +37,19 @@ Result<std::string> cpu_device_type(const std::string& device) {
   return std::string("cpu");
 }
 
+Result<void> check_cpu_without(std::span<const std::string> names) {
+  if (names.empty()) return {};
+  return fail({.code = ErrorCode::usage,
+               .what = "the CPU backend has nothing to leave out",
+               .where = "--without",
+               .actual = names.front(),
+               .hint = "--device names an instruction set; --without is of --backend wgpu"});
+}
+
 Result<std::unique_ptr<model::DeviceModel>> load_cpu(const model::Weights& weights,
                                                      const BackendOptions& options) {
   TRINE_CHECK_OK(check_cpu_device(options.device));
+  TRINE_CHECK_OK(check_cpu_without(options.without));
   cpu::CpuOptions cpu;
   cpu.threads = options.threads;
   cpu.context = options.context;
@@ -60,6 +70,11 @@ Result<std::string> wgpu_device_type(const std::string& device) {
   return std::move(adapter.type);
 }
 
+Result<void> check_wgpu_without(std::span<const std::string> names) {
+  TRINE_CHECK_OK(wgpu::variants_without(names));
+  return {};
+}
+
 Result<std::unique_ptr<model::DeviceModel>> load_wgpu(const model::Weights& weights,
                                                       const BackendOptions& options) {
   wgpu::WgpuOptions wgpu;
@@ -67,6 +82,7 @@ Result<std::unique_ptr<model::DeviceModel>> load_wgpu(const model::Weights& weig
   wgpu.context = options.context;
   wgpu.numerics = options.numerics;
   wgpu.threads = options.threads;
+  wgpu.without = options.without;
   wgpu.self_test = options.self_test;
   return wgpu::WgpuModel::load(weights, wgpu);
 }
@@ -74,15 +90,15 @@ Result<std::unique_ptr<model::DeviceModel>> load_wgpu(const model::Weights& weig
 
 constexpr BackendEntry table[] = {
 #ifdef TRINE_HAS_CPU
-    {"cpu", false, true, "", check_cpu_device, cpu_device_type, load_cpu},
+    {"cpu", false, true, "", check_cpu_device, cpu_device_type, check_cpu_without, load_cpu},
 #else
-    {"cpu", false, false, "built with TRINE_CPU=OFF", nullptr, nullptr, nullptr},
+    {"cpu", false, false, "built with TRINE_CPU=OFF", nullptr, nullptr, nullptr, nullptr},
 #endif
-    {"cuda", true, false, "this build has no cuda backend", nullptr, nullptr, nullptr},
+    {"cuda", true, false, "this build has no cuda backend", nullptr, nullptr, nullptr, nullptr},
 #ifdef TRINE_HAS_WGPU
-    {"wgpu", true, true, "", check_wgpu_device, wgpu_device_type, load_wgpu},
+    {"wgpu", true, true, "", check_wgpu_device, wgpu_device_type, check_wgpu_without, load_wgpu},
 #else
-    {"wgpu", true, false, "built with TRINE_WGPU=OFF", nullptr, nullptr, nullptr},
+    {"wgpu", true, false, "built with TRINE_WGPU=OFF", nullptr, nullptr, nullptr, nullptr},
 #endif
 };
 

@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace trine::backend {
 
@@ -16,7 +17,9 @@ struct BackendOptions {
   int threads = 0;              // CPU only; 0: one per available core
   std::int32_t context = 4096;  // positions to hold in the KV cache, all sequences together
   model::Numerics numerics = model::Numerics::fast;
-  std::string device;     // empty: the backend's best; for the CPU an instruction set, for wgpu an adapter
+  std::string device;  // empty: the backend's best; for the CPU an instruction set, for wgpu an adapter
+  std::vector<std::string> without =
+      {};                 // wgpu: variants of kernels that are left out, as devices names them
   bool self_test = true;  // wgpu: kernels are judged at load, and those that a driver gets wrong switched off
 };
 
@@ -32,7 +35,10 @@ struct BackendEntry {
   Result<void> (*check_device)(const std::string& device) = nullptr;
   // The type of that device, as DeviceInfo names it. Errors: those of check_device.
   Result<std::string> (*device_type)(const std::string& device) = nullptr;
-  // `weights` must outlive the model. Errors: backend_unavailable, and those of the backend's load().
+  // Whether BackendOptions::without may be this, asked before a model is read. Errors: usage, with what may.
+  Result<void> (*check_without)(std::span<const std::string> names) = nullptr;
+  // `weights` must outlive the model. Errors: those of check_device and check_without, and of the backend's
+  // load().
   Result<std::unique_ptr<model::DeviceModel>> (*load)(const model::Weights& weights,
                                                       const BackendOptions& options) = nullptr;
 };

@@ -36,6 +36,7 @@ struct Options {
   std::string model;
   std::string backend;
   std::string device;
+  std::vector<std::string> without;
   int threads = 0;
   bool json = false;
   std::vector<OptionRef> of_run;  // options that mean nothing to another action
@@ -241,6 +242,7 @@ std::string runs_json(const std::vector<FalsifierRun>& runs, const Summary& summ
   nlohmann::ordered_json out = {{"trine", {{"version", TRINE_VERSION}, {"commit", TRINE_COMMIT}}},
                                 {"model", options.model_path},
                                 {"threads", options.threads},
+                                {"left_out", options.without},
                                 {"runs", nlohmann::ordered_json::array()}};
   for (const FalsifierRun& one : runs) out["runs"].push_back(to_json(one));
   for (const Verdict verdict : {Verdict::pass, Verdict::fail, Verdict::refused, Verdict::not_run})
@@ -252,6 +254,12 @@ Result<int> run(const Options& options) {
   if (!options.device.empty() && options.backend.empty())
     return fail(
         {.code = ErrorCode::usage, .what = "--device is one backend's", .expected = "--backend beside it"});
+  if (!options.without.empty() && options.backend.empty())
+    return fail(
+        {.code = ErrorCode::usage, .what = "--without is one backend's", .expected = "--backend beside it"});
+  if (const auto* entry = backend::find_backend(options.backend); entry != nullptr && entry->built) {
+    TRINE_CHECK_OK(entry->check_without(options.without));
+  }
   TRINE_TRY(const std::string model, model_for_tests(options));
   TRINE_TRY(auto contracts, load(options));
   if (!options.arguments.empty()) {
@@ -263,6 +271,7 @@ Result<int> run(const Options& options) {
   falsify.model_path = model;
   falsify.backend = options.backend;
   falsify.device = options.device;
+  falsify.without = options.without;
   falsify.threads = options.threads == 0 ? available_cores() : options.threads;
   falsify.run_command = run_trine_command;
   LiveReport report;
@@ -361,6 +370,7 @@ Action define_contract(CLI::App& app) {
   options->of_run.push_back(add_text(app, "--device", options->device,
                                      "run: device of that backend, as trine run takes it; default: its best")
                                 .type_name("NAME"));
+  options->of_run.push_back(add_without(app, options->without));
   options->of_run.push_back(add_number(app, "--threads", options->threads, 1, 1024,
                                        "run: threads; default: one per available core"));
   options->of_run.push_back(

@@ -40,7 +40,8 @@ Result<void> check_backend(const ModelOptions& options) {
   wgpu::install_abort_handler();
 #endif
   TRINE_TRY(const backend::Choice choice, backend::choose_backend(options.backend, options.device));
-  return choice.entry->check_device(options.device);
+  TRINE_CHECK_OK(choice.entry->check_device(options.device));
+  return choice.entry->check_without(options.without);
 }
 
 }  // namespace
@@ -60,7 +61,14 @@ void add_model_options(CLI::App& app, ModelOptions& options) {
   add_choice(app, "--numerics", options.numerics, {"exact", "fast"},
              "fast: activations as 8-bit blocks; exact: as 32-bit floats, slower; default: fast");
   add_number(app, "--threads", options.threads, 1, 1024, "threads; default: one per available core");
+  add_without(app, options.without);
   add_no_self_test(app, options);
+}
+
+OptionRef add_without(CLI::App& app, std::vector<std::string>& without) {
+  return add_words(app, "--without", without,
+                   "wgpu: what to leave out where a driver gets it wrong, as trine devices names it: "
+                   "subgroups, f16, timestamps, integer-dot; default: nothing, and TRINE_WGPU_WITHOUT");
 }
 
 OptionRef add_no_self_test(CLI::App& app, ModelOptions& options) {
@@ -106,6 +114,7 @@ Result<void> start_backend(LoadedModel& model, const ModelOptions& options, std:
   wanted.context = context;
   wanted.numerics = options.numerics == "exact" ? model::Numerics::exact : model::Numerics::fast;
   wanted.device = options.device;
+  wanted.without = options.without;
   wanted.self_test = !options.skip_self_test;
   TRINE_TRY(model.device, choice.entry->load(*model.weights, wanted));
   model.choice = choice.reason;
@@ -145,7 +154,9 @@ std::string describe_device(const model::DeviceInfo& device) {
   if (!device.api.empty()) text += ", " + device.api;
   if (device.type == "software") text += ", software adapter";
   if (device.threads > 0) text += ", " + plural(static_cast<std::uint64_t>(device.threads), "thread");
-  return text + (device.numerics == model::Numerics::exact ? ", exact numerics" : ", fast numerics");
+  text += device.numerics == model::Numerics::exact ? ", exact numerics" : ", fast numerics";
+  if (!device.left_out.empty()) text += fmt::format(", without {}", fmt::join(device.left_out, ", "));
+  return text;
 }
 
 nlohmann::ordered_json device_json(const model::DeviceInfo& device) {
@@ -156,6 +167,7 @@ nlohmann::ordered_json device_json(const model::DeviceInfo& device) {
                                 {"numerics", device.numerics == model::Numerics::exact ? "exact" : "fast"}};
   if (!device.driver.empty()) out["driver"] = device.driver;
   if (device.threads > 0) out["threads"] = device.threads;
+  if (!device.left_out.empty()) out["left_out"] = device.left_out;
   if (!device.switched_off.empty()) out["switched_off"] = device.switched_off;
   return out;
 }

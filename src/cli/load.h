@@ -12,6 +12,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace CLI {
 class App;
@@ -25,14 +26,16 @@ struct ModelOptions {
   std::string backend = "auto";
   std::string device;  // empty: the backend's best
   std::string numerics = "fast";
-  int threads = 0;  // 0: every core this process may use
+  int threads = 0;                   // 0: every core this process may use
+  std::vector<std::string> without;  // of the backend's variants
   bool skip_self_test = false;
 };
 
 // --model alone, for commands that run nothing.
 void add_model_path(CLI::App& app, std::string& path);
-// --model, --backend, --device, --numerics, --threads, --no-self-test.
+// --model, --backend, --device, --numerics, --threads, --without, --no-self-test.
 void add_model_options(CLI::App& app, ModelOptions& options);
+OptionRef add_without(CLI::App& app, std::vector<std::string>& without);
 OptionRef add_no_self_test(CLI::App& app, ModelOptions& options);
 
 // `path`, or the demo model when it is empty: in $TRINE_MODELS, then ../share/trine/models beside the

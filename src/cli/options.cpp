@@ -118,6 +118,12 @@ std::vector<std::string> split_list(const std::string& text) {
 
 }  // namespace detail
 
+OptionRef add_words(CLI::App& app, const std::string& flags, std::vector<std::string>& target,
+                    const std::string& help) {
+  const auto set = [&target](const std::string& text) { target = detail::split_list(text); };
+  return add_parsed(app, flags, set, help).type_name("NAME,NAME...");
+}
+
 OptionRef add_choice(CLI::App& app, const std::string& flags, std::string& target,
                      const std::vector<std::string>& choices, const std::string& help) {
   const std::string name = flags.substr(flags.rfind(',') + 1);

@@ -114,6 +114,10 @@ OptionRef add_list(CLI::App& app, const std::string& flags, std::vector<Number>&
   return add_parsed(app, flags, set, fmt::format("{}; each {} to {}", help, low, high)).type_name("N,N...");
 }
 
+// An option that takes words separated by commas.
+OptionRef add_words(CLI::App& app, const std::string& flags, std::vector<std::string>& target,
+                    const std::string& help);
+
 // An option that takes one of a few words.
 OptionRef add_choice(CLI::App& app, const std::string& flags, std::string& target,
                      const std::vector<std::string>& choices, const std::string& help);

@@ -146,6 +146,9 @@ Result<LoadedModel> open_source(const Options& options) {
                  .where = "--numerics",
                  .expected = "exact",
                  .actual = "fast"});
+  if (!options.model.without.empty())
+    return fail(
+        {.code = ErrorCode::usage, .what = "the reference has nothing to leave out", .where = "--without"});
   if (options.model.skip_self_test)
     return fail({.code = ErrorCode::usage,
                  .what = "the reference has no self-test to skip",
@@ -332,6 +335,7 @@ void add_recording(CLI::App& app, Options& options) {
                  "fast: activations as 8-bit blocks; exact: as 32-bit floats; default: exact"));
   add(add_number(app, "--threads", options.model.threads, 1, 1024,
                  "threads; they change no number; default: one per available core"));
+  add(add_without(app, options.model.without));
   add(add_no_self_test(app, options.model));
   group_since(app, device, "Device");
 }

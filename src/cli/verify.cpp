@@ -181,6 +181,7 @@ GateResult judge_backend(const Subject& subject, const Options& options) {
     wanted.threads = threads;
     wanted.numerics = numerics;
     wanted.device = options.model.device;
+    wanted.without = options.model.without;
     wanted.self_test = !options.model.skip_self_test;
     wanted.context = contract::context_for(subject.prompts);
     return subject.choice.entry->load(subject.weights, wanted);
@@ -369,6 +370,7 @@ Action define_verify(CLI::App& app) {
   add_choice(app, "--numerics", options->numerics, {"exact", "fast", "both"},
              "modes to judge; default: both");
   add_number(app, "--threads", options->model.threads, 1, 1024, "threads; default: one per available core");
+  add_without(app, options->model.without);
   add_no_self_test(app, options->model);
   add_text(app, "--prompts", options->prompts,
            "JSON array of texts or of arrays of token ids; default: prompts that come with the program")

@@ -18,6 +18,7 @@ struct CheckContext {
   std::string backend;      // "reference", "cpu", "cuda", "wgpu"; empty for checks that depend on none
   int threads = 0;          // 0: one per available core
   std::string device = {};  // of that backend; empty: its best
+  std::vector<std::string> without = {};  // of its variants
   // Loads a lab's model instead of the backend of that name: tests hand in a device with a planted fault.
   std::function<Result<std::unique_ptr<model::DeviceModel>>(const model::Weights&,
                                                             const backend::BackendOptions&)>

@@ -36,7 +36,10 @@ CheckResult run_one(const Falsifier& test, const CheckRegistry& registry, const 
   context.model_path = options.model_path;
   context.backend = backend;
   context.threads = options.threads;
-  if (backend == options.backend) context.device = options.device;
+  if (backend == options.backend) {
+    context.device = options.device;
+    context.without = options.without;
+  }
   return check->run(context);
 }
 

@@ -25,8 +25,9 @@ struct FalsifierRun {
 
 struct FalsifyOptions {
   std::string model_path;
-  std::string backend;  // empty: every backend that a test names
-  std::string device;   // of that backend; empty: its best
+  std::string backend;               // empty: every backend that a test names
+  std::string device;                // of that backend; empty: its best
+  std::vector<std::string> without;  // of its variants
   int threads = 0;
   // Runs "trine" with these arguments; absent: commands are not-run.
   std::function<CheckResult(const std::vector<std::string>& arguments)> run_command;

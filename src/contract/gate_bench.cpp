@@ -29,6 +29,7 @@ BackendSide backend_side(const CheckContext& context, const GateBench& bench, co
     options.numerics = numerics;
     options.context = context_for(prompts);
     options.device = context.device;
+    options.without = context.without;
     if (context.load) return context.load(bench.weights, options);
     if (context.backend == "reference")
       return std::make_unique<ReferenceDevice>(bench.weights, options.context, threads);

@@ -151,6 +151,7 @@ Result<std::unique_ptr<model::DeviceModel>> open_backend(const CheckContext& con
   options.context = context_length;
   options.numerics = numerics;
   options.device = context.device;
+  options.without = context.without;
   return context.load ? context.load(weights, options)
                       : backend::load_model(context.backend, weights, options);
 }

@@ -45,7 +45,7 @@ Result<Receipt> make_receipt(const GateResult& result, const ToolIdentity& tool,
   // A CPU has none to report; an empty field would read like a forgotten one.
   if (receipt.device.type == "cpu" && receipt.device.driver.empty()) receipt.device.driver = "none";
   receipt.counts_as = counts_as(receipt.device);
-  // A variant belongs to one mode or to both.
+  // A variant that a self-test switched off belongs to one mode or to both; what was left out, to both.
   std::vector<std::string>& off = receipt.device.switched_off;
   for (const model::DeviceInfo& device : result.devices)
     for (const std::string& variant : device.switched_off)

@@ -64,6 +64,7 @@ void visit(A& a, model::DeviceInfo& x) {
   a("driver", x.driver);
   a("threads", x.threads);
   a("stage_place", x.stage_place);
+  a("left_out", x.left_out);
   a("switched_off", x.switched_off);
 }
 template <typename A>

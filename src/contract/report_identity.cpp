@@ -76,6 +76,8 @@ void add_device(Page& page, const model::DeviceInfo& device) {
   add_fact(page, "driver"_html, device.type == "cpu" && device.driver.empty() ? "none" : device.driver);
   if (device.type == "cpu") add_fact(page, "threads"_html, std::to_string(device.threads));
   add_fact(page, "where each stage ran"_html, places_text(device));
+  if (!device.left_out.empty())
+    add_fact(page, "left out, as it was asked"_html, fmt::format("{}", fmt::join(device.left_out, ", ")));
   if (!device.switched_off.empty())
     add_fact(page, "switched off, as it gave wrong numbers"_html,
              fmt::format("{}", fmt::join(device.switched_off, ", ")));

@@ -173,6 +173,17 @@ class HeaderReader final : public nlohmann::json_sax<nlohmann::json> {
 
 // ---- Judging it ----
 
+// "a,b"
+std::vector<std::string> split_names(const std::string& text) {
+  std::vector<std::string> names;
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    names.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return names;
+}
+
 Result<TraceInfo> read_info(Header& header, const std::string& path) {
   const auto format = header.metadata.find("format");
   if (format == header.metadata.end() || format->second != trace_format)
@@ -196,6 +207,8 @@ Result<TraceInfo> read_info(Header& header, const std::string& path) {
   info.device.type = std::move(header.metadata["device_type"]);
   info.device.api = std::move(header.metadata["device_api"]);
   info.device.driver = std::move(header.metadata["device_driver"]);
+  info.device.left_out = split_names(header.metadata["device_left_out"]);
+  info.device.switched_off = split_names(header.metadata["device_switched_off"]);
 
   if (!is_sha256(info.model_sha256))
     return invalid("model_sha256 of the trace is no SHA-256", path, "64 hexadecimal digits",
@@ -370,10 +383,12 @@ std::string trace_header(const TraceInfo& info, std::span<const TraceSlot> slots
       {"format", trace_format},         {"model_sha256", info.model_sha256},
       {"model_name", info.model_name},  {"tokens", fmt::format("{}", fmt::join(info.tokens, ","))},
       {"backend", info.device.backend}, {"device", info.device.name}};
-  const std::array<std::pair<const char*, const std::string&>, 3> optional = {
+  const std::array<std::pair<const char*, std::string>, 5> optional = {
       {{"device_type", info.device.type},
        {"device_api", info.device.api},
-       {"device_driver", info.device.driver}}};
+       {"device_driver", info.device.driver},
+       {"device_left_out", fmt::format("{}", fmt::join(info.device.left_out, ","))},
+       {"device_switched_off", fmt::format("{}", fmt::join(info.device.switched_off, ","))}}};
   for (const auto& [key, value] : optional)
     if (!value.empty()) metadata[key] = value;
   metadata["numerics"] = name_of(info.device.numerics);

@@ -76,7 +76,7 @@ TEST(Help, NumbersStateDefaultAndRange) {
         std::regex_replace(run_trine({command, "--help"}).out, std::regex("\n +(?=[^ -])"), " ");
     for (const std::string& flag : flags_of_help(command)) {
       const std::size_t at = help.find(flag + " N");
-      if (at == std::string::npos) continue;
+      if (at == std::string::npos || help.compare(at + flag.size(), 5, " NAME") == 0) continue;
       const std::string entry = help.substr(at, help.find('\n', at) - at);
       EXPECT_NE(entry.find("default"), std::string::npos) << entry;
       EXPECT_TRUE(std::regex_search(entry, std::regex("[0-9] (to|or) "))) << entry;

@@ -275,17 +275,21 @@ TEST_F(ReceiptTest, NanIsWrittenAndReadAsNan) {
   EXPECT_TRUE(std::isnan(read->legs[0].figures[0].min));
 }
 
-TEST_F(ReceiptTest, NamesWhatASelfTestSwitchedOffInAnyMode) {
+TEST_F(ReceiptTest, NamesWhatWasLeftOutAndSwitchedOffInAnyMode) {
   contract::GateResult copy = *result;
   ASSERT_EQ(copy.devices.size(), 2u);
+  for (model::DeviceInfo& device : copy.devices) device.left_out = {"f16", "timestamps"};
   copy.devices[0].switched_off = {"subgroups"};
-  copy.devices[1].switched_off = {"subgroups", "integer dot"};
+  copy.devices[1].switched_off = {"subgroups", "integer-dot"};
   const auto made = contract::make_receipt(copy, tool, "now");
   ASSERT_TRUE(made) << to_string(made.error());
   const auto read = contract::read_receipt(*contract::to_json(*made));
   ASSERT_TRUE(read) << to_string(read.error());
-  EXPECT_EQ(read->device.switched_off, (std::vector<std::string>{"subgroups", "integer dot"}));
-  EXPECT_NE(contract::to_html(copy, tool, "now").find("subgroups, integer dot"), std::string::npos);
+  EXPECT_EQ(read->device.left_out, (std::vector<std::string>{"f16", "timestamps"}));
+  EXPECT_EQ(read->device.switched_off, (std::vector<std::string>{"subgroups", "integer-dot"}));
+  const std::string page = contract::to_html(copy, tool, "now");
+  EXPECT_NE(page.find("f16, timestamps"), std::string::npos);
+  EXPECT_NE(page.find("subgroups, integer-dot"), std::string::npos);
 }
 
 TEST(ToolIdentity, NamesTheBinaryThatRuns) {
