@@ -1,7 +1,6 @@
 #pragma once
 
 #include "model/config.h"
-#include "model/device_model.h"
 
 #include <cstdint>
 #include <span>
@@ -17,11 +16,6 @@ enum class KvType { f16, f32 };
 
 constexpr std::uint64_t element_bytes(KvType type) {
   return type == KvType::f16 ? 2 : 4;
-}
-
-// fast numerics halve what attention reads; exact ones keep what was computed.
-constexpr KvType kv_type_for(model::Numerics numerics) {
-  return numerics == model::Numerics::fast ? KvType::f16 : KvType::f32;
 }
 
 // Pages that hold at least so many positions.

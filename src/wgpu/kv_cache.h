@@ -16,8 +16,10 @@ class KvCache {
  public:
   static constexpr std::int32_t page_size = device::kv_page_size;
 
-  // Holds at least `positions` positions. Errors: model_load (more than a binding of the device may hold, or
-  // than its memory).
+  // Errors: model_load when a layer of so many positions is more than a binding of the device may hold.
+  static Result<void> check_room(const Gpu& gpu, const model::Config& config, std::int32_t positions,
+                                 KvType type);
+  // Holds at least `positions` positions. Errors: those of check_room(), model_load (more than its memory).
   static Result<KvCache> create(Gpu& gpu, const model::Config& config, std::int32_t positions, KvType type);
   // Bytes of all layers.
   static std::uint64_t bytes(const model::Config& config, std::int32_t positions, KvType type);

@@ -38,10 +38,5 @@ TEST(KvTest, BytesAreOfKeysAndValuesInAllLayers) {
   EXPECT_EQ(kv_bytes(small_config(), 65, KvType::f32), 3u * 2 * (2u * 2 * 6 * 64 * 4));
 }
 
-TEST(KvTest, OnlyFastNumericsHalveTheElements) {
-  EXPECT_EQ(kv_type_for(model::Numerics::fast), KvType::f16);
-  EXPECT_EQ(kv_type_for(model::Numerics::exact), KvType::f32);
-}
-
 }  // namespace
 }  // namespace trine::device
