@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "cpu/device.h"
+#include "device/capacity.h"
 
 #include <fmt/format.h>
 #include <cstdlib>
@@ -21,22 +22,19 @@ Result<KvCache> KvCache::create(const model::Config& config, std::int32_t positi
   cache.kv_size_ = config.kv_size();
   cache.head_dim_ = config.head_dim;
 
-  const std::uint64_t needed = device::kv_bytes(config, positions, type);
+  const device::CapacityPlan plan = {.kv_bytes = device::kv_bytes(config, positions, type),
+                                     .positions = positions};
   const std::uint64_t available = available_memory();
-  const auto too_large = [&](std::string actual) {
-    return fail({.code = ErrorCode::model_load,
-                 .what = "the KV cache does not fit into memory",
-                 .where = fmt::format("{} positions", positions),
-                 .expected = fmt::format("{:.2f} GiB", double(needed) / (1ull << 30)),
-                 .actual = std::move(actual),
-                 .hint = "Ask for a smaller context (--ctx)"});
-  };
-  if (available != 0 && needed > available)
-    return too_large(fmt::format("{:.2f} GiB available", double(available) / (1ull << 30)));
+  if (available != 0 && plan.total_bytes() > available) {
+    return fail(device::does_not_fit(
+        plan, processor_name(),
+        fmt::format("{:.2f} GiB available", static_cast<double>(available) / (1 << 30))));
+  }
   // calloc takes zero pages from the system: untouched positions cost nothing, and a page that was handed out
   // wrongly reads as zeros, not as another process's garbage.
-  cache.memory_.reset(std::calloc(needed, 1));
-  if (cache.memory_ == nullptr) return too_large("an allocation that failed");
+  cache.memory_.reset(std::calloc(plan.kv_bytes, 1));
+  if (cache.memory_ == nullptr)
+    return fail(device::does_not_fit(plan, processor_name(), "an allocation that failed"));
   return cache;
 }
 
