@@ -1,7 +1,7 @@
 #include "base/random.h"
 #include "cli/contract_tools.h"
 #include "contract/judge.h"
-#include "engine/sampler.h"
+#include "sampling/sampler.h"
 
 #include <algorithm>
 #include <cmath>
@@ -15,8 +15,8 @@ namespace {
 using contract::CheckContext;
 using contract::CheckResult;
 using contract::Judge;
-using engine::Sampler;
-using engine::SamplingParams;
+using sampling::Sampler;
+using sampling::SamplingParams;
 
 constexpr std::size_t vocab = 400;
 
@@ -135,9 +135,9 @@ CheckResult refusals(const CheckContext&) {
   const auto refused = [&](void (*spoil)(SamplingParams&), std::string_view statement) {
     SamplingParams params;
     spoil(params);
-    judge.expect(!engine::validate(params, 100), statement);
+    judge.expect(!sampling::validate(params, 100), statement);
   };
-  judge.expect(engine::validate(SamplingParams{}, 100).has_value(), "the defaults are valid");
+  judge.expect(sampling::validate(SamplingParams{}, 100).has_value(), "the defaults are valid");
   refused([](SamplingParams& p) { p.temperature = -1; }, "a negative temperature is refused");
   refused([](SamplingParams& p) { p.temperature = nan; }, "a temperature of NaN is refused");
   refused([](SamplingParams& p) { p.top_k = -1; }, "a negative top_k is refused");

@@ -93,7 +93,7 @@ Result<void> require_fit(std::size_t prompt_tokens, std::int32_t context, std::i
 }
 
 // Parameters are checked when they are parsed; only the model knows which token ids there are.
-Result<void> check_sampling(const engine::SamplingParams& params, std::int32_t vocab_size) {
+Result<void> check_sampling(const sampling::SamplingParams& params, std::int32_t vocab_size) {
   for (const auto& [token, bias] : params.logit_bias) {
     if (token < vocab_size) continue;
     return fail({.code = ErrorCode::usage,
@@ -103,7 +103,7 @@ Result<void> check_sampling(const engine::SamplingParams& params, std::int32_t v
                  .actual = fmt::format("{}", token),
                  .hint = "'trine tokenize' shows the ids of a text"});
   }
-  return engine::validate(params, vocab_size);
+  return sampling::validate(params, vocab_size);
 }
 
 double prompt_rate(const Session& session, const engine::GenerateResult& result) {

@@ -24,14 +24,14 @@ std::pair<std::int32_t, float> parse_bias(const std::string& text) {
 
 }  // namespace
 
-engine::SamplingParams SamplingOptions::seeded() const {
-  engine::SamplingParams result = params;
+sampling::SamplingParams SamplingOptions::seeded() const {
+  sampling::SamplingParams result = params;
   result.seed = seed ? *seed : std::random_device{}();
   return result;
 }
 
 void add_sampling_options(CLI::App& app, SamplingOptions& options) {
-  engine::SamplingParams& params = options.params;
+  sampling::SamplingParams& params = options.params;
   const std::size_t before = option_count(app);
   add_number(app, "--temperature", params.temperature, 0.0f, 100.0f,
              "divides the logits: 0 takes the likeliest token, more is more varied; default: 0.7");

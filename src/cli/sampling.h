@@ -1,6 +1,6 @@
 #pragma once
 
-#include "engine/sampler.h"
+#include "sampling/sampler.h"
 
 #include <cstdint>
 #include <optional>
@@ -12,16 +12,16 @@ class App;
 namespace trine::cli {
 
 struct SamplingOptions {
-  engine::SamplingParams params;
+  sampling::SamplingParams params;
   std::optional<std::uint64_t> seed;
 
   // The parameters with a seed: the one asked for, or a random one to be reported.
-  engine::SamplingParams seeded() const;
+  sampling::SamplingParams seeded() const;
 };
 
 // --temperature, --top-k, --top-p, --min-p, --repeat-penalty, --presence-penalty, --frequency-penalty,
 // --logit-bias,
-// --seed. Ranges are checked here; what depends on the vocabulary is left to engine::validate.
+// --seed. Ranges are checked here; what depends on the vocabulary is left to sampling::validate.
 void add_sampling_options(CLI::App& app, SamplingOptions& options);
 
 }  // namespace trine::cli

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "base/error.h"
-#include "engine/sampler.h"
+#include "sampling/sampler.h"
 #include "model/device_model.h"
 #include "text/tokenizer.h"
 

@@ -3,10 +3,11 @@
 #include "base/error.h"
 #include "model/config.h"
 #include "model/stage.h"
-#include "model/token_stream.h"
+#include "model/step.h"
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -35,31 +36,15 @@ struct DeviceInfo {
   std::vector<std::string> switched_off = {};
 };
 
-// One token of a batch.
-struct Row {
-  std::int32_t token = 0;
-  std::int32_t position = 0;  // in its sequence, from 0
-  std::int32_t sequence = 0;  // index into Batch::page_tables
-  bool wants_logits = false;
-};
-
-// Rows of one forward pass. Rows of one sequence must come in ascending, gap-free positions, and all earlier
-// positions of that sequence must have been run before. Entry p of a page table is the KV page that holds
-// positions [p·page_size, (p+1)·page_size); the engine owns the assignment.
-struct Batch {
-  std::vector<Row> rows;
-  std::vector<std::vector<std::int32_t>> page_tables;
-};
-
-// A kernel's part of a pass.
+// A kernel's part of a step.
 struct KernelTime {
   std::string name;
   std::int32_t launches = 0;
   double microseconds = 0;  // of all launches, with the timestamp between each two
 };
 
-// How long a pass takes by the device's own clock.
-struct PassTime {
+// How long a step takes by the device's own clock.
+struct StepTime {
   double microseconds = 0;  // from its first kernel to its last
   // Where asked for, in the order of their first launch; measured one by one, which takes longer.
   std::vector<KernelTime> kernels;
@@ -72,42 +57,88 @@ struct MemoryRate {
   std::int32_t passes = 0;
 };
 
-// What the engine asks of a model on a device. CpuModel, CudaModel and WgpuModel implement it and share
-// nothing else.
+// What the engine asks of a model on a device: sequences in slots, steps of rows, and the tokens or logits
+// behind them. CpuModel, CudaModel and WgpuModel implement it and share nothing else.
+//
+// Steps run in the order of their submission, and what is said of slots between two submissions holds from
+// the second on, so a page that a closed slot had may be given away at once. A row's answer depends on its
+// own sequence alone: not one bit on its neighbours, on how its prompt was cut into steps, or on the number
+// of steps ahead. Everything is checked here, once; a backend sees valid steps only. One thread owns a model.
 class DeviceModel {
  public:
   virtual ~DeviceModel() = default;
+  DeviceModel(const DeviceModel&) = delete;
+  DeviceModel& operator=(const DeviceModel&) = delete;
 
   virtual const Config& config() const = 0;
   virtual DeviceInfo describe() const = 0;
+  virtual const StepLimits& limits() const = 0;
 
-  // The KV cache: `kv_pages()` pages of `kv_page_size()` positions each.
-  virtual std::int32_t kv_page_size() const = 0;
-  virtual std::int32_t kv_pages() const = 0;
-  // The most rows one forward() takes.
-  virtual std::int32_t max_batch_rows() const = 0;
+  // ---- Slots ----
 
-  // Runs the batch and writes, for each row that wants logits and in row order, vocab_size floats to `logits`
-  // (sized by the caller). `trace` may be null.
-  // Errors: inference (a token, position or page out of range, a device fault), with the model usable
-  // afterwards.
-  virtual Result<void> forward(const Batch& batch, std::span<float> logits, TraceSink* trace) = 0;
+  // The lowest free slot, without pages. Errors: usage (sampling parameters), inference (none is free, a
+  // token of `choosing` out of range, a device fault).
+  Result<std::int32_t> open_slot(const Choosing& choosing = {});
+  // Chooses by other rules, and another past, from the next step on. Errors: as open_slot().
+  Result<void> set_choosing(std::int32_t slot, const Choosing& choosing);
+  // The slot's page table, of which the first `held` positions have been run, in this slot or in another that
+  // shares these pages. Errors: inference (a page out of range or named twice, more positions than pages).
+  Result<void> set_pages(std::int32_t slot, std::vector<std::int32_t> pages, std::int32_t held);
+  // More pages behind those that are there. Errors: as set_pages().
+  Result<void> add_pages(std::int32_t slot, std::span<const std::int32_t> pages);
+  // Which tokens may be chosen from the next step on: bit t % 32 of word t / 32 for token t; empty: all.
+  // Errors: inference (another number of words than the vocabulary has).
+  Result<void> set_allowed(std::int32_t slot, std::vector<std::uint32_t> allowed);
+  // Frees the slot; steps on their way are not disturbed. Errors: inference (not open).
+  Result<void> close_slot(std::int32_t slot);
+  // Positions that have been run. The slot is open.
+  std::int32_t length_of(std::int32_t slot) const;
 
-  // A stream of tokens chosen on the device; null when this backend has none for such a request. While it
-  // lives, which must be within the model's life, forward() and further streams are refused.
-  // Errors: inference (as forward(); a stream lives).
-  virtual Result<std::unique_ptr<TokenStream>> decode_stream(const StreamRequest& request);
+  // ---- Steps ----
 
-  // What a benchmark asks of devices with a clock of their own: whether there is one, how long a pass takes
-  // by it (the batch is run several times, and the median counts), and how fast memory is, or nothing where
-  // that cannot be known. Errors: inference (no clock, a batch that is too long).
-  virtual bool times_passes() const { return false; }
-  virtual Result<PassTime> time_pass(const Batch& batch, bool by_kernel);
+  // Hands a step to the device; returns once the host has recorded it, or has run it where there is no such
+  // device. With a trace, which gets the stages of all rows, no other step may be on its way.
+  // Errors: inference (what is out of range, by row; too many steps ahead; a device fault), with nothing run.
+  Result<Ticket> submit(const Step& step, TraceSink* trace = nullptr);
+  // Waits for a step; each ticket can be waited for once, in any order. Errors: inference (no such step, a
+  // device fault).
+  Result<StepOutput> wait(Ticket ticket);
+  // submit() and wait().
+  Result<StepOutput> run(const Step& step, TraceSink* trace = nullptr);
+
+  // ---- Benchmarks ----
+
+  // What a benchmark asks of devices with a clock of their own: whether there is one, how long a step takes
+  // by it (it is run several times, and the median counts), and how fast memory is, or nothing where that
+  // cannot be known. Errors: inference (no clock, a step that is too long, steps on their way).
+  virtual bool times_steps() const { return false; }
+  Result<StepTime> time_step(const Step& step, bool by_kernel);
   virtual Result<std::optional<MemoryRate>> measure_memory();
-};
 
-// What every backend requires of a batch before it runs it. Errors: inference, naming the row and the value
-// that is out of range: rows, tokens, positions (gap-free within a sequence), page tables and pages.
-Result<void> check_batch(const Batch& batch, const DeviceModel& model);
+ protected:
+  DeviceModel() = default;
+
+  // What a backend does, with arguments that were checked. A slot's entry already says what is asked for.
+  virtual Result<void> place_choosing(std::int32_t slot, const Slot& entry) = 0;
+  virtual Result<void> place_pages(std::int32_t slot, const Slot& entry) = 0;
+  virtual Result<void> place_allowed(std::int32_t slot, const Slot& entry) = 0;
+  virtual Result<void> submit_plan(const StepPlan& plan, TraceSink* trace) = 0;
+  // Of each ticket once.
+  virtual Result<StepOutput> take(Ticket ticket) = 0;
+  virtual Result<StepTime> time_plan(const StepPlan& plan, bool by_kernel);
+
+ private:
+  Result<void> check_slot(std::int32_t slot) const;
+  Result<void> check_choosing(const Choosing& choosing) const;
+  Result<void> check_pages(std::span<const std::int32_t> pages) const;
+  Result<void> check_row(const Row& row, std::size_t n) const;
+  Result<StepPlan> plan_of(const Step& step) const;
+  void hold_pages(std::span<const std::int32_t> pages, std::int32_t change);
+
+  std::vector<Slot> slots_;                            // grows to limits().slots
+  std::map<std::int32_t, std::int32_t> page_holders_;  // how many slots have a page in their tables
+  std::vector<Ticket> on_their_way_;
+  Ticket last_ticket_ = 0;
+};
 
 }  // namespace trine::model

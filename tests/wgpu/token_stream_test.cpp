@@ -167,13 +167,13 @@ TEST_F(TokenStreams, DrawsAreTheSamplers) {
   start("tiny-F16", 5);
   std::size_t differ = 0;
   for (const Setting& s : settings) {
-    engine::SamplingParams params;
+    sampling::SamplingParams params;
     params.temperature = s.temperature;
     params.top_k = s.top_k;
     params.top_p = s.top_p;
     params.min_p = s.min_p;
     params.seed = s.seed;
-    engine::Sampler sampler(params);
+    sampling::Sampler sampler(params);
     const std::vector<float> flat(8, 0.0f);
     for (int i = 0; i < s.draws; ++i) must(sampler.sample(flat));
     ASSERT_EQ(sampler.draws(), static_cast<std::uint64_t>(s.draws));
@@ -349,7 +349,7 @@ TEST_F(TokenStreams, GenerationIsTheSameWithAndWithoutOne) {
   cases[3].what = "context", cases[3].finish = FinishReason::context_full;
   cases[3].request.max_tokens = -1, cases[3].request.context = 20;
   cases[4].what = "sampled";
-  engine::SamplingParams& sampling = cases[4].request.sampling;
+  sampling::SamplingParams& sampling = cases[4].request.sampling;
   sampling.temperature = 0.9f, sampling.top_k = 40, sampling.top_p = 0.9f, sampling.min_p = 0.01f;
   sampling.seed = 11;
 

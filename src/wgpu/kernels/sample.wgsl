@@ -1,4 +1,4 @@
-// Draws the next token of each row as engine::Sampler does without penalties and bias: temperature, top-k, top-p,
+// Draws the next token of each row as sampling::Sampler does without penalties and bias: temperature, top-k, top-p,
 // min-p, then the lowest id whose running sum of weights w = exp((logit - largest) / temperature), in id order,
 // exceeds u · sum(w). One workgroup per row; argmax.wgsl has run.
 //

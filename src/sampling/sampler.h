@@ -9,10 +9,11 @@
 #include <utility>
 #include <vector>
 
-namespace trine::engine {
+namespace trine::sampling {
 
 // How the next token is chosen. Defaults are "off"; the order of application is penalties, logit bias,
-// temperature, top-k, top-p, min-p, then a draw. Each filter sees what the one before it left, renormalised.
+// mask of allowed tokens, temperature, top-k, top-p, min-p, then a draw. Each filter sees what the one before
+// it left, renormalised.
 struct SamplingParams {
   float temperature = 0.7f;  // 0: greedy
   std::int32_t top_k = 0;    // 0: off; 1: greedy
@@ -24,7 +25,7 @@ struct SamplingParams {
   float frequency_penalty = 0.0f;  // subtracted once per occurrence
   std::int32_t penalty_window =
       64;  // repeat penalty looks at this many last tokens, prompt included; -1: all
-  std::vector<std::pair<std::int32_t, float>> logit_bias;  // added; a token named twice gets both
+  std::vector<std::pair<std::int32_t, float>> logit_bias = {};  // added; a token named twice gets both
   std::uint64_t seed = 0;
 };
 
@@ -45,6 +46,11 @@ class Sampler {
 
   // Notes prompt tokens for the repeat penalty.
   void accept_prompt(std::span<const std::int32_t> tokens);
+  // Notes tokens that were chosen for this sequence before, each of which took a draw.
+  void accept_chosen(std::span<const std::int32_t> tokens);
+  // Tokens that may be chosen from now on: bit t % 32 of word t / 32 for token t; none: all. What is not
+  // allowed has a logit of -infinity, whatever its bias.
+  void allow(std::vector<std::uint32_t> allowed) { allowed_ = std::move(allowed); }
   // Chooses from `logits` ([vocab_size]) and remembers the choice. Greedy ties go to the lower id.
   // -infinity excludes a token. Errors: inference when a logit is NaN or +infinity, or none is finite.
   Result<std::int32_t> sample(std::span<const float> logits);
@@ -55,16 +61,18 @@ class Sampler {
   std::span<const float> adjust(std::span<const float> logits);
   std::int32_t draw(std::span<const float> logits, float best, double u);
   void note_seen(std::int32_t token);
+  void note_chosen(std::int32_t token);
 
   SamplingParams params_;
   std::uint64_t draws_ = 0;
   std::unordered_map<std::int32_t, std::int32_t> generated_;  // occurrences, for presence and frequency
   std::unordered_map<std::int32_t, std::int32_t> seen_;  // occurrences in the window, for the repeat penalty
   std::deque<std::int32_t> window_;                      // empty when the window is unbounded
-  std::vector<float> adjusted_;                          // [vocab_size]
+  std::vector<std::uint32_t> allowed_;
+  std::vector<float> adjusted_;  // [vocab_size]
   std::vector<float> scratch_;
   std::vector<std::int32_t> ids_;  // the candidates, ascending
   std::vector<float> weights_;     // and their w
 };
 
-}  // namespace trine::engine
+}  // namespace trine::sampling

@@ -1,4 +1,4 @@
-#include "engine/sampler.h"
+#include "sampling/sampler.h"
 
 #include "base/random.h"
 
@@ -10,7 +10,7 @@
 #include <numeric>
 #include <set>
 
-namespace trine::engine {
+namespace trine::sampling {
 namespace {
 
 constexpr float inf = std::numeric_limits<float>::infinity();
@@ -419,4 +419,4 @@ TEST(Validate, NamesParameterRangeAndValue) {
 }
 
 }  // namespace
-}  // namespace trine::engine
+}  // namespace trine::sampling

@@ -1,4 +1,4 @@
-#include "engine/sampler.h"
+#include "sampling/sampler.h"
 
 #include "base/check.h"
 #include "base/random.h"
@@ -12,7 +12,7 @@
 #include <limits>
 #include <numeric>
 
-namespace trine::engine {
+namespace trine::sampling {
 namespace {
 
 Error out_of_range(std::string_view name, std::string range, std::string actual) {
@@ -141,10 +141,21 @@ void Sampler::accept_prompt(std::span<const std::int32_t> tokens) {
   for (const std::int32_t token : tokens) note_seen(token);
 }
 
-// Penalties and bias; `logits` itself when there are none.
+void Sampler::note_chosen(std::int32_t token) {
+  note_seen(token);
+  ++generated_[token];
+  ++draws_;
+}
+
+void Sampler::accept_chosen(std::span<const std::int32_t> tokens) {
+  for (const std::int32_t token : tokens) note_chosen(token);
+}
+
+// Penalties, bias and mask; `logits` itself when there are none.
 std::span<const float> Sampler::adjust(std::span<const float> logits) {
   const bool counts = params_.presence_penalty != 0 || params_.frequency_penalty != 0;
-  if (seen_.empty() && !(counts && !generated_.empty()) && params_.logit_bias.empty()) return logits;
+  if (seen_.empty() && !(counts && !generated_.empty()) && params_.logit_bias.empty() && allowed_.empty())
+    return logits;
   adjusted_.assign(logits.begin(), logits.end());
   const auto known = [&](std::int32_t token) {
     return token >= 0 && static_cast<std::size_t>(token) < adjusted_.size();
@@ -161,6 +172,10 @@ std::span<const float> Sampler::adjust(std::span<const float> logits) {
   }
   for (const auto& [token, bias] : params_.logit_bias) {
     if (known(token)) adjusted_[static_cast<std::size_t>(token)] += bias;
+  }
+  for (std::size_t id = 0; !allowed_.empty() && id < adjusted_.size(); ++id) {
+    const bool is_allowed = ((allowed_[id / 32] >> (id % 32)) & 1) != 0;
+    if (!is_allowed && !std::isnan(adjusted_[id])) adjusted_[id] = -std::numeric_limits<float>::infinity();
   }
   return adjusted_;
 }
@@ -182,12 +197,10 @@ Result<std::int32_t> Sampler::sample(std::span<const float> logits) {
     return fail(ErrorCode::inference,
                 best > 0 ? "the model produced an infinite logit" : "the model produced no finite logit");
   }
-  const std::uint64_t n = draws_++;
   const bool greedy = params_.temperature == 0 || params_.top_k == 1;
   const std::int32_t token =
-      greedy ? static_cast<std::int32_t>(best_id) : draw(adjusted, best, uniform_at(params_.seed, n));
-  note_seen(token);
-  ++generated_[token];
+      greedy ? static_cast<std::int32_t>(best_id) : draw(adjusted, best, uniform_at(params_.seed, draws_));
+  note_chosen(token);
   return token;
 }
 
@@ -195,6 +208,8 @@ std::int32_t Sampler::draw(std::span<const float> logits, float best, double u) 
   const auto keep = [](const Cut& cut, std::int64_t& ties, float value) {
     return value > cut.value || (value == cut.value && ties-- > 0);
   };
+  // Devices may take subnormal numbers for 0.
+  const float temperature = std::max(params_.temperature, std::numeric_limits<float>::min());
   const auto top_k = static_cast<std::size_t>(params_.top_k);
   Cut by_count{-std::numeric_limits<float>::infinity(), 0};
   if (top_k > 0 && top_k < logits.size()) by_count = largest(logits, top_k, scratch_);
@@ -203,7 +218,7 @@ std::int32_t Sampler::draw(std::span<const float> logits, float best, double u) 
   std::int64_t ties = by_count.ties;
   for (std::size_t id = 0; id < logits.size(); ++id) {
     if (!keep(by_count, ties, logits[id])) continue;
-    const float weight = std::exp((logits[id] - best) / params_.temperature);
+    const float weight = std::exp((logits[id] - best) / temperature);
     if (weight == 0) continue;
     ids_.push_back(static_cast<std::int32_t>(id));
     weights_.push_back(weight);
@@ -232,4 +247,4 @@ std::int32_t Sampler::draw(std::span<const float> logits, float best, double u) 
   return ids_[chosen];
 }
 
-}  // namespace trine::engine
+}  // namespace trine::sampling
