@@ -107,7 +107,7 @@ Result<void> check_sampling(const sampling::SamplingParams& params, std::int32_t
 }
 
 double prompt_rate(const Session& session, const engine::GenerateResult& result) {
-  return result.prefill_seconds > 0 ? static_cast<double>(session.prompt_tokens) / result.prefill_seconds : 0;
+  return result.first_token_seconds > 0 ? static_cast<double>(session.prompt_tokens) / result.first_token_seconds : 0;
 }
 
 // Decode steps per second: every token after the first, the end token (which is not among `tokens`) included.
@@ -137,7 +137,7 @@ std::string to_json(const Session& session, const engine::GenerateResult& result
                                       {"finish_reason", engine::name_of(result.finish)},
                                       {"prompt_tokens", session.prompt_tokens},
                                       {"timings",
-                                       {{"prefill_seconds", result.prefill_seconds},
+                                       {{"prefill_seconds", result.first_token_seconds},
                                         {"first_token_seconds", result.first_token_seconds},
                                         {"decode_seconds", result.decode_seconds},
                                         {"prefill_tokens_per_second", prompt_rate(session, result)},

@@ -56,8 +56,8 @@ void norm_rotate_and_store(Pass& pass, const LayerMatrices& m, int layer) {
         rms_norm(pass.kernels, one, weight, c.head_dim, c.rms_norm_eps, one);
         rotate(one, pass.work.rope_cos.data() + n * half, pass.work.rope_sin.data() + n * half, half);
       }
-      const model::Row& row = pass.batch.rows[static_cast<std::size_t>(n)];
-      const auto& pages = pass.batch.page_tables[static_cast<std::size_t>(row.sequence)];
+      const model::Row& row = pass.plan.rows[static_cast<std::size_t>(n)];
+      const std::vector<std::int32_t>& pages = pass.plan.slot_of(row).pages;
       const float* k = q + c.q_size();
       pass.kv.write(pass.kernels, layer, KvCache::slot(pages, row.position), k, k + c.kv_size());
     }
@@ -81,7 +81,7 @@ void attend(const Pass& pass, const model::Row& row, int layer, int head, const 
   const model::Config& c = pass.config;
   const KvCache& kv = pass.kv;
   const int kv_head = head / (c.n_heads / c.n_kv_heads);
-  const std::span<const std::int32_t> pages = pass.batch.page_tables[static_cast<std::size_t>(row.sequence)];
+  const std::span<const std::int32_t> pages = pass.plan.slot_of(row).pages;
   const bool f16 = kv.type() == KvType::f16;
   const float scale = 1.0f / std::sqrt(static_cast<float>(c.head_dim));
 
@@ -119,7 +119,7 @@ void attend_all(Pass& pass, int layer) {
       const std::int64_t n = task / c.n_heads;
       const int head = static_cast<int>(task % c.n_heads);
       const std::int64_t at = std::int64_t{head} * c.head_dim;
-      attend(pass, pass.batch.rows[static_cast<std::size_t>(n)], layer, head,
+      attend(pass, pass.plan.rows[static_cast<std::size_t>(n)], layer, head,
              pass.work.qkv.data() + n * width + at, scores, pass.work.attended.row(n) + at);
     }
   });

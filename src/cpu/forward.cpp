@@ -123,7 +123,10 @@ void embed(Pass& pass) {
   const std::int64_t hidden = pass.config.hidden_size;
   pass.pool.parallel_for(pass.rows(), 8, [&](std::int64_t begin, std::int64_t end, int) {
     for (std::int64_t n = begin; n < end; ++n) {
-      const std::int32_t token = pass.batch.rows[static_cast<std::size_t>(n)].token;
+      const model::Row& row = pass.plan.rows[static_cast<std::size_t>(n)];
+      // Behind no token nothing means anything, but it must not be read beyond the table.
+      const std::int32_t chosen = std::max(pass.last_choices[static_cast<std::size_t>(row.slot)], 0);
+      const std::int32_t token = row.token == model::last_choice ? chosen : row.token;
       table.codec->decode_row(table.row(token), static_cast<std::uint64_t>(hidden),
                               pass.work.x.data() + n * hidden);
     }
@@ -134,9 +137,9 @@ void embed(Pass& pass) {
 // cos and sin of every row's position, once for all layers.
 void prepare_rope(Pass& pass) {
   const std::size_t half = static_cast<std::size_t>(pass.config.head_dim / 2);
-  for (std::size_t n = 0; n < pass.batch.rows.size(); ++n) {
+  for (std::size_t n = 0; n < pass.plan.rows.size(); ++n) {
     for (std::size_t i = 0; i < half; ++i) {
-      const double angle = pass.batch.rows[n].position * pass.rope.frequencies[i];
+      const double angle = pass.plan.rows[n].position * pass.rope.frequencies[i];
       pass.work.rope_cos[n * half + i] = static_cast<float>(std::cos(angle) * pass.rope.scale);
       pass.work.rope_sin[n * half + i] = static_cast<float>(std::sin(angle) * pass.rope.scale);
     }

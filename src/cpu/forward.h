@@ -73,13 +73,14 @@ struct Pass {
   const Kernels& kernels;
   const Matrices& matrices;
   const model::RopeTable& rope;
-  const model::Batch& batch;
+  const model::StepPlan& plan;
+  std::span<const std::int32_t> last_choices;  // [slots]
   KvCache& kv;
   Workspace& work;
   ThreadPool& pool;
   model::TraceSink* trace;
 
-  std::int64_t rows() const { return static_cast<std::int64_t>(batch.rows.size()); }
+  std::int64_t rows() const { return static_cast<std::int64_t>(plan.rows.size()); }
   // Hands rows × width floats to the trace when it wants this stage.
   void report(model::Stage stage, int layer, const float* values, std::int64_t width) const;
 };
@@ -94,7 +95,7 @@ void rms_norm(const Kernels& kernels, const float* x, const float* weight, std::
 // normed = rmsnorm(x)·weight for every row, with its 8-bit form and, when asked, what that lost.
 void norm_rows(Pass& pass, const float* weight, bool with_rest);
 
-// The whole model on a checked batch; logits rows in batch order.
+// The whole model on a checked step. `logits` gets those of plan.head_rows, in their order.
 void forward_qwen3_moe(Pass& pass, std::span<float> logits);
 
 }  // namespace trine::cpu

@@ -8,9 +8,7 @@ using model::Stage;
 
 void head_forward(Pass& pass, std::span<float> logits) {
   const std::int64_t vocab = pass.config.vocab_size;
-  std::vector<std::int32_t> wanted;
-  for (std::size_t n = 0; n < pass.batch.rows.size(); ++n)
-    if (pass.batch.rows[n].wants_logits) wanted.push_back(static_cast<std::int32_t>(n));
+  const std::vector<std::int32_t>& wanted = pass.plan.head_rows;
   const bool traced = pass.trace != nullptr && pass.trace->wants(Stage::final_norm, -1);
   if (wanted.empty() && !traced) return;
 

@@ -6,7 +6,7 @@
 
 namespace trine::cpu {
 
-// logits = W_out · rmsnorm(x)·w for the rows that want them, [rows that want][V], in batch order.
+// logits = W_out · rmsnorm(x)·w for plan.head_rows, [head rows][V].
 void head_forward(Pass& pass, std::span<float> logits);
 
 }  // namespace trine::cpu

@@ -38,8 +38,14 @@ struct CpuModel::State {
         rope(model::rope_table(weights.config)),
         kv(std::move(cache)),
         pool(options.threads),
-        work(weights.config, matrices, max_rows, std::int64_t{kv.pages()} * KvCache::page_size, pool.size()) {
-  }
+        work(weights.config, matrices, max_rows, std::int64_t{kv.pages()} * KvCache::page_size, pool.size()),
+        limits{.kv_page_size = KvCache::page_size,
+               .kv_pages = kv.pages(),
+               .rows = max_rows,
+               .slots = options.slots,
+               .steps_ahead = 1},
+        samplers(static_cast<std::size_t>(options.slots), sampling::Sampler({})),
+        last_choices(samplers.size(), model::no_token) {}
 
   const model::Config& config() const { return matrices.source->config; }
 
@@ -50,6 +56,10 @@ struct CpuModel::State {
   KvCache kv;
   ThreadPool pool;
   Workspace work;
+  model::StepLimits limits;
+  std::vector<sampling::Sampler> samplers;  // [slots]
+  std::vector<std::int32_t> last_choices;   // [slots]
+  model::StepOutput output;                 // of the step that was submitted last
 };
 
 CpuModel::CpuModel(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -69,26 +79,86 @@ const model::Config& CpuModel::config() const {
 model::DeviceInfo CpuModel::describe() const {
   return describe_device(state_->kernels.isa, state_->pool.size(), state_->numerics);
 }
-std::int32_t CpuModel::kv_page_size() const {
-  return KvCache::page_size;
-}
-std::int32_t CpuModel::kv_pages() const {
-  return state_->kv.pages();
-}
-std::int32_t CpuModel::max_batch_rows() const {
-  return max_rows;
+const model::StepLimits& CpuModel::limits() const {
+  return state_->limits;
 }
 
-Result<void> CpuModel::forward(const model::Batch& batch, std::span<float> logits, model::TraceSink* trace) {
-  State& s = *state_;
-  TRINE_CHECK_OK(model::check_batch(batch, *this));
-  const auto wanted =
-      std::count_if(batch.rows.begin(), batch.rows.end(), [](const model::Row& r) { return r.wants_logits; });
-  check(logits.size() == static_cast<std::size_t>(wanted) * static_cast<std::size_t>(s.config().vocab_size),
-        "forward() needs room for one row of logits per row that wants them");
-  Pass pass{s.config(), s.kernels, s.matrices, s.rope, batch, s.kv, s.work, s.pool, trace};
-  forward_qwen3_moe(pass, logits);
+Result<void> CpuModel::place_choosing(std::int32_t slot, const model::Slot& entry) {
+  sampling::Sampler& sampler = state_->samplers[static_cast<std::size_t>(slot)];
+  sampler = sampling::Sampler(entry.choosing.params);
+  sampler.accept_prompt(entry.choosing.prompt);
+  sampler.accept_chosen(entry.choosing.chosen);
+  sampler.allow(entry.allowed);
   return {};
+}
+
+// A pass reads page tables where they are kept.
+Result<void> CpuModel::place_pages(std::int32_t /*slot*/, const model::Slot& /*entry*/) {
+  return {};
+}
+
+Result<void> CpuModel::place_allowed(std::int32_t slot, const model::Slot& entry) {
+  state_->samplers[static_cast<std::size_t>(slot)].allow(entry.allowed);
+  return {};
+}
+
+namespace {
+
+// The tokens that the plan wants, one slot a task: head rows hold their logits in `logits`.
+std::vector<std::int32_t> choose_tokens(const model::StepPlan& plan, std::span<const float> logits,
+                                        std::size_t vocab, ThreadPool& pool,
+                                        std::vector<sampling::Sampler>& samplers) {
+  std::vector<std::int32_t> tokens(plan.token_rows.size());
+  const auto choose = [&](std::size_t i) {
+    const std::int32_t row = plan.token_rows[i];
+    const auto head = std::lower_bound(plan.head_rows.begin(), plan.head_rows.end(), row);
+    const auto at = static_cast<std::size_t>(head - plan.head_rows.begin()) * vocab;
+    const std::int32_t slot = plan.rows[static_cast<std::size_t>(row)].slot;
+    const auto token = samplers[static_cast<std::size_t>(slot)].sample(logits.subspan(at, vocab));
+    tokens[i] = token ? *token : model::no_token;
+  };
+  pool.parallel_for(static_cast<std::int64_t>(tokens.size()), 1,
+                    [&](std::int64_t begin, std::int64_t end, int) {
+                      for (std::int64_t i = begin; i < end; ++i) choose(static_cast<std::size_t>(i));
+                    });
+  return tokens;
+}
+
+// Of the head rows' logits, moves those that are wanted to the front and drops the rest.
+void keep_wanted(const model::StepPlan& plan, std::size_t vocab, std::vector<float>& logits) {
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < plan.head_rows.size(); ++i) {
+    const model::Row& row = plan.rows[static_cast<std::size_t>(plan.head_rows[i])];
+    if (!model::wants_logits(row.wants)) continue;
+    if (kept != i)
+      std::copy_n(logits.begin() + static_cast<std::ptrdiff_t>(i * vocab), vocab,
+                  logits.begin() + static_cast<std::ptrdiff_t>(kept * vocab));
+    ++kept;
+  }
+  logits.resize(kept * vocab);
+}
+
+}  // namespace
+
+// There is nothing to wait for: the step is run here.
+Result<void> CpuModel::submit_plan(const model::StepPlan& plan, model::TraceSink* trace) {
+  State& s = *state_;
+  const auto vocab = static_cast<std::size_t>(s.config().vocab_size);
+  s.output = {};
+  s.output.logits.resize(plan.head_rows.size() * vocab);
+  Pass pass{s.config(), s.kernels, s.matrices, s.rope, plan, s.last_choices, s.kv, s.work, s.pool, trace};
+  forward_qwen3_moe(pass, s.output.logits);
+  s.output.tokens = choose_tokens(plan, s.output.logits, vocab, s.pool, s.samplers);
+  for (std::size_t i = 0; i < plan.token_rows.size(); ++i) {
+    const model::Row& row = plan.rows[static_cast<std::size_t>(plan.token_rows[i])];
+    s.last_choices[static_cast<std::size_t>(row.slot)] = s.output.tokens[i];
+  }
+  keep_wanted(plan, vocab, s.output.logits);
+  return {};
+}
+
+Result<model::StepOutput> CpuModel::take(model::Ticket /*ticket*/) {
+  return std::move(state_->output);
 }
 
 }  // namespace trine::cpu

@@ -14,6 +14,7 @@ namespace trine::cpu {
 struct CpuOptions {
   int threads = 0;               // 0: one per available core
   std::int32_t context = 4096;   // positions to hold in the KV cache, all sequences together
+  std::int32_t slots = 1;        // sequences at a time
   KvType kv_type = KvType::f16;  // exact numerics use f32 whatever this says
   model::Numerics numerics = model::Numerics::fast;
   std::string isa;  // "portable", "avx2", "avx512vnni"; empty: the best this processor has
@@ -31,10 +32,14 @@ class CpuModel final : public model::DeviceModel {
 
   const model::Config& config() const override;
   model::DeviceInfo describe() const override;
-  std::int32_t kv_page_size() const override;
-  std::int32_t kv_pages() const override;
-  std::int32_t max_batch_rows() const override;
-  Result<void> forward(const model::Batch& batch, std::span<float> logits, model::TraceSink* trace) override;
+  const model::StepLimits& limits() const override;
+
+ protected:
+  Result<void> place_choosing(std::int32_t slot, const model::Slot& entry) override;
+  Result<void> place_pages(std::int32_t slot, const model::Slot& entry) override;
+  Result<void> place_allowed(std::int32_t slot, const model::Slot& entry) override;
+  Result<void> submit_plan(const model::StepPlan& plan, model::TraceSink* trace) override;
+  Result<model::StepOutput> take(model::Ticket ticket) override;
 
  private:
   struct State;

@@ -6,8 +6,8 @@
 #include <fmt/format.h>
 #include <algorithm>
 #include <chrono>
+#include <deque>
 #include <iterator>
-#include <memory>
 #include <utility>
 
 namespace trine::engine {
@@ -24,7 +24,7 @@ bool is_cancelled(const GenerateRequest& request) {
 }
 
 std::int64_t context_of(const model::DeviceModel& model, const GenerateRequest& request) {
-  const std::int64_t held = std::int64_t{model.kv_pages()} * model.kv_page_size();
+  const std::int64_t held = std::int64_t{model.limits().kv_pages} * model.limits().kv_page_size;
   const std::int64_t most = std::min<std::int64_t>(model.config().context_length, held);
   return request.context > 0 ? std::min<std::int64_t>(request.context, most) : most;
 }
@@ -55,7 +55,7 @@ Result<void> check_prompt(const model::DeviceModel& model, const GenerateRequest
 
 Result<void> check_request(const model::DeviceModel& model, const GenerateRequest& request) {
   TRINE_CHECK_OK(check_prompt(model, request));
-  TRINE_CHECK_OK(validate(request.sampling, model.config().vocab_size));
+  TRINE_CHECK_OK(sampling::validate(request.sampling, model.config().vocab_size));
   if (request.max_tokens < -1) {
     return fail({.code = ErrorCode::usage,
                  .what = "max_tokens is out of range",
@@ -76,54 +76,49 @@ Result<void> check_request(const model::DeviceModel& model, const GenerateReques
   return {};
 }
 
-// Whether a choice depends on nothing but its logits, the draw's number and the parameters a stream knows.
-bool has_draw_alone(const SamplingParams& sampling) {
-  return (sampling.repeat_penalty == 1 || sampling.penalty_window == 0) && sampling.presence_penalty == 0 &&
-         sampling.frequency_penalty == 0 && sampling.logit_bias.empty();
-}
-
-// One sequence on the model: its KV pages are 0, 1, 2, … as it grows.
+// One sequence on the model, in a slot of its own; its KV pages are 0, 1, 2, … as it grows.
 class Sequence {
  public:
-  explicit Sequence(model::DeviceModel& model)
-      : model_(model), logits_(static_cast<std::size_t>(model.config().vocab_size)) {}
-
-  std::int32_t length() const { return length_; }
-
-  // Runs `tokens`, at most max_batch_rows() of them, behind what was run before. Gives the logits of the last
-  // one when they are wanted, valid until the next call.
-  Result<std::span<const float>> append(std::span<const std::int32_t> tokens, bool wants_logits) {
-    batch_.rows.clear();
-    for (const std::int32_t token : tokens) batch_.rows.push_back({token, length_++, 0, false});
-    batch_.rows.back().wants_logits = wants_logits;
-    grow(batch_.page_tables[0], length_);
-    const std::span<float> logits = wants_logits ? std::span<float>(logits_) : std::span<float>();
-    TRINE_CHECK_OK(model_.forward(batch_, logits, nullptr));
-    return logits;
+  static Result<Sequence> open(model::DeviceModel& model, const GenerateRequest& request) {
+    TRINE_TRY(const std::int32_t slot, model.open_slot({request.sampling, request.prompt}));
+    return Sequence(model, slot);
+  }
+  Sequence(Sequence&& other) noexcept
+      : model_(other.model_), slot_(std::exchange(other.slot_, -1)), pages_(other.pages_) {}
+  Sequence& operator=(Sequence&&) = delete;
+  ~Sequence() {
+    if (slot_ >= 0) static_cast<void>(model_.close_slot(slot_));
   }
 
-  // Tokens chosen on the device behind `token`, at most `steps`; null where the model has no such stream.
-  Result<std::unique_ptr<model::TokenStream>> stream(std::int32_t token, std::int32_t steps,
-                                                     const SamplingParams& sampling, std::uint64_t draws) {
-    std::vector<std::int32_t> pages = batch_.page_tables[0];
-    grow(pages, std::int64_t{length_} + steps);
-    return model_.decode_stream({std::move(pages), token, length_, steps, sampling.temperature,
-                                 sampling.top_k, sampling.top_p, sampling.min_p, sampling.seed, draws});
+  std::int32_t length() const { return model_.length_of(slot_); }
+
+  // Submits `tokens`, at most limits().rows of them, behind what was submitted before.
+  Result<model::Ticket> submit(std::span<const std::int32_t> tokens, model::Wants wants) {
+    std::int32_t position = length();
+    TRINE_CHECK_OK(grow(position + std::ssize(tokens)));
+    model::Step step;
+    for (const std::int32_t token : tokens) step.rows.push_back({token, position++, slot_});
+    step.rows.back().wants = wants;
+    return model_.submit(step);
   }
-  // A stream ran one more token.
-  void note_streamed() { ++length_; }
+  // Runs the last of `length` positions again for its logits.
+  Result<std::vector<float>> logits_of(std::int32_t token, std::int32_t position) {
+    TRINE_TRY(model::StepOutput output, model_.run({{{token, position, slot_, model::Wants::logits}}}));
+    return std::move(output.logits);
+  }
 
  private:
-  void grow(std::vector<std::int32_t>& pages, std::int64_t positions) const {
-    while (static_cast<std::int64_t>(pages.size()) * model_.kv_page_size() < positions) {
-      pages.push_back(static_cast<std::int32_t>(pages.size()));
-    }
+  Sequence(model::DeviceModel& model, std::int32_t slot) : model_(model), slot_(slot) {}
+
+  Result<void> grow(std::int64_t positions) {
+    std::vector<std::int32_t> more;
+    while (std::int64_t{pages_} * model_.limits().kv_page_size < positions) more.push_back(pages_++);
+    return more.empty() ? Result<void>() : model_.add_pages(slot_, more);
   }
 
   model::DeviceModel& model_;
-  model::Batch batch_{{}, std::vector<std::vector<std::int32_t>>(1)};
-  std::vector<float> logits_;
-  std::int32_t length_ = 0;
+  std::int32_t slot_;
+  std::int32_t pages_ = 0;
 };
 
 // From token bytes to what the caller may see.
@@ -155,92 +150,38 @@ class TextOutput {
   std::string& text_;
 };
 
+// Steps run ahead of the tokens that were taken: while one is shown, the next ones are on the device. What
+// ran past the end is dropped.
 class Generation {
  public:
-  Generation(model::DeviceModel& model, const text::Tokenizer& tokenizer, const GenerateRequest& request)
+  Generation(model::DeviceModel& model, Sequence sequence, const text::Tokenizer& tokenizer,
+             const GenerateRequest& request)
       : model_(model),
         tokenizer_(tokenizer),
         request_(request),
         context_(context_of(model, request)),
-        sequence_(model),
-        sampler_(request.sampling),
+        sequence_(std::move(sequence)),
         output_(tokenizer, request, result_.text) {}
+  Generation(const Generation&) = delete;
+  Generation& operator=(const Generation&) = delete;
+  ~Generation() {
+    for (const model::Ticket ticket : ahead_) static_cast<void>(model_.wait(ticket));
+  }
 
   Result<GenerateResult> run() {
-    TRINE_TRY(const std::span<const float> logits, prefill());
-    if (logits.empty()) {
-      result_.finish = FinishReason::cancelled;
-      return std::move(result_);
-    }
-    result_.prefill_seconds = seconds_between(begin_, Clock::now());
-    TRINE_TRY(result_.finish, decode(logits));
+    TRINE_TRY(result_.finish, run_to_end());
     output_.finish();
     if (output_.stopped()) result_.finish = FinishReason::stop_string;
-    result_.decode_seconds = seconds_between(begin_, Clock::now()) - result_.first_token_seconds;
+    if (result_.first_token_seconds > 0)
+      result_.decode_seconds = seconds_between(begin_, Clock::now()) - result_.first_token_seconds;
     return std::move(result_);
   }
 
  private:
-  // Logits behind the last prompt token; an empty span when the request was cancelled first.
-  Result<std::span<const float>> prefill() {
-    const std::span<const std::int32_t> prompt(request_.prompt);
-    const auto step = static_cast<std::size_t>(model_.max_batch_rows());
-    std::span<const float> logits;
-    for (std::size_t begin = 0; begin < prompt.size(); begin += step) {
-      if (is_cancelled(request_)) return std::span<const float>();
-      const auto slice = prompt.subspan(begin, std::min(step, prompt.size() - begin));
-      TRINE_TRY(logits, sequence_.append(slice, begin + slice.size() == prompt.size()));
-    }
-    return logits;
-  }
-
-  Result<std::int32_t> choose(std::span<const float> logits) {
-    auto token = sampler_.sample(logits);
-    if (token) return token;
-    Error error = std::move(token).error();
-    error.where = fmt::format("logits behind token {} (prompt and output)", sequence_.length());
-    error.hint = "The weights may be damaged: download the file again, or judge it with 'trine verify'";
-    return fail(std::move(error));
-  }
-
-  Result<std::int32_t> run_and_choose(std::int32_t token) {
-    TRINE_TRY(const std::span<const float> logits, sequence_.append({&token, 1}, true));
-    return choose(logits);
-  }
-
-  // Lets the device choose what comes behind `token`, where model and request allow it.
-  Result<void> start_stream(std::int32_t token) {
-    if (!has_draw_alone(request_.sampling)) return {};
-    std::int64_t steps = context_ - sequence_.length();
-    if (request_.max_tokens >= 0)
-      steps = std::min<std::int64_t>(steps, request_.max_tokens - std::ssize(result_.tokens));
-    TRINE_TRY(stream_,
-              sequence_.stream(token, static_cast<std::int32_t>(steps), request_.sampling, sampler_.draws()));
-    return {};
-  }
-
-  // The token behind `token`, the newest, which has not been run.
-  Result<std::int32_t> follow(std::int32_t token) {
-    if (result_.tokens.size() == 1) TRINE_CHECK_OK(start_stream(token));
-    if (stream_ == nullptr) return run_and_choose(token);
-    TRINE_TRY(const std::int32_t next, stream_->next());
-    if (next != model::no_token) {
-      sequence_.note_streamed();
-      return next;
-    }
-    stream_.reset();
-    auto chosen = run_and_choose(token);  // for its error, which says what is wrong with the logits
-    if (!chosen) return chosen;
-    return fail({.code = ErrorCode::inference,
-                 .what = "the device found no token to choose where the host does",
-                 .where = fmt::format("logits behind token {} (prompt and output)", sequence_.length()),
-                 .hint = "Run 'trine verify' on this device"});
-  }
-
-  // Tokens until something ends them.
-  Result<FinishReason> decode(std::span<const float> logits) {
-    sampler_.accept_prompt(request_.prompt);
-    TRINE_TRY(std::int32_t token, choose(logits));
+  Result<FinishReason> run_to_end() {
+    TRINE_TRY(const bool is_running, prefill());
+    if (!is_running) return FinishReason::cancelled;
+    TRINE_TRY(std::int32_t token, next());
     result_.first_token_seconds = seconds_between(begin_, Clock::now());
     while (true) {
       if (tokenizer_.is_end_of_generation(token)) return FinishReason::end_of_generation;
@@ -248,10 +189,79 @@ class Generation {
       output_.push(token);
       if (output_.stopped()) return FinishReason::stop_string;
       if (std::cmp_equal(result_.tokens.size(), request_.max_tokens)) return FinishReason::length;
-      if (sequence_.length() >= context_) return FinishReason::context_full;
+      if (held() >= context_) return FinishReason::context_full;
       if (is_cancelled(request_)) return FinishReason::cancelled;
-      TRINE_TRY(token, follow(token));
+      TRINE_TRY(token, next());
     }
+  }
+
+  // Positions up to the newest token that was taken, without it.
+  std::int64_t held() const { return std::ssize(request_.prompt) + std::ssize(result_.tokens) - 1; }
+
+  // Submits the prompt; the last slice wants a token. False when the request was cancelled first.
+  Result<bool> prefill() {
+    const std::span<const std::int32_t> prompt(request_.prompt);
+    const auto rows = static_cast<std::size_t>(model_.limits().rows);
+    for (std::size_t begin = 0; begin < prompt.size(); begin += rows) {
+      if (is_cancelled(request_)) return false;
+      const auto slice = prompt.subspan(begin, std::min(rows, prompt.size() - begin));
+      const bool is_last = begin + slice.size() == prompt.size();
+      TRINE_CHECK_OK(submit(slice, is_last ? model::Wants::token : model::Wants::nothing));
+      // Slices are waited for, so that a prompt can be cancelled between them.
+      if (!is_last) TRINE_CHECK_OK(wait_for_oldest());
+    }
+    choosing_ = 1;
+    return true;
+  }
+
+  Result<void> submit(std::span<const std::int32_t> tokens, model::Wants wants) {
+    TRINE_TRY(const model::Ticket ticket, sequence_.submit(tokens, wants));
+    ahead_.push_back(ticket);
+    return {};
+  }
+
+  Result<model::StepOutput> wait_for_oldest() {
+    const model::Ticket ticket = ahead_.front();
+    ahead_.pop_front();
+    return model_.wait(ticket);
+  }
+
+  // Keeps steps on their way, as far as tokens may be wanted.
+  Result<void> run_ahead() {
+    const std::int64_t room = context_ - std::ssize(request_.prompt) + 1;
+    const std::int64_t most =
+        request_.max_tokens < 0 ? room : std::min<std::int64_t>(room, request_.max_tokens);
+    while (std::ssize(ahead_) < model_.limits().steps_ahead && choosing_ < most) {
+      TRINE_CHECK_OK(submit({&model::last_choice, 1}, model::Wants::token));
+      ++choosing_;
+    }
+    return {};
+  }
+
+  // The token behind those that were taken.
+  Result<std::int32_t> next() {
+    TRINE_CHECK_OK(run_ahead());
+    TRINE_TRY(const model::StepOutput output, wait_for_oldest());
+    const std::int32_t token = output.tokens.front();
+    return token == model::no_token ? explain() : Result<std::int32_t>(token);
+  }
+
+  // Why there is no token: the row is run once more for its logits, and the rules say what is wrong with
+  // them.
+  Result<std::int32_t> explain() {
+    while (!ahead_.empty()) TRINE_CHECK_OK(wait_for_oldest());
+    const std::int32_t last = result_.tokens.empty() ? request_.prompt.back() : result_.tokens.back();
+    const auto position = static_cast<std::int32_t>(held());
+    TRINE_TRY(const std::vector<float> logits, sequence_.logits_of(last, position));
+    auto token = sampling::Sampler(request_.sampling).sample(logits);
+    Error error = token ? Error{.code = ErrorCode::inference,
+                                .what = "the device found no token to choose where the host does",
+                                .hint = "Run 'trine verify' on this device"}
+                        : std::move(token).error();
+    error.where = fmt::format("logits behind token {} (prompt and output)", position + 1);
+    if (error.hint.empty())
+      error.hint = "The weights may be damaged: download the file again, or judge it with 'trine verify'";
+    return fail(std::move(error));
   }
 
   model::DeviceModel& model_;
@@ -261,8 +271,8 @@ class Generation {
   const std::int64_t context_;
   GenerateResult result_;
   Sequence sequence_;
-  Sampler sampler_;
-  std::unique_ptr<model::TokenStream> stream_;
+  std::deque<model::Ticket> ahead_;  // oldest first
+  std::int64_t choosing_ = 0;        // tokens chosen or on their way
   TextOutput output_;
 };
 
@@ -288,7 +298,8 @@ Result<GenerateResult> generate(model::DeviceModel& model, const text::Tokenizer
                                 const GenerateRequest& request) {
   TRINE_CHECK_OK(check_request(model, request));
   if (request.max_tokens == 0) return GenerateResult{};
-  return Generation(model, tokenizer, request).run();
+  TRINE_TRY(Sequence sequence, Sequence::open(model, request));
+  return Generation(model, std::move(sequence), tokenizer, request).run();
 }
 
 }  // namespace trine::engine
