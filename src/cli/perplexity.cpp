@@ -5,13 +5,13 @@
 #include "cli/load.h"
 #include "cli/options.h"
 #include "cli/progress.h"
+#include "model/open_slot.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <numeric>
 
 namespace trine::cli {
 namespace {
@@ -64,11 +64,8 @@ double negative_log_likelihood(std::span<const float> logits, std::int32_t targe
 // context only. This is how llama.cpp's perplexity tool counts, so figures can be compared.
 class Scorer {
  public:
-  Scorer(model::DeviceModel& model, int threads) : model_(model), pool_(threads) {
-    std::vector<std::int32_t> pages(static_cast<std::size_t>(model.kv_pages()));
-    std::iota(pages.begin(), pages.end(), 0);
-    batch_.page_tables.push_back(std::move(pages));
-  }
+  Scorer(model::DeviceModel& model, model::OpenSlot slot, int threads)
+      : model_(model), slot_(std::move(slot)), pool_(threads) {}
 
   // Whether the window was scored: not when `stop_now` came between; then the score is as it was before.
   // Errors: inference, also when a likelihood is no number.
@@ -77,7 +74,7 @@ class Scorer {
     // The last token is predicted but predicts nothing, so it is not run.
     const auto inputs = static_cast<std::int32_t>(window.size()) - 1;
     const std::int32_t first_scored = static_cast<std::int32_t>(window.size()) / 2;
-    const std::int32_t slice = std::min(slice_rows, model_.max_batch_rows());
+    const std::int32_t slice = std::min(slice_rows, model_.limits().rows);
     for (std::int32_t begin = 0; begin < inputs; begin += slice) {
       if (stop_now) {
         score_ = before;
@@ -94,20 +91,21 @@ class Scorer {
   Result<void> add_slice(std::span<const text::TokenId> window, std::int32_t begin, std::int32_t end,
                          std::int32_t first_scored) {
     const auto vocab = static_cast<std::size_t>(model_.config().vocab_size);
-    batch_.rows.clear();
+    model::Step step;
     for (std::int32_t i = begin; i < end; ++i) {
-      batch_.rows.push_back({window[static_cast<std::size_t>(i)], i, 0, i >= first_scored});
+      step.rows.push_back({window[static_cast<std::size_t>(i)], i, slot_.id(),
+                           i >= first_scored ? model::Wants::logits : model::Wants::nothing});
     }
     const std::int32_t scored_from = std::max(begin, first_scored);
     const auto scored = static_cast<std::size_t>(std::max(0, end - scored_from));
-    logits_.resize(scored * vocab);
-    TRINE_CHECK_OK(model_.forward(batch_, logits_, nullptr));
+    TRINE_TRY(const model::StepOutput output, model_.run(step));
+    const std::span<const float> logits(output.logits);
 
     nlls_.resize(scored);
     pool_.parallel_for(static_cast<std::int64_t>(scored), 1, [&](std::int64_t row, std::int64_t, int) {
       const auto r = static_cast<std::size_t>(row);
       const text::TokenId target = window[static_cast<std::size_t>(scored_from) + r + 1];
-      nlls_[r] = negative_log_likelihood(std::span(logits_).subspan(r * vocab, vocab), target);
+      nlls_[r] = negative_log_likelihood(logits.subspan(r * vocab, vocab), target);
     });
     for (const double nll : nlls_) {
       if (!std::isfinite(nll))
@@ -122,9 +120,8 @@ class Scorer {
   }
 
   model::DeviceModel& model_;
+  model::OpenSlot slot_;
   ThreadPool pool_;
-  model::Batch batch_;
-  std::vector<float> logits_;
   std::vector<double> nlls_;
   Score score_;
 };
@@ -210,7 +207,8 @@ Result<int> perplexity(const Options& options) {
   warn_if_larger_than_memory(*model.file);
   TRINE_CHECK_OK(start_backend(model, options.model, window));
 
-  Scorer scorer(*model.device, options.model.threads);
+  TRINE_TRY(model::OpenSlot slot, model::OpenSlot::open_whole(*model.device));
+  Scorer scorer(*model.device, std::move(slot), options.model.threads);
   Report report{model, scorer.score(), tokens.size(), window, 0, false};
   const std::size_t windows = tokens.size() / static_cast<std::size_t>(window);
   TRINE_CHECK_OK(score_windows(scorer, report, windows, tokens, tokenizer, options.quiet));

@@ -1,6 +1,7 @@
 #include "engine/generate.h"
 
 #include "engine/stop_filter.h"
+#include "model/open_slot.h"
 #include "text/stream_decoder.h"
 
 #include <fmt/format.h>
@@ -80,44 +81,38 @@ Result<void> check_request(const model::DeviceModel& model, const GenerateReques
 class Sequence {
  public:
   static Result<Sequence> open(model::DeviceModel& model, const GenerateRequest& request) {
-    TRINE_TRY(const std::int32_t slot, model.open_slot({request.sampling, request.prompt}));
-    return Sequence(model, slot);
-  }
-  Sequence(Sequence&& other) noexcept
-      : model_(other.model_), slot_(std::exchange(other.slot_, -1)), pages_(other.pages_) {}
-  Sequence& operator=(Sequence&&) = delete;
-  ~Sequence() {
-    if (slot_ >= 0) static_cast<void>(model_.close_slot(slot_));
+    TRINE_TRY(model::OpenSlot slot, model::OpenSlot::open(model, {request.sampling, request.prompt}));
+    return Sequence(model, std::move(slot));
   }
 
-  std::int32_t length() const { return model_.length_of(slot_); }
+  std::int32_t length() const { return model_.length_of(slot_.id()); }
 
   // Submits `tokens`, at most limits().rows of them, behind what was submitted before.
   Result<model::Ticket> submit(std::span<const std::int32_t> tokens, model::Wants wants) {
     std::int32_t position = length();
     TRINE_CHECK_OK(grow(position + std::ssize(tokens)));
     model::Step step;
-    for (const std::int32_t token : tokens) step.rows.push_back({token, position++, slot_});
+    for (const std::int32_t token : tokens) step.rows.push_back({token, position++, slot_.id()});
     step.rows.back().wants = wants;
     return model_.submit(step);
   }
   // Runs the last of `length` positions again for its logits.
   Result<std::vector<float>> logits_of(std::int32_t token, std::int32_t position) {
-    TRINE_TRY(model::StepOutput output, model_.run({{{token, position, slot_, model::Wants::logits}}}));
+    TRINE_TRY(model::StepOutput output, model_.run({{{token, position, slot_.id(), model::Wants::logits}}}));
     return std::move(output.logits);
   }
 
  private:
-  Sequence(model::DeviceModel& model, std::int32_t slot) : model_(model), slot_(slot) {}
+  Sequence(model::DeviceModel& model, model::OpenSlot slot) : model_(model), slot_(std::move(slot)) {}
 
   Result<void> grow(std::int64_t positions) {
     std::vector<std::int32_t> more;
     while (std::int64_t{pages_} * model_.limits().kv_page_size < positions) more.push_back(pages_++);
-    return more.empty() ? Result<void>() : model_.add_pages(slot_, more);
+    return more.empty() ? Result<void>() : model_.add_pages(slot_.id(), more);
   }
 
   model::DeviceModel& model_;
-  std::int32_t slot_;
+  model::OpenSlot slot_;
   std::int32_t pages_ = 0;
 };
 
