@@ -53,6 +53,7 @@ Result<std::unique_ptr<model::DeviceModel>> load_cpu(const model::Weights& weigh
   cpu::CpuOptions cpu;
   cpu.threads = options.threads;
   cpu.context = options.context;
+  cpu.slots = options.slots;
   cpu.numerics = options.numerics;
   cpu.isa = options.device;
   return cpu::CpuModel::load(weights, cpu);
@@ -80,6 +81,7 @@ Result<std::unique_ptr<model::DeviceModel>> load_wgpu(const model::Weights& weig
   wgpu::WgpuOptions wgpu;
   wgpu.device = options.device;
   wgpu.context = options.context;
+  wgpu.slots = options.slots;
   wgpu.numerics = options.numerics;
   wgpu.threads = options.threads;
   wgpu.without = options.without;

@@ -1,5 +1,5 @@
+#include "engine/bench.h"
 #include "backend/registry.h"
-#include "cli/bench_measure.h"
 #include "cli/command.h"
 #include "cli/console.h"
 #include "cli/cost.h"
@@ -15,13 +15,17 @@
 namespace trine::cli {
 namespace {
 
+using engine::BenchPlan;
+using engine::Spread;
 using nlohmann::ordered_json;
 
 constexpr std::int32_t most_tokens = 1 << 20;
+constexpr std::int32_t most_sequences = 256;
 
 struct Options {
   ModelOptions model;
   BenchPlan plan;
+  std::vector<std::string> sampling = {"greedy"};
   bool json = false;
   bool markdown = false;
 };
@@ -32,11 +36,9 @@ struct PrefillLine {
 };
 
 struct DecodeLine {
-  std::int32_t depth = 0;
-  Spread rate;
-  std::optional<model::StreamCost> stream;
-  std::optional<model::PassTime> device;
-  double bytes_per_token = 0;  // weights and, on average over the measurement, keys and values
+  engine::DecodeCase of;
+  engine::DecodeRate rate;
+  double bytes_per_token = 0;  // of one sequence: weights and, on average, keys and values
 };
 
 struct Report {
@@ -52,10 +54,10 @@ struct Report {
   bool in_cache(const DecodeLine& line) const {
     return bandwidth && !on_gpu && line.bytes_per_token < static_cast<double>(last_level_cache());
   }
-  // Tokens per second that memory allows; empty when all that a token reads fits into the cache, or the
-  // bandwidth is not known.
+  // Tokens per second that memory allows; empty when all that a token reads fits into the cache, the
+  // bandwidth is not known, or several sequences share what they read.
   std::optional<double> limit(const DecodeLine& line) const {
-    if (!bandwidth || in_cache(line)) return std::nullopt;
+    if (!bandwidth || in_cache(line) || line.of.sequences > 1) return std::nullopt;
     return bandwidth->bytes_per_second / line.bytes_per_token;
   }
 };
@@ -79,18 +81,28 @@ double bytes_per_token(const Report& report, std::int32_t depth) {
 }
 
 Result<void> measure(Report& report, model::DeviceModel& device) {
-  Bench bench(device);
+  engine::Bench bench(device);
   for (const std::int32_t tokens : report.plan.prefill) {
     TRINE_TRY(const Spread rate, bench.prefill(tokens, report.plan));
     report.prefill.push_back({tokens, rate});
   }
   if (report.plan.decode == 0) return {};
-  for (const std::int32_t depth : report.plan.depths) {
-    TRINE_TRY(const DecodeRate decode, bench.decode(depth, report.plan));
-    report.decode.push_back(
-        {depth, decode.rate, decode.stream, decode.device, bytes_per_token(report, depth)});
-  }
+  for (const std::int32_t depth : report.plan.depths)
+    for (const std::int32_t sequences : report.plan.sequences)
+      for (const engine::NamedSampling& sampling : report.plan.sampling) {
+        engine::DecodeCase one{depth, sequences, sampling};
+        TRINE_TRY(engine::DecodeRate rate, bench.decode(one, report.plan));
+        report.decode.push_back({std::move(one), std::move(rate), bytes_per_token(report, depth)});
+      }
   return {};
+}
+
+// "decode 64 at 0", and what is not the usual.
+std::string name_of(const engine::DecodeCase& one, std::int32_t tokens) {
+  std::string name = fmt::format("decode {} at {}", tokens, one.depth);
+  if (one.sequences > 1) name += fmt::format(", {} sequences", one.sequences);
+  if (one.sampling.name != "greedy") name += ", " + one.sampling.name;
+  return name;
 }
 
 Table results(const Report& report) {
@@ -102,24 +114,26 @@ Table results(const Report& report) {
   }
   for (const DecodeLine& line : report.decode) {
     const std::optional<double> limit = report.limit(line);
-    table.add({fmt::format("decode {} at {}", report.plan.decode, line.depth), rate(line.rate.median),
-               rate(line.rate.min), rate(line.rate.max),
-               human_bytes(static_cast<std::uint64_t>(line.bytes_per_token)),
+    const bool alone = line.of.sequences == 1;
+    const Spread& spread = line.rate.rate;
+    table.add({name_of(line.of, report.plan.decode), rate(spread.median), rate(spread.min), rate(spread.max),
+               alone ? human_bytes(static_cast<std::uint64_t>(line.bytes_per_token)) : "",
                limit              ? rate(*limit)
+               : !alone           ? ""
                : report.bandwidth ? "none"
                                   : "unknown",
-               limit ? fmt::format("{:.0f} %", 100 * line.rate.median / *limit) : ""});
+               limit ? fmt::format("{:.0f} %", 100 * spread.median / *limit) : ""});
   }
   return table;
 }
 
-// Of a token, in milliseconds and counts.
-struct StreamShare {
-  explicit StreamShare(const model::StreamCost& cost)
-      : encode(1000 * cost.encode_seconds / cost.steps),
+// Of a step, in milliseconds and counts.
+struct HostShare {
+  explicit HostShare(const engine::HostCost& cost)
+      : submit(1000 * cost.submit_seconds / cost.steps),
         wait(1000 * cost.wait_seconds / cost.steps),
-        dispatches(static_cast<double>(cost.dispatches) / cost.steps) {}
-  double encode, wait, dispatches;
+        launches(static_cast<double>(cost.launches) / cost.steps) {}
+  double submit, wait, launches;
 };
 
 std::vector<std::string> memory_lines(const Report& report) {
@@ -135,8 +149,6 @@ std::vector<std::string> memory_lines(const Report& report) {
 
 std::vector<std::string> circumstances(const Report& report) {
   const model::DeviceInfo device = report.model.device->describe();
-  const auto streams = [](const DecodeLine& line) { return line.stream.has_value(); };
-  const bool streamed = std::any_of(report.decode.begin(), report.decode.end(), streams);
   std::vector<std::string> lines = {
       fmt::format("device: {} ({})", describe_device(device), report.model.choice),
       fmt::format("model: {}, {}, {:.0f} % in the page cache before the run",
@@ -144,21 +156,20 @@ std::vector<std::string> circumstances(const Report& report) {
                   100 * report.resident_share),
       fmt::format("method: median, min and max of {} after {} of warm-up; random tokens, {}",
                   plural(static_cast<std::uint64_t>(report.plan.repetitions), "repetition"),
-                  report.plan.warmup,
-                  streamed ? "decode goes on greedily, each token chosen on the device" : "no sampling")};
+                  report.plan.warmup, "each token chosen where the model runs, from the step before it")};
   for (std::string& line : memory_lines(report)) lines.push_back(std::move(line));
   for (const DecodeLine& line : report.decode) {
-    if (!line.stream) continue;
-    const StreamShare share(*line.stream);
+    if (line.rate.host.launches == 0) continue;  // nothing runs beside the host
+    const HostShare share(line.rate.host);
     lines.push_back(fmt::format(
-        "host, decode {} at {}: {:.2f} ms a token to record and submit {:.0f} dispatches, and {:.2f} ms of "
-        "waiting for the device",
-        report.plan.decode, line.depth, share.encode, share.dispatches, share.wait));
+        "host, {}: {:.2f} ms a step to record and submit {:.0f} launches, and {:.2f} ms of waiting for the "
+        "device",
+        name_of(line.of, report.plan.decode), share.submit, share.launches, share.wait));
   }
   for (const DecodeLine& line : report.decode) {
-    if (!line.device) continue;
-    lines.push_back(fmt::format("device, decode {} at {}: {:.2f} ms a token by its own clock",
-                                report.plan.decode, line.depth, line.device->microseconds / 1000));
+    if (!line.rate.device) continue;
+    lines.push_back(fmt::format("device, {}: {:.2f} ms a step by its own clock",
+                                name_of(line.of, report.plan.decode), line.rate.device->microseconds / 1000));
   }
   const bool in_cache = std::any_of(report.decode.begin(), report.decode.end(),
                                     [&](const DecodeLine& line) { return report.in_cache(line); });
@@ -175,21 +186,20 @@ ordered_json spread_json(const Spread& spread) {
   return {{"median", spread.median}, {"min", spread.min}, {"max", spread.max}};
 }
 
-ordered_json stream_json(const std::optional<model::StreamCost>& cost) {
-  if (!cost) return {};
-  const StreamShare share(*cost);
-  return {{"encode_ms_per_token", share.encode},
-          {"wait_ms_per_token", share.wait},
-          {"dispatches_per_token", share.dispatches}};
+ordered_json host_json(const engine::HostCost& cost) {
+  const HostShare share(cost);
+  return {{"submit_ms_per_step", share.submit},
+          {"wait_ms_per_step", share.wait},
+          {"launches_per_step", share.launches}};
 }
 
-ordered_json device_time_json(const std::optional<model::PassTime>& time) {
+ordered_json device_time_json(const std::optional<model::StepTime>& time) {
   if (!time) return {};
   ordered_json kernels = ordered_json::array();
   for (const model::KernelTime& kernel : time->kernels)
     kernels.push_back(
         {{"name", kernel.name}, {"launches", kernel.launches}, {"microseconds", kernel.microseconds}});
-  return {{"ms_per_token", time->microseconds / 1000}, {"kernels", std::move(kernels)}};
+  return {{"ms_per_step", time->microseconds / 1000}, {"kernels", std::move(kernels)}};
 }
 
 ordered_json bandwidth_json(const std::optional<Bandwidth>& bandwidth, bool on_gpu) {
@@ -211,14 +221,17 @@ std::string to_json(const Report& report) {
   ordered_json decode = ordered_json::array();
   for (const DecodeLine& line : report.decode) {
     const std::optional<double> limit = report.limit(line);
-    decode.push_back({{"tokens", report.plan.decode},
-                      {"depth", line.depth},
-                      {"tokens_per_second", spread_json(line.rate)},
-                      {"stream", stream_json(line.stream)},
-                      {"device_time", device_time_json(line.device)},
-                      {"bytes_per_token", line.bytes_per_token},
-                      {"limit_tokens_per_second", limit ? ordered_json(*limit) : ordered_json()},
-                      {"share_of_limit", limit ? ordered_json(line.rate.median / *limit) : ordered_json()}});
+    decode.push_back(
+        {{"tokens", report.plan.decode},
+         {"depth", line.of.depth},
+         {"sequences", line.of.sequences},
+         {"sampling", line.of.sampling.name},
+         {"tokens_per_second", spread_json(line.rate.rate)},
+         {"host", host_json(line.rate.host)},
+         {"device_time", device_time_json(line.rate.device)},
+         {"bytes_per_token", line.bytes_per_token},
+         {"limit_tokens_per_second", limit ? ordered_json(*limit) : ordered_json()},
+         {"share_of_limit", limit ? ordered_json(line.rate.rate.median / *limit) : ordered_json()}});
   }
   const ordered_json out = {{"device", device_json(report.model.device->describe())},
                             {"backend_choice", report.model.choice},
@@ -238,10 +251,10 @@ std::string to_json(const Report& report) {
 }
 
 Table kernel_times(const DecodeLine& line, std::int32_t decode) {
-  Table table({fmt::format("kernels of the token at {}", line.depth + decode / 2), ">launches", ">us each",
-               ">us a token"});
-  if (!line.device) return table;
-  for (const model::KernelTime& kernel : line.device->kernels) {
+  Table table({fmt::format("kernels of the step in the middle of {}", name_of(line.of, decode)), ">launches",
+               ">us each", ">us a step"});
+  if (!line.rate.device) return table;
+  for (const model::KernelTime& kernel : line.rate.device->kernels) {
     table.add({kernel.name, fmt::format("{}", kernel.launches),
                fmt::format("{:.1f}", kernel.microseconds / kernel.launches),
                fmt::format("{:.0f}", kernel.microseconds)});
@@ -254,7 +267,8 @@ void print_report(const Report& report, const Options& options) {
   const auto show = [&](const Table& table) { return options.markdown ? table.markdown() : table.text(); };
   std::string tables = show(results(report));
   for (const DecodeLine& line : report.decode)
-    if (options.plan.kernels && line.device) tables += "\n" + show(kernel_times(line, report.plan.decode));
+    if (options.plan.kernels && line.rate.device)
+      tables += "\n" + show(kernel_times(line, report.plan.decode));
   std::string list;
   for (const std::string& line : lines) list += (options.markdown ? "- " : "") + line + "\n";
   write_out(options.markdown ? tables + "\n" + list : list + "\n" + tables);
@@ -282,7 +296,7 @@ Result<void> require_kernel_times(const model::DeviceModel& device, const BenchP
                  .where = "--kernels",
                  .expected = "--decode of at least 1",
                  .actual = "0"});
-  if (device.times_passes()) return {};
+  if (device.times_steps()) return {};
   return fail({.code = ErrorCode::usage,
                .what = "this device does not time its kernels",
                .where = "--kernels",
@@ -290,24 +304,40 @@ Result<void> require_kernel_times(const model::DeviceModel& device, const BenchP
                .actual = describe_device(device.describe())});
 }
 
+// Errors: usage (no such name).
+Result<void> find_samplings(Options& options) {
+  for (const std::string& name : options.sampling) {
+    std::optional<engine::NamedSampling> found = engine::find_sampling(name);
+    if (!found)
+      return fail({.code = ErrorCode::usage,
+                   .what = "there is no such sampling to bench",
+                   .where = "--sampling",
+                   .expected = "greedy, recommended or penalties",
+                   .actual = "'" + name + "'"});
+    options.plan.sampling.push_back(std::move(*found));
+  }
+  return {};
+}
+
 Result<int> bench(Options options) {
   std::erase(options.plan.prefill, 0);
+  TRINE_CHECK_OK(find_samplings(options));
   if (options.plan.prefill.empty() && options.plan.decode == 0) {
     return fail(
         {.code = ErrorCode::usage, .what = "nothing to measure", .expected = "--prefill or --decode"});
   }
   TRINE_TRY(LoadedModel model, open_model(options.model));
-  if (options.plan.context() > model.config().context_length) {
+  if (options.plan.longest() > model.config().context_length) {
     return fail({.code = ErrorCode::usage,
                  .what = "the measurement is longer than the model's context",
                  .expected = fmt::format("at most {} tokens of prefill, or of depth and decode together",
                                          model.config().context_length),
-                 .actual = fmt::format("{}", options.plan.context())});
+                 .actual = fmt::format("{}", options.plan.longest())});
   }
   TRINE_TRY(const double resident, resident_share(*model.file));
   introduce_demo(model.source);
   warn_if_larger_than_memory(*model.file);
-  TRINE_CHECK_OK(start_backend(model, options.model, options.plan.context()));
+  TRINE_CHECK_OK(start_backend(model, options.model, options.plan.context(), options.plan.slots()));
   if (options.plan.kernels) TRINE_CHECK_OK(require_kernel_times(*model.device, options.plan));
   Report report{model, options.plan, resident, {}, false, model_cost(*model.file), {}, {}};
   TRINE_CHECK_OK(measure(report, *model.device));
@@ -337,6 +367,12 @@ Action define_bench(CLI::App& app) {
              "tokens to decode, one at a time; 0: none; default: 64");
   add_list(app, "--depth", options->plan.depths, 0, most_tokens,
            "tokens in the KV cache before decoding; default: 0,1024");
+  add_list(app, "--sequences", options->plan.sequences, 1, most_sequences,
+           "sequences that are decoded together; default: 1");
+  add_words(
+      app, "--sampling", options->sampling,
+      "how tokens are chosen when decoding: greedy, recommended (Qwen's card: temperature 0.7, top-p 0.8, "
+      "top-k 20, repetition penalty 1.05), penalties (these and all others); default: greedy");
   add_number(app, "-r,--repetitions", options->plan.repetitions, 1, 1000,
              "repetitions that count; default: 5");
   add_number(app, "--warmup", options->plan.warmup, 0, 1000,

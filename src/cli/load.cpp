@@ -107,11 +107,13 @@ Result<LoadedModel> open_model(const ModelOptions& options) {
   return model;
 }
 
-Result<void> start_backend(LoadedModel& model, const ModelOptions& options, std::int32_t context) {
+Result<void> start_backend(LoadedModel& model, const ModelOptions& options, std::int32_t context,
+                           std::int32_t slots) {
   TRINE_TRY(const backend::Choice choice, backend::choose_backend(options.backend, options.device));
   backend::BackendOptions wanted;
   wanted.threads = options.threads;
   wanted.context = context;
+  wanted.slots = slots;
   wanted.numerics = options.numerics == "exact" ? model::Numerics::exact : model::Numerics::fast;
   wanted.device = options.device;
   wanted.without = options.without;

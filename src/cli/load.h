@@ -67,8 +67,10 @@ struct LoadedModel {
 // model::load_weights.
 Result<LoadedModel> open_model(const ModelOptions& options);
 
-// Puts the model on its backend with room for `context` positions. Errors: those of the backend's load().
-Result<void> start_backend(LoadedModel& model, const ModelOptions& options, std::int32_t context);
+// Puts the model on its backend with room for `context` positions of `slots` sequences together. Errors:
+// those of the backend's load().
+Result<void> start_backend(LoadedModel& model, const ModelOptions& options, std::int32_t context,
+                           std::int32_t slots = 1);
 
 // The context to run with: `asked`, or the smaller of the model's own and `preferred`.
 // Errors: usage when more is asked for than the model was made for.
