@@ -16,7 +16,7 @@ namespace trine::backend {
 struct BackendOptions {
   int threads = 0;              // CPU only; 0: one per available core
   std::int32_t context = 4096;  // positions to hold in the KV cache, all sequences together
-  std::int32_t slots = 1;       // sequences at a time
+  std::int32_t slots = 8;       // sequences at a time
   model::Numerics numerics = model::Numerics::fast;
   std::string device;  // empty: the backend's best; for the CPU an instruction set, for wgpu an adapter
   std::vector<std::string> without =

@@ -4,6 +4,7 @@
 #include "contract/judge.h"
 #include "contract/lab.h"
 #include "contract/software.h"
+#include "model/open_slot.h"
 #include "reference/model.h"
 
 #include <fmt/format.h>
@@ -12,7 +13,6 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <numeric>
 #include <optional>
 #include <tuple>
 #include <utility>
@@ -89,18 +89,16 @@ CheckResult repeat_of_reference(const CheckContext& context, const GateBench& be
 
 // Logits of every token of a case, from an empty cache.
 Result<std::vector<float>> run_case(model::DeviceModel& device, std::span<const std::int32_t> tokens) {
-  const auto vocab = static_cast<std::size_t>(device.config().vocab_size);
-  std::vector<float> logits(tokens.size() * vocab);
-  const auto most = static_cast<std::size_t>(device.max_batch_rows());
+  TRINE_TRY(const model::OpenSlot slot, model::OpenSlot::open_whole(device));
+  std::vector<float> logits;
+  const auto most = static_cast<std::size_t>(device.limits().rows);
   for (std::size_t begin = 0; begin < tokens.size(); begin += most) {
     const std::size_t end = std::min(tokens.size(), begin + most);
-    model::Batch batch;
-    batch.page_tables.emplace_back(static_cast<std::size_t>(device.kv_pages()));
-    std::iota(batch.page_tables[0].begin(), batch.page_tables[0].end(), 0);
+    model::Step step;
     for (std::size_t i = begin; i < end; ++i)
-      batch.rows.push_back({tokens[i], static_cast<std::int32_t>(i), 0, true});
-    TRINE_CHECK_OK(
-        device.forward(batch, std::span(logits).subspan(begin * vocab, (end - begin) * vocab), nullptr));
+      step.rows.push_back({tokens[i], static_cast<std::int32_t>(i), slot.id(), model::Wants::logits});
+    TRINE_TRY(const model::StepOutput output, device.run(step));
+    logits.insert(logits.end(), output.logits.begin(), output.logits.end());
   }
   return logits;
 }
@@ -173,15 +171,12 @@ CheckResult memory(const CheckContext& context) {
 // Tokens per second of decode at short context, after a warm-up.
 Result<double> decode_speed(model::DeviceModel& device) {
   constexpr std::int32_t warm_up = 8, measured = 64;
-  model::Batch batch;
-  batch.page_tables.emplace_back(static_cast<std::size_t>(device.kv_pages()));
-  std::iota(batch.page_tables[0].begin(), batch.page_tables[0].end(), 0);
-  std::vector<float> logits(static_cast<std::size_t>(device.config().vocab_size));
+  TRINE_TRY(const model::OpenSlot slot, model::OpenSlot::open_whole(device));
   auto begin = std::chrono::steady_clock::now();
   for (std::int32_t position = 0; position < warm_up + measured; ++position) {
     if (position == warm_up) begin = std::chrono::steady_clock::now();
-    batch.rows = {{position % device.config().vocab_size, position, 0, true}};
-    TRINE_CHECK_OK(device.forward(batch, logits, nullptr));
+    const std::int32_t token = position % device.config().vocab_size;
+    TRINE_CHECK_OK(device.run({{{token, position, slot.id(), model::Wants::token}}}));
   }
   return measured / std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }

@@ -32,7 +32,7 @@ BackendSide backend_side(const CheckContext& context, const GateBench& bench, co
     options.without = context.without;
     if (context.load) return context.load(bench.weights, options);
     if (context.backend == "reference")
-      return std::make_unique<ReferenceDevice>(bench.weights, options.context, threads);
+      return std::make_unique<ReferenceDevice>(bench.weights, options.context, options.slots, threads);
     return backend::load_model(context.backend, bench.weights, options);
   };
   return {context.backend, entry != nullptr && entry->is_gpu, bench.sha256, prompts, open};

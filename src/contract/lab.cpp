@@ -3,6 +3,7 @@
 #include "base/random.h"
 #include "base/thread_pool.h"
 #include "gguf/writer.h"
+#include "model/open_slot.h"
 #include "reference/model.h"
 
 #include <fmt/format.h>
@@ -158,12 +159,12 @@ Result<std::unique_ptr<model::DeviceModel>> open_backend(const CheckContext& con
 
 Result<void> run_backend(model::DeviceModel& device, const std::vector<std::int32_t>& tokens,
                          Recorder& recorder) {
-  model::Batch batch;
-  batch.page_tables.emplace_back(size(device.kv_pages()));
-  std::iota(batch.page_tables[0].begin(), batch.page_tables[0].end(), 0);
+  TRINE_TRY(const model::OpenSlot slot, model::OpenSlot::open_whole(device));
+  model::Step step;
   for (std::size_t i = 0; i < tokens.size(); ++i)
-    batch.rows.push_back({tokens[i], static_cast<std::int32_t>(i), 0, false});
-  return device.forward(batch, {}, &recorder);
+    step.rows.push_back({tokens[i], static_cast<std::int32_t>(i), slot.id()});
+  TRINE_CHECK_OK(device.run(step, &recorder));
+  return {};
 }
 
 }  // namespace

@@ -11,38 +11,44 @@
 namespace trine::contract {
 
 // The reference behind the interface of a backend, so that what is asked of every backend (decode equals
-// prefill, runs repeat, tracing changes nothing) is asked of the judge too. Its cache is the reference's own,
-// so page tables are checked and not used: a sequence is known by its number in the batch, and position 0
-// begins it anew.
+// prefill, runs repeat, tracing changes nothing, tokens follow from logits) is asked of the judge too. Its
+// cache is the reference's own, so page tables are checked and not used: a sequence is known by its slot, and
+// position 0 begins it anew.
 class ReferenceDevice final : public model::DeviceModel {
  public:
   // `weights` must outlive the device.
-  ReferenceDevice(const model::Weights& weights, std::int32_t context, int threads);
+  ReferenceDevice(const model::Weights& weights, std::int32_t context, std::int32_t slots, int threads);
 
   const model::Config& config() const override { return weights_.config; }
   model::DeviceInfo describe() const override;
-  std::int32_t kv_page_size() const override { return page_size; }
-  std::int32_t kv_pages() const override { return pages_; }
-  std::int32_t max_batch_rows() const override { return 512; }
-  // Errors: inference, also for positions out of order.
-  Result<void> forward(const model::Batch& batch, std::span<float> logits, model::TraceSink* trace) override;
+  const model::StepLimits& limits() const override { return limits_; }
+
+ protected:
+  Result<void> place_choosing(std::int32_t slot, const model::Slot& entry) override;
+  Result<void> place_pages(std::int32_t, const model::Slot&) override { return {}; }
+  Result<void> place_allowed(std::int32_t slot, const model::Slot& entry) override;
+  // Errors: inference, also for positions that do not go on from the last step.
+  Result<void> submit_plan(const model::StepPlan& plan, model::TraceSink* trace) override;
+  Result<model::StepOutput> take(model::Ticket ticket) override;
 
  private:
-  static constexpr std::int32_t page_size = 64;
-
-  // One sequence's part of a batch, and its logits from the first row that wants some on.
+  // One sequence's part of a step, and its logits from the first row that wants some on.
   struct Share {
     std::vector<std::int32_t> tokens;
-    std::vector<std::int64_t> rows;  // of the batch
+    std::vector<std::int64_t> rows;  // of the step
     std::int64_t n_logits = 0;
   };
-  Result<std::vector<Share>> share_out(const model::Batch& batch);
+  Result<std::vector<Share>> share_out(const model::StepPlan& plan);
+  std::int32_t token_of(const model::Row& row) const;
 
   const model::Weights& weights_;
   reference::Model model_;
-  std::int32_t pages_;
+  model::StepLimits limits_;
   ThreadPool pool_;
-  std::vector<reference::Sequence> sequences_;
+  std::vector<reference::Sequence> sequences_;  // [slots]
+  std::vector<sampling::Sampler> samplers_;     // [slots]
+  std::vector<std::int32_t> last_choices_;      // [slots]
+  model::StepOutput output_;                    // of the step that was submitted last
 };
 
 }  // namespace trine::contract

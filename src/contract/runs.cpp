@@ -2,6 +2,7 @@
 
 #include "base/thread_pool.h"
 #include "contract/software.h"
+#include "model/open_slot.h"
 
 #include <fmt/format.h>
 #include <algorithm>
@@ -20,7 +21,7 @@ constexpr std::int64_t usual_page = 64;  // positions
 constexpr std::array<std::string_view, 3> gpu_types = {"discrete-gpu", "integrated-gpu", "virtual-gpu"};
 
 std::vector<std::int32_t> rotated_pages(const model::DeviceModel& device, std::size_t shift) {
-  std::vector<std::int32_t> pages(static_cast<std::size_t>(device.kv_pages()));
+  std::vector<std::int32_t> pages(static_cast<std::size_t>(device.limits().kv_pages));
   std::iota(pages.begin(), pages.end(), 0);
   if (!pages.empty())
     std::rotate(pages.begin(), pages.begin() + static_cast<std::ptrdiff_t>(shift % pages.size()),
@@ -28,30 +29,33 @@ std::vector<std::int32_t> rotated_pages(const model::DeviceModel& device, std::s
   return pages;
 }
 
-// Tokens [begin, end) as one batch; logits of those from `logits_from` on.
-Result<void> run_rows(model::DeviceModel& device, const Prompt& prompt,
-                      const std::vector<std::int32_t>& pages, std::int64_t begin, std::int64_t end,
-                      std::int64_t logits_from, JudgedLogits& logits, RowSink* trace) {
-  model::Batch batch;
-  batch.page_tables.push_back(pages);
-  for (std::int64_t i = begin; i < end; ++i)
-    batch.rows.push_back(
-        {prompt.tokens[static_cast<std::size_t>(i)], static_cast<std::int32_t>(i), 0, i >= logits_from});
-  const auto vocab = static_cast<std::size_t>(device.config().vocab_size);
-  const auto wanted = static_cast<std::size_t>(std::max<std::int64_t>(0, end - std::max(begin, logits_from)));
-  const std::size_t before = logits.size();
-  logits.resize(before + wanted * vocab);
-  if (trace != nullptr) trace->first_row = begin;
-  return device.forward(batch, std::span(logits).subspan(before), trace);
+// A slot with all pages, rotated, in which a prompt is run.
+Result<model::OpenSlot> open_rotated(model::DeviceModel& device, std::size_t shift) {
+  TRINE_TRY(model::OpenSlot slot, model::OpenSlot::open(device));
+  TRINE_CHECK_OK(device.set_pages(slot.id(), rotated_pages(device, shift), 0));
+  return slot;
 }
 
-// In as few batches as the backend takes.
-Result<void> run_span(model::DeviceModel& device, const Prompt& prompt,
-                      const std::vector<std::int32_t>& pages, std::int64_t begin, std::int64_t end,
-                      JudgedLogits& logits, RowSink* trace) {
-  const std::int64_t most = device.max_batch_rows();
+// Tokens [begin, end) as one step; logits of those from `logits_from` on.
+Result<void> run_rows(model::DeviceModel& device, const Prompt& prompt, const model::OpenSlot& slot,
+                      std::int64_t begin, std::int64_t end, std::int64_t logits_from, JudgedLogits& logits,
+                      RowSink* trace) {
+  model::Step step;
+  for (std::int64_t i = begin; i < end; ++i)
+    step.rows.push_back({prompt.tokens[static_cast<std::size_t>(i)], static_cast<std::int32_t>(i), slot.id(),
+                         i >= logits_from ? model::Wants::logits : model::Wants::nothing});
+  if (trace != nullptr) trace->first_row = begin;
+  TRINE_TRY(const model::StepOutput output, device.run(step, trace));
+  logits.insert(logits.end(), output.logits.begin(), output.logits.end());
+  return {};
+}
+
+// In as few steps as the backend takes.
+Result<void> run_span(model::DeviceModel& device, const Prompt& prompt, const model::OpenSlot& slot,
+                      std::int64_t begin, std::int64_t end, JudgedLogits& logits, RowSink* trace) {
+  const std::int64_t most = device.limits().rows;
   for (; begin < end; begin += most)
-    TRINE_CHECK_OK(run_rows(device, prompt, pages, begin, std::min(end, begin + most), prompt.prefill() - 1,
+    TRINE_CHECK_OK(run_rows(device, prompt, slot, begin, std::min(end, begin + most), prompt.prefill() - 1,
                             logits, trace));
   return {};
 }
@@ -85,7 +89,7 @@ Result<std::vector<std::vector<std::int32_t>>> shared_pages(const model::DeviceM
                                                             std::span<const BatchedPrompt, 2> two,
                                                             std::size_t shift) {
   const std::vector<std::int32_t> pool = rotated_pages(device, shift);
-  const std::int64_t page = device.kv_page_size();
+  const std::int64_t page = device.limits().kv_page_size;
   std::vector<std::vector<std::int32_t>> tables(2);
   std::size_t next = 0;
   for (bool more = true; more;) {
@@ -192,47 +196,51 @@ std::vector<std::int64_t> prefill_ends(const Prompt& prompt) {
 
 Result<void> run_decode(model::DeviceModel& device, const Prompt& prompt, std::size_t shift,
                         JudgedLogits& logits, RowSink* trace) {
-  const std::vector<std::int32_t> pages = rotated_pages(device, shift);
+  TRINE_TRY(const model::OpenSlot slot, open_rotated(device, shift));
   std::int64_t begin = 0;
   for (const std::int64_t end : prefill_ends(prompt)) {
-    TRINE_CHECK_OK(run_span(device, prompt, pages, begin, end, logits, trace));
+    TRINE_CHECK_OK(run_span(device, prompt, slot, begin, end, logits, trace));
     begin = end;
   }
   for (std::int64_t i = prompt.prefill(); i < prompt.size(); ++i)
-    TRINE_CHECK_OK(run_span(device, prompt, pages, i, i + 1, logits, trace));
+    TRINE_CHECK_OK(run_span(device, prompt, slot, i, i + 1, logits, trace));
   return {};
 }
 
 Result<void> run_prefill(model::DeviceModel& device, const Prompt& prompt, std::size_t shift,
                          JudgedLogits& logits, RowSink* trace) {
-  return run_span(device, prompt, rotated_pages(device, shift), 0, prompt.size(), logits, trace);
+  TRINE_TRY(const model::OpenSlot slot, open_rotated(device, shift));
+  return run_span(device, prompt, slot, 0, prompt.size(), logits, trace);
 }
 
 Result<std::int64_t> run_side_by_side(model::DeviceModel& device, std::span<const BatchedPrompt, 2> two,
                                       std::size_t shift, JudgedLogits& logits, RouterTable& routers) {
   const auto vocab = static_cast<std::size_t>(device.config().vocab_size);
-  model::Batch batch;
-  TRINE_TRY(batch.page_tables, shared_pages(device, two, shift));
+  TRINE_TRY(std::vector<std::vector<std::int32_t>> tables, shared_pages(device, two, shift));
+  std::vector<model::OpenSlot> slots;
+  for (std::vector<std::int32_t>& table : tables) {
+    TRINE_TRY(model::OpenSlot slot, model::OpenSlot::open(device));
+    TRINE_CHECK_OK(device.set_pages(slot.id(), std::move(table), 0));
+    slots.push_back(std::move(slot));
+  }
   BatchRouterSink sink(routers);
   std::array<JudgedLogits, 2> own;
   std::size_t largest = 0;
-  for (const auto& rows : shared_batches(two, static_cast<std::size_t>(device.max_batch_rows()))) {
-    batch.rows.clear();
+  for (const auto& rows : shared_batches(two, static_cast<std::size_t>(device.limits().rows))) {
+    model::Step step;
     sink.places.clear();
-    std::size_t wanted = 0;
     for (const auto& [s, position] : rows) {
       const bool is_judged = position >= two[s].prompt->prefill() - 1;
-      batch.rows.push_back({two[s].prompt->tokens[static_cast<std::size_t>(position)],
-                            static_cast<std::int32_t>(position), static_cast<std::int32_t>(s), is_judged});
+      step.rows.push_back({two[s].prompt->tokens[static_cast<std::size_t>(position)],
+                           static_cast<std::int32_t>(position), slots[s].id(),
+                           is_judged ? model::Wants::logits : model::Wants::nothing});
       sink.places.push_back(two[s].offset < 0 ? -1 : two[s].offset + position);
-      wanted += is_judged ? 1 : 0;
     }
-    JudgedLogits both(wanted * vocab);
-    TRINE_CHECK_OK(device.forward(batch, both, &sink));
-    auto next = both.begin();
-    for (const model::Row& row : batch.rows) {
-      if (!row.wants_logits) continue;
-      JudgedLogits& to = own[static_cast<std::size_t>(row.sequence)];
+    TRINE_TRY(const model::StepOutput output, device.run(step, &sink));
+    auto next = output.logits.begin();
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      if (!model::wants_logits(step.rows[i].wants)) continue;
+      JudgedLogits& to = own[rows[i].sequence];
       to.insert(to.end(), next, next + static_cast<std::ptrdiff_t>(vocab));
       next += static_cast<std::ptrdiff_t>(vocab);
     }
@@ -289,7 +297,7 @@ Result<RepeatRun> run_repeat(const BackendSide& backend, model::Numerics numeric
       RouterSink sink(run.prefill_routers, offset);
       return run_prefill(*device, prompt, i + 1, run.prefill, &sink);
     }));
-    run.largest_batch = std::min<std::int64_t>(backend.prompts.longest(), device->max_batch_rows());
+    run.largest_batch = std::min<std::int64_t>(backend.prompts.longest(), device->limits().rows);
     run.batched_routers = RouterTable(device->config(), rows);
     TRINE_CHECK_OK(run_all_side_by_side(*device, backend.prompts.prompts, run, done));
   }

@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/file.h"
 #include "contract/stage_compare.h"
+#include "model/open_slot.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -10,7 +11,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <numeric>
 #include <utility>
 
 namespace trine::contract {
@@ -189,19 +189,18 @@ Result<void> TraceWriter::finish(const std::function<Result<void>()>& may_replac
 
 Result<std::vector<float>> run_traced(model::DeviceModel& device, std::span<const std::int32_t> tokens,
                                       bool with_logits, TraceWriter* trace) {
-  model::Batch batch;
-  batch.page_tables.emplace_back(static_cast<std::size_t>(device.kv_pages()));
-  std::iota(batch.page_tables[0].begin(), batch.page_tables[0].end(), 0);
-  const auto most = static_cast<std::size_t>(std::min(trace_batch_rows, device.max_batch_rows()));
+  TRINE_TRY(const model::OpenSlot slot, model::OpenSlot::open_whole(device));
+  const auto most = static_cast<std::size_t>(std::min(trace_batch_rows, device.limits().rows));
   std::vector<float> logits;
   for (std::size_t begin = 0; begin < tokens.size(); begin += most) {
     const std::size_t end = std::min(tokens.size(), begin + most);
-    batch.rows.clear();
+    model::Step step;
     for (std::size_t i = begin; i < end; ++i)
-      batch.rows.push_back({tokens[i], static_cast<std::int32_t>(i), 0, with_logits});
-    if (with_logits) logits.resize((end - begin) * static_cast<std::size_t>(device.config().vocab_size));
+      step.rows.push_back({tokens[i], static_cast<std::int32_t>(i), slot.id(),
+                           with_logits ? model::Wants::logits : model::Wants::nothing});
     if (trace != nullptr) trace->first_row = static_cast<std::int64_t>(begin);
-    TRINE_CHECK_OK(device.forward(batch, logits, trace));
+    TRINE_TRY(model::StepOutput output, device.run(step, trace));
+    logits = std::move(output.logits);
     if (trace == nullptr) continue;
     TRINE_CHECK_OK(trace->status());
     if (trace->stopped()) break;

@@ -14,7 +14,7 @@ namespace trine::cpu {
 struct CpuOptions {
   int threads = 0;               // 0: one per available core
   std::int32_t context = 4096;   // positions to hold in the KV cache, all sequences together
-  std::int32_t slots = 1;        // sequences at a time
+  std::int32_t slots = 8;        // sequences at a time
   KvType kv_type = KvType::f16;  // exact numerics use f32 whatever this says
   model::Numerics numerics = model::Numerics::fast;
   std::string isa;  // "portable", "avx2", "avx512vnni"; empty: the best this processor has

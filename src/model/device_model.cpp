@@ -133,6 +133,7 @@ Result<void> DeviceModel::close_slot(std::int32_t slot) {
   TRINE_CHECK_OK(check_slot(slot));
   hold_pages(slots_[at(slot)].pages, -1);
   slots_[at(slot)] = Slot{};
+  release_slot(slot);
   return {};
 }
 

@@ -122,6 +122,8 @@ class DeviceModel {
   virtual Result<void> place_choosing(std::int32_t slot, const Slot& entry) = 0;
   virtual Result<void> place_pages(std::int32_t slot, const Slot& entry) = 0;
   virtual Result<void> place_allowed(std::int32_t slot, const Slot& entry) = 0;
+  // The slot was closed.
+  virtual void release_slot(std::int32_t /*slot*/) {}
   virtual Result<void> submit_plan(const StepPlan& plan, TraceSink* trace) = 0;
   // Of each ticket once.
   virtual Result<StepOutput> take(Ticket ticket) = 0;

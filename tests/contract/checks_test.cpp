@@ -5,6 +5,7 @@
 #include "contract/judge.h"
 #include "contract/lab.h"
 #include "contract_fixture.h"
+#include "forwarding_model.h"
 
 #include <algorithm>
 #include <cmath>
@@ -58,21 +59,17 @@ TEST_P(LabCheck, PassesOnReferenceAndCpu) {
 }
 
 // A backend that runs on the CPU and lies in one stage of its trace.
-class FaultyDevice final : public model::DeviceModel, private model::TraceSink {
+class FaultyDevice final : public ForwardingModel, private model::TraceSink {
  public:
   // Changes one delivery of the stage: its values, row by row of `width`.
   using Fault = std::function<void(std::vector<float>& values, std::int64_t width)>;
   FaultyDevice(std::unique_ptr<model::DeviceModel> device, model::Stage stage, Fault fault)
-      : device_(std::move(device)), stage_(stage), fault_(std::move(fault)) {}
+      : ForwardingModel(std::move(device)), stage_(stage), fault_(std::move(fault)) {}
 
-  const model::Config& config() const override { return device_->config(); }
-  model::DeviceInfo describe() const override { return device_->describe(); }
-  std::int32_t kv_page_size() const override { return device_->kv_page_size(); }
-  std::int32_t kv_pages() const override { return device_->kv_pages(); }
-  std::int32_t max_batch_rows() const override { return device_->max_batch_rows(); }
-  Result<void> forward(const model::Batch& batch, std::span<float> logits, model::TraceSink* trace) override {
+ protected:
+  Result<model::StepOutput> run_step(const model::Step& step, model::TraceSink* trace) override {
     out_ = trace;
-    return device_->forward(batch, logits, this);
+    return real_->run(step, this);
   }
 
  private:
@@ -84,7 +81,6 @@ class FaultyDevice final : public model::DeviceModel, private model::TraceSink {
     out_->take(stage, layer, first_row, rows, width, changed);
   }
 
-  std::unique_ptr<model::DeviceModel> device_;
   model::Stage stage_;
   Fault fault_;
   model::TraceSink* out_ = nullptr;

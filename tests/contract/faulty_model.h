@@ -1,8 +1,9 @@
 #pragma once
 
+#include "forwarding_model.h"
 #include "gate_fixture.h"
-#include "model/device_model.h"
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <span>
@@ -11,44 +12,63 @@
 
 namespace trine::test {
 
+// A step on its way to a backend, and the page tables of all slots.
+struct FaultyStep {
+  model::Step step;
+  std::vector<std::vector<std::int32_t>> page_tables;
+
+  // Whether rows of several sequences are in it.
+  bool is_shared() const {
+    return std::any_of(step.rows.begin(), step.rows.end(),
+                       [&](const model::Row& row) { return row.slot != step.rows.front().slot; });
+  }
+};
+
 // What a FaultyModel does wrong; what is empty, it does right.
 struct Fault {
   std::function<void(model::DeviceInfo&)> describe;
-  std::function<void(model::Batch&)> batch;                                  // before it is run
-  std::function<void(const model::Batch&, std::span<float> logits)> logits;  // after
+  std::function<void(FaultyStep&)> step;                                   // before it is run
+  std::function<void(const FaultyStep&, std::span<float> logits)> logits;  // after
   // Rows of a stage as they are delivered; may change their number.
   std::function<void(model::Stage, int layer, std::int64_t width, std::vector<float>& values)> stage;
   // Logits of a run that is not traced in full, which is what users get.
-  std::function<void(const model::Batch&, std::span<float> logits)> untraced_logits = {};
-  // Whether the device is still there; asked before each batch.
+  std::function<void(const FaultyStep&, std::span<float> logits)> untraced_logits = {};
+  // Whether the device is still there; asked before each step.
   std::function<Result<void>()> alive = {};
 };
 
 // A real backend that lies.
-class FaultyModel final : public model::DeviceModel {
+class FaultyModel final : public ForwardingModel {
  public:
   FaultyModel(std::unique_ptr<model::DeviceModel> real, const Fault& fault)
-      : real_(std::move(real)), fault_(fault) {}
+      : ForwardingModel(std::move(real)), fault_(fault) {}
 
-  const model::Config& config() const override { return real_->config(); }
   model::DeviceInfo describe() const override {
     model::DeviceInfo info = real_->describe();
     if (fault_.describe) fault_.describe(info);
     return info;
   }
-  std::int32_t kv_page_size() const override { return real_->kv_page_size(); }
-  std::int32_t kv_pages() const override { return real_->kv_pages(); }
-  std::int32_t max_batch_rows() const override { return real_->max_batch_rows(); }
-  Result<void> forward(const model::Batch& batch, std::span<float> logits, model::TraceSink* trace) override {
+
+ protected:
+  Result<void> place_pages(std::int32_t slot, const model::Slot& entry) override {
+    const auto index = static_cast<std::size_t>(slot);
+    page_tables_.resize(std::max(page_tables_.size(), index + 1));
+    page_tables_[index] = entry.pages;
+    return ForwardingModel::place_pages(slot, entry);
+  }
+  Result<model::StepOutput> run_step(const model::Step& step, model::TraceSink* trace) override {
     if (fault_.alive) TRINE_CHECK_OK(fault_.alive());
-    model::Batch changed = batch;
-    if (fault_.batch) fault_.batch(changed);
+    FaultyStep changed{step, page_tables_};
+    const FaultyStep right = changed;
+    if (fault_.step) fault_.step(changed);
     Sink sink(trace, fault_);
-    TRINE_CHECK_OK(real_->forward(changed, logits, trace != nullptr ? &sink : nullptr));
-    if (fault_.logits) fault_.logits(batch, logits);
+    TRINE_CHECK_OK(put_pages(page_tables_, changed.page_tables));
+    TRINE_TRY(model::StepOutput output, real_->run(changed.step, trace != nullptr ? &sink : nullptr));
+    TRINE_CHECK_OK(put_pages(changed.page_tables, page_tables_));
+    if (fault_.logits) fault_.logits(right, output.logits);
     const bool is_traced = trace != nullptr && trace->wants(model::Stage::moe_out, 0);
-    if (fault_.untraced_logits && !is_traced) fault_.untraced_logits(batch, logits);
-    return {};
+    if (fault_.untraced_logits && !is_traced) fault_.untraced_logits(right, output.logits);
+    return output;
   }
 
  private:
@@ -69,8 +89,17 @@ class FaultyModel final : public model::DeviceModel {
     const Fault& fault_;
   };
 
-  std::unique_ptr<model::DeviceModel> real_;
+  using Tables = std::vector<std::vector<std::int32_t>>;
+  Result<void> put_pages(const Tables& from, const Tables& to) {
+    for (std::size_t slot = 0; slot < to.size(); ++slot) {
+      const auto id = static_cast<std::int32_t>(slot);
+      if (from[slot] != to[slot]) TRINE_CHECK_OK(real_->set_pages(id, to[slot], real_->length_of(id)));
+    }
+    return {};
+  }
+
   const Fault& fault_;
+  Tables page_tables_;  // by slot
 };
 
 // A bench whose backend has this fault. Small: the demo's first three layers, four short prompts.

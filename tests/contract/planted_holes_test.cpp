@@ -18,7 +18,7 @@ using contract::PromptSet;
 using contract::Verdict;
 using model::Numerics;
 
-void negate(const model::Batch&, std::span<float> logits) {
+void negate(const FaultyStep&, std::span<float> logits) {
   for (float& x : logits) x = -x;
 }
 
@@ -41,7 +41,7 @@ TEST(PlantedHoles, ABackendThatIsWrongWhenNobodyTraces) {
 
 TEST(PlantedHoles, TheUntracedRunIsHeldToTheByte) {
   FaultyBench bench;
-  bench.fault.untraced_logits = [](const model::Batch&, std::span<float> logits) {
+  bench.fault.untraced_logits = [](const FaultyStep&, std::span<float> logits) {
     if (!logits.empty()) logits[0] = std::nextafter(logits[0], 1e9f);
   };
   EXPECT_EQ(leg_of(bench.run(), 'T', Numerics::exact).verdict, Verdict::fail);
@@ -125,16 +125,16 @@ TEST(PlantedHoles, TheLongPromptsThemselvesPass) {
 
 TEST(PlantedHoles, ABackendThatIsWrongBehindPosition72) {
   LongBench bench;
-  bench.fault.logits = [](const model::Batch& batch, std::span<float> logits) {
-    if (batch.rows.back().position >= 72) negate(batch, logits);
+  bench.fault.logits = [](const FaultyStep& faulty, std::span<float> logits) {
+    if (faulty.step.rows.back().position >= 72) negate(faulty, logits);
   };
   EXPECT_EQ(leg_of(bench.run(), 'X', Numerics::exact).verdict, Verdict::fail);
 }
 
 TEST(PlantedHoles, ABackendThatIsWrongInLargeBatches) {
   LongBench bench;
-  bench.fault.logits = [](const model::Batch& batch, std::span<float> logits) {
-    if (batch.rows.size() > 72) negate(batch, logits);
+  bench.fault.logits = [](const FaultyStep& faulty, std::span<float> logits) {
+    if (faulty.step.rows.size() > 72) negate(faulty, logits);
   };
   const contract::GateResult result = bench.run();
   EXPECT_EQ(leg_of(result, 'X', Numerics::exact).verdict, Verdict::fail);
@@ -144,9 +144,9 @@ TEST(PlantedHoles, ABackendThatIsWrongInLargeBatches) {
 // A chunk of a prompt that does not see the cache that an earlier one filled: it is run on other pages.
 TEST(PlantedHoles, ABackendThatForgetsBetweenChunks) {
   LongBench bench;
-  bench.fault.batch = [](model::Batch& batch) {
-    if (batch.rows.size() > 1 && batch.rows.front().position > 0)
-      std::reverse(batch.page_tables[0].begin(), batch.page_tables[0].end());
+  bench.fault.step = [](FaultyStep& faulty) {
+    if (faulty.step.rows.size() > 1 && faulty.step.rows.front().position > 0)
+      std::reverse(faulty.page_tables[0].begin(), faulty.page_tables[0].end());
   };
   EXPECT_EQ(leg_of(bench.run(), 'X', Numerics::exact).verdict, Verdict::fail);
 }
@@ -154,18 +154,19 @@ TEST(PlantedHoles, ABackendThatForgetsBetweenChunks) {
 // ---- Several sequences in a batch ----
 
 TEST(PlantedHoles, ABackendThatMixesSequencesUp) {
-  const std::vector<std::function<void(model::Batch&)>> mistakes = {
-      // Every row reads and writes the first sequence's pages.
-      [](model::Batch& batch) {
-        for (auto& table : batch.page_tables) table = batch.page_tables.front();
+  const std::vector<std::function<void(FaultyStep&)>> mistakes = {
+      // Decoding reads and writes the other sequence's pages.
+      [](FaultyStep& faulty) {
+        if (faulty.is_shared() && faulty.step.rows.size() == 2)
+          std::swap(faulty.page_tables[0], faulty.page_tables[1]);
       },
-      [](model::Batch& batch) {
-        if (batch.page_tables.size() > 1) std::swap(batch.rows[0].token, batch.rows[1].token);
+      [](FaultyStep& faulty) {
+        if (faulty.is_shared()) std::swap(faulty.step.rows[0].token, faulty.step.rows[1].token);
       }};
   for (const auto& mistake : mistakes) {
     FaultyBench bench;
     bench.options.numerics = {Numerics::exact};
-    bench.fault.batch = mistake;
+    bench.fault.step = mistake;
     const contract::GateResult result = bench.run();
     EXPECT_EQ(leg_of(result, 'X', Numerics::exact).verdict, Verdict::pass);
     EXPECT_EQ(leg_of(result, 'D', Numerics::exact).verdict, Verdict::fail);
@@ -176,9 +177,9 @@ TEST(PlantedHoles, ABackendThatMixesSequencesUp) {
 TEST(PlantedHoles, ABackendThatSwapsTheAnswersOfABatch) {
   FaultyBench bench;
   bench.options.numerics = {Numerics::exact};
-  bench.fault.logits = [](const model::Batch& batch, std::span<float> logits) {
+  bench.fault.logits = [](const FaultyStep& faulty, std::span<float> logits) {
     const std::size_t half = logits.size() / 2;
-    if (batch.page_tables.size() > 1)
+    if (faulty.is_shared())
       std::swap_ranges(logits.begin(), logits.begin() + static_cast<std::ptrdiff_t>(half),
                        logits.begin() + static_cast<std::ptrdiff_t>(half));
   };
@@ -195,9 +196,9 @@ TEST(PlantedHoles, OddNumbersOfPromptsRunSideBySideToo) {
     bench.use_prompts(some);
     EXPECT_EQ(bench.run().verdict, Verdict::pass);
     const std::vector<std::int32_t> last = some.prompts.back().tokens;
-    bench.fault.logits = [&](const model::Batch& batch, std::span<float> logits) {
-      if (batch.page_tables.size() > 1 && batch.rows[0].position == 4 + 3 && batch.rows[0].token == last[7])
-        negate(batch, logits);
+    bench.fault.logits = [&](const FaultyStep& faulty, std::span<float> logits) {
+      if (faulty.is_shared() && faulty.step.rows[0].position == 4 + 3 && faulty.step.rows[0].token == last[7])
+        negate(faulty, logits);
     };
     EXPECT_EQ(leg_of(bench.run(), 'D', Numerics::exact).verdict, Verdict::fail) << count;
   }

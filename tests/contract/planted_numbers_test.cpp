@@ -31,8 +31,9 @@ void expect_first(const contract::GateResult& result, Stage stage, int layer) {
 TEST(PlantedNumbers, NanInOneLogit) {
   FaultyBench bench({{},
                      {},
-                     [](const model::Batch& batch, std::span<float> logits) {
-                       if (batch.rows.size() == 1 && batch.rows[0].position == 6) logits[77] = nan;
+                     [](const FaultyStep& faulty, std::span<float> logits) {
+                       if (faulty.step.rows.size() == 1 && faulty.step.rows[0].position == 6)
+                         logits[77] = nan;
                      },
                      {}});
   const contract::GateResult result = bench.run();
@@ -48,7 +49,7 @@ TEST(PlantedNumbers, NanInOneLogit) {
 TEST(PlantedNumbers, NanEverywhereDoesNotRepeatWell) {
   FaultyBench bench({{},
                      {},
-                     [](const model::Batch&, std::span<float> logits) {
+                     [](const FaultyStep&, std::span<float> logits) {
                        for (float& x : logits) x = nan;
                      },
                      {}});
@@ -173,7 +174,7 @@ TEST(PlantedNumbers, AStageThatIsTooLong) {
 TEST(PlantedNumbers, LogitsAloneAreWrong) {
   FaultyBench bench({{},
                      {},
-                     [](const model::Batch&, std::span<float> logits) {
+                     [](const FaultyStep&, std::span<float> logits) {
                        for (std::size_t i = 0; i < logits.size(); i += 2) logits[i] *= 1.05f;
                      },
                      {}});
@@ -183,8 +184,9 @@ TEST(PlantedNumbers, LogitsAloneAreWrong) {
 // The prefill is right and only decode is wrong: it takes another token than it was given.
 TEST(PlantedNumbers, DecodeWrongWherePrefillIsRight) {
   FaultyBench bench({{},
-                     [](model::Batch& batch) {
-                       if (batch.rows.size() == 1 && batch.rows[0].position == 9) batch.rows[0].token ^= 1;
+                     [](FaultyStep& faulty) {
+                       if (faulty.step.rows.size() == 1 && faulty.step.rows[0].position == 9)
+                         faulty.step.rows[0].token ^= 1;
                      },
                      {},
                      {}});
@@ -198,9 +200,9 @@ TEST(PlantedNumbers, DecodeWrongWherePrefillIsRight) {
 // Decode reads another page than prefill wrote. What is there is left from the prompt before.
 TEST(PlantedNumbers, AStaleKvPage) {
   FaultyBench bench({{},
-                     [](model::Batch& batch) {
-                       if (batch.rows.size() == 1)
-                         std::swap(batch.page_tables[0][0], batch.page_tables[0][1]);
+                     [](FaultyStep& faulty) {
+                       if (faulty.step.rows.size() == 1)
+                         std::swap(faulty.page_tables[0][0], faulty.page_tables[0][1]);
                      },
                      {},
                      {}});
@@ -212,7 +214,7 @@ TEST(PlantedNumbers, AStaleKvPage) {
 TEST(PlantedNumbers, ARunThatDoesNotRepeat) {
   int calls = 0;
   FaultyBench bench;
-  bench.fault.logits = [&calls](const model::Batch&, std::span<float> logits) {
+  bench.fault.logits = [&calls](const FaultyStep&, std::span<float> logits) {
     if (!logits.empty()) logits[3] += 1e-5f * static_cast<float>(++calls);
   };
   const contract::GateResult result = bench.run();
@@ -224,7 +226,7 @@ TEST(PlantedNumbers, ARunThatDoesNotRepeat) {
 
 // A backend whose forward fails is no pass.
 TEST(PlantedNumbers, AFaultOfTheDevice) {
-  FaultyBench bench({{}, [](model::Batch& batch) { batch.rows[0].token = -1; }, {}, {}});
+  FaultyBench bench({{}, [](FaultyStep& faulty) { faulty.step.rows[0].token = -2; }, {}, {}});
   const contract::GateResult result = bench.run();
   EXPECT_EQ(result.verdict, Verdict::fail);
   EXPECT_NE(result.reason.find("token"), std::string::npos) << result.reason;

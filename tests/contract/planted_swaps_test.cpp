@@ -288,7 +288,7 @@ TEST(PlantedSwaps, ARuleThatWouldSwallowEverything) {
       }
     }
   };
-  bench.fault.logits = [&](const model::Batch&, std::span<float> logits) {
+  bench.fault.logits = [&](const FaultyStep&, std::span<float> logits) {
     for (float& x : logits) {
       seed = seed * 1664525u + 1013904223u;
       x = static_cast<float>(seed >> 8) / 16777216.0f;

@@ -1,5 +1,6 @@
 // A trace is on disk what the pass delivered, and a damaged one is refused.
 #include "contract/trace_diff.h"
+#include "step_helpers.h"
 #include "trace_fixture.h"
 #include "trace_recorder.h"
 
@@ -157,14 +158,12 @@ TEST_P(TraceRun, HoldsWhatThePassDeliveredAndChangesNoNumber) {
 
   // The same batches, kept in memory by another sink.
   TraceRecorder recorder;
-  model::Batch batch;
-  batch.page_tables = {{0, 1, 2}};
+  const model::OpenSlot slot = value_of(model::OpenSlot::open_whole(*device));
   for (std::size_t begin = 0; begin < tokens.size(); begin += contract::trace_batch_rows) {
-    batch.rows.clear();
-    for (std::size_t i = begin; i < std::min(tokens.size(), begin + contract::trace_batch_rows); ++i)
-      batch.rows.push_back({tokens[i], static_cast<std::int32_t>(i), 0, true});
-    std::vector<float> logits(batch.rows.size() * static_cast<std::size_t>(tied().config.vocab_size));
-    ASSERT_TRUE(device->forward(batch, logits, &recorder));
+    const std::size_t end = std::min(tokens.size(), begin + contract::trace_batch_rows);
+    const std::vector<std::int32_t> some(tokens.begin() + static_cast<std::ptrdiff_t>(begin),
+                                         tokens.begin() + static_cast<std::ptrdiff_t>(end));
+    value_of(device->run(rows_of(some, static_cast<std::int32_t>(begin), slot.id()), &recorder));
   }
   const auto file = TraceFile::open(path("x"));
   ASSERT_TRUE(file) << to_string(file.error());

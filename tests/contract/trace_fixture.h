@@ -90,7 +90,7 @@ inline std::vector<std::int32_t> long_prompt() {
 inline std::unique_ptr<model::DeviceModel> device_of(const std::string& backend, Numerics numerics,
                                                      int threads) {
   constexpr std::int32_t context = 192;
-  if (backend == "reference") return std::make_unique<contract::ReferenceDevice>(tied(), context, threads);
+  if (backend == "reference") return std::make_unique<contract::ReferenceDevice>(tied(), context, 1, threads);
   backend::BackendOptions options;
   options.numerics = numerics;
   options.threads = threads;

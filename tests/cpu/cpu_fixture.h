@@ -3,11 +3,12 @@
 #include "compare.h"
 #include "cpu/model.h"
 #include "loaded_model.h"
+#include "step_helpers.h"
 #include "trace_recorder.h"
 
 #include <gtest/gtest.h>
 #include <memory>
-#include <numeric>
+#include <optional>
 #include <vector>
 
 namespace trine::test {
@@ -16,33 +17,27 @@ namespace trine::test {
 class CpuRunner {
  public:
   CpuRunner(const LoadedModel& loaded, const cpu::CpuOptions& options) {
-    auto created = cpu::CpuModel::load(loaded.weights, options);
-    if (!created) throw std::runtime_error(to_string(created.error()));
-    model = *std::move(created);
-    pages.resize(static_cast<std::size_t>(model->kv_pages()));
-    std::iota(pages.begin(), pages.end(), 0);
+    model = value_of(cpu::CpuModel::load(loaded.weights, options));
+    slot.emplace(value_of(model::OpenSlot::open_whole(*model)));
   }
 
   // Appends tokens in slices of at most `slice`; returns [tokens][vocab_size].
   std::vector<float> run(const std::vector<std::int32_t>& tokens, std::size_t slice = 512,
                          model::TraceSink* trace = nullptr) {
-    const std::size_t vocab = static_cast<std::size_t>(model->config().vocab_size);
     std::vector<float> all;
     for (std::size_t begin = 0; begin < tokens.size(); begin += slice) {
-      const std::size_t n = std::min(slice, tokens.size() - begin);
-      model::Batch batch;
-      batch.page_tables.push_back(pages);
-      for (std::size_t i = 0; i < n; ++i) batch.rows.push_back({tokens[begin + i], position++, 0, true});
-      std::vector<float> logits(n * vocab);
-      const auto done = model->forward(batch, logits, trace);
-      if (!done) throw std::runtime_error(to_string(done.error()));
-      all.insert(all.end(), logits.begin(), logits.end());
+      const auto n = static_cast<std::ptrdiff_t>(std::min(slice, tokens.size() - begin));
+      const auto first = tokens.begin() + static_cast<std::ptrdiff_t>(begin);
+      const model::StepOutput output =
+          value_of(model->run(rows_of({first, first + n}, position, slot->id()), trace));
+      position += static_cast<std::int32_t>(n);
+      all.insert(all.end(), output.logits.begin(), output.logits.end());
     }
     return all;
   }
 
   std::unique_ptr<cpu::CpuModel> model;
-  std::vector<std::int32_t> pages;
+  std::optional<model::OpenSlot> slot;
   std::int32_t position = 0;
 };
 

@@ -217,42 +217,60 @@ TEST(CpuBatch, SequencesDoNotSeeEachOther) {
   const std::vector<float> alone_first = CpuRunner(loaded, options(Numerics::fast)).run(first);
   const std::vector<float> alone_second = CpuRunner(loaded, options(Numerics::fast)).run(second);
 
-  CpuRunner runner(loaded, options(Numerics::fast));
-  model::Batch batch;
-  batch.page_tables = {{6, 1}, {0, 5}};
+  const auto model = value_of(cpu::CpuModel::load(loaded.weights, options(Numerics::fast)));
+  const model::OpenSlot a = value_of(model::OpenSlot::open(*model)),
+                        b = value_of(model::OpenSlot::open(*model));
+  ASSERT_TRUE(model->set_pages(a.id(), {6, 1}, 0));
+  ASSERT_TRUE(model->set_pages(b.id(), {0, 5}, 0));
+  const auto wants = [](bool last) { return last ? model::Wants::logits : model::Wants::nothing; };
+  model::Step step;
   for (std::size_t i = 0; i < first.size(); ++i) {  // interleaved
-    batch.rows.push_back({first[i], static_cast<std::int32_t>(i), 0, i + 1 == first.size()});
+    step.rows.push_back({first[i], static_cast<std::int32_t>(i), a.id(), wants(i + 1 == first.size())});
     if (i < second.size())
-      batch.rows.push_back({second[i], static_cast<std::int32_t>(i), 1, i + 1 == second.size()});
+      step.rows.push_back({second[i], static_cast<std::int32_t>(i), b.id(), wants(i + 1 == second.size())});
   }
-  std::vector<float> logits(2 * vocab);  // the second sequence is shorter: its last row comes first
-  ASSERT_TRUE(runner.model->forward(batch, logits, nullptr));
+  // The second sequence is shorter: its last row comes first.
+  const std::vector<float> logits = value_of(model->run(step)).logits;
+  ASSERT_EQ(logits.size(), 2 * vocab);
   EXPECT_TRUE(compare(std::span(logits).first(vocab), std::span(alone_second).last(vocab)).cosine >=
               0.999999);
   EXPECT_TRUE(compare(std::span(logits).last(vocab), std::span(alone_first).last(vocab)).cosine >= 0.999999);
 }
 
-TEST(CpuBatch, RefusesWhatIsOutOfRangeAndStaysUsable) {
-  const LoadedModel loaded(tiny_paths().front());
-  const std::int32_t vocab = loaded.weights.config.vocab_size;
-  CpuRunner runner(loaded, options(Numerics::fast));
-  std::vector<float> logits(static_cast<std::size_t>(vocab));
-  const auto code = [&](std::vector<model::Row> rows, std::vector<std::vector<std::int32_t>> pages) {
-    const auto result = runner.model->forward({std::move(rows), std::move(pages)}, logits, nullptr);
-    return result ? ErrorCode{} : result.error().code;
-  };
-  EXPECT_EQ(code({}, {{0}}), ErrorCode::inference);
-  EXPECT_EQ(code({{vocab, 0, 0, true}}, {{0}}), ErrorCode::inference);
-  EXPECT_EQ(code({{-1, 0, 0, true}}, {{0}}), ErrorCode::inference);
-  EXPECT_EQ(code({{0, 0, 1, true}}, {{0}}), ErrorCode::inference);
-  EXPECT_EQ(code({{0, -1, 0, true}}, {{0}}), ErrorCode::inference);
-  EXPECT_EQ(code({{0, runner.model->kv_page_size(), 0, true}}, {{0}}), ErrorCode::inference);
-  EXPECT_EQ(code({{0, 0, 0, true}}, {{runner.model->kv_pages()}}), ErrorCode::inference);
-  EXPECT_EQ(code({{0, 0, 0, false}, {0, 2, 0, true}}, {{0}}), ErrorCode::inference);
-  EXPECT_EQ(
-      code(std::vector<model::Row>(static_cast<std::size_t>(runner.model->max_batch_rows()) + 1), {{0}}),
-      ErrorCode::inference);
-  EXPECT_EQ(code({{0, 0, 0, true}}, {{0}}), ErrorCode{});
+// Tokens are chosen from the logits of the same rows, in slots with rules of their own.
+TEST(CpuBatch, ChoosesTokensByTheSampler) {
+  const LoadedModel loaded(demo_path);
+  const auto model = value_of(cpu::CpuModel::load(loaded.weights, options(Numerics::fast)));
+  const std::vector<std::int32_t> prompt = sample_tokens(9, loaded.weights.config.vocab_size, 4);
+  const std::size_t vocab = static_cast<std::size_t>(loaded.weights.config.vocab_size);
+  const std::vector<sampling::SamplingParams> rules = {
+      {.temperature = 0},
+      {.temperature = 0.7f, .top_k = 20, .top_p = 0.8f, .repeat_penalty = 1.3f, .seed = 5},
+      {.temperature = 1.5f, .presence_penalty = 1, .frequency_penalty = 0.5f, .seed = 6}};
+  std::vector<model::OpenSlot> slots;
+  std::vector<sampling::Sampler> samplers;
+  for (std::size_t s = 0; s < rules.size(); ++s) {
+    slots.push_back(value_of(model::OpenSlot::open(*model, {rules[s], prompt})));
+    ASSERT_TRUE(model->set_pages(slots[s].id(), {static_cast<std::int32_t>(s)}, 0));
+    samplers.emplace_back(rules[s]);
+    samplers[s].accept_prompt(prompt);
+  }
+  for (std::int32_t index = 0; index < 12; ++index) {
+    model::Step step;
+    for (const model::OpenSlot& slot : slots) {
+      if (index == 0) {
+        const model::Step first = rows_of(prompt, 0, slot.id(), model::Wants::nothing);
+        step.rows.insert(step.rows.end(), first.rows.begin(), first.rows.end());
+      } else {
+        step.rows.push_back({model::last_choice, model->length_of(slot.id()), slot.id()});
+      }
+      step.rows.back().wants = model::Wants::both;
+    }
+    const model::StepOutput output = value_of(model->run(step));
+    for (std::size_t s = 0; s < slots.size(); ++s)
+      EXPECT_EQ(output.tokens[s],
+                value_of(samplers[s].sample(std::span(output.logits).subspan(s * vocab, vocab))));
+  }
 }
 
 // Lazy: overwriting every expert that was not chosen with NaN scales changes no byte.

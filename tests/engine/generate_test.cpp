@@ -7,8 +7,9 @@
 #include <atomic>
 #include <functional>
 #include <limits>
-#include <memory>
+#include <map>
 #include <numeric>
+#include <optional>
 #include <stdexcept>
 
 namespace trine::engine {
@@ -55,88 +56,85 @@ const text::Tokenizer& tokenizer() {
 }
 
 // Says a scripted reply: the logits behind the n-th position after the prompt favour reply[n]; the last one
-// repeats.
+// repeats. Steps run when they are submitted, and up to `ahead` of them before one is waited for.
 class ScriptedModel final : public model::DeviceModel {
  public:
   ScriptedModel(std::size_t prompt_length, std::vector<std::int32_t> reply)
-      : prompt_(prompt_length), reply_(reply) {
+      : prompt_(prompt_length), reply_(reply), sampler_({}) {
     config_.vocab_size = vocab_size;
     config_.context_length = 64;
   }
 
   const model::Config& config() const override { return config_; }
   model::DeviceInfo describe() const override { return {}; }
-  std::int32_t kv_page_size() const override { return page_size; }
-  std::int32_t kv_pages() const override { return pages; }
-  std::int32_t max_batch_rows() const override { return max_rows; }
-
-  Result<void> forward(const model::Batch& batch, std::span<float> logits, model::TraceSink*) override {
-    TRINE_CHECK_OK(model::check_batch(batch, *this));
-    if (fail_at >= 0 && static_cast<int>(seen.size()) >= fail_at)
-      return fail(ErrorCode::inference, "the device is gone");
-    slices.push_back(batch.rows.size());
-    page_table = batch.page_tables.at(0);
-    std::size_t wanted = 0;
-    for (const model::Row& row : batch.rows) {
-      EXPECT_EQ(static_cast<std::size_t>(row.position), seen.size());
-      seen.push_back(row.token);
-      wanted += row.wants_logits ? 1 : 0;
-    }
-    EXPECT_EQ(logits.size(), wanted * vocab_size);
-    EXPECT_EQ(wanted, seen.size() >= prompt_ ? 1u : 0u);  // of the prompt, only the last row is asked for
-    if (cancel_at == seen.size()) cancel = true;
-    if (wanted == 0) return {};
-    EXPECT_TRUE(batch.rows.back().wants_logits);
-    std::fill(logits.begin(), logits.end(), 0.0f);
-    logits[static_cast<std::size_t>(answer())] = 10;
-    if (spoils()) logits[0] = std::numeric_limits<float>::quiet_NaN();
-    return {};
+  const model::StepLimits& limits() const override {
+    limits_ = {page_size, pages, max_rows, 1, ahead};
+    return limits_;
   }
 
-  Result<std::unique_ptr<model::TokenStream>> decode_stream(const model::StreamRequest& request) override {
-    if (!streams) return nullptr;
-    requests.push_back(request);
-    return std::make_unique<Stream>(*this, request.token);
-  }
-
-  std::int32_t page_size = 4, pages = 16, max_rows = 8;
+  std::int32_t page_size = 4, pages = 16, max_rows = 8, ahead = 1;
   int fail_at = -1;
   std::size_t cancel_at = 0;
   std::atomic<bool> cancel = false;
-  std::size_t spoil_at = 1000;  // tokens after which a logit is no number
-  bool streams = false;
-  std::vector<model::StreamRequest> requests;  // for streams
-  std::vector<std::int32_t> seen;              // every token run, by position
-  std::vector<std::size_t> slices;             // rows of each forward
+  std::size_t spoil_at = 1000;      // tokens after which a logit is no number
+  std::vector<std::int32_t> seen;   // every token run, by position
+  std::vector<std::size_t> slices;  // rows of each step
   std::vector<std::int32_t> page_table;
+  std::optional<model::Choosing> choosing;
+
+ protected:
+  Result<void> place_choosing(std::int32_t, const model::Slot& entry) override {
+    choosing = entry.choosing;
+    sampler_ = sampling::Sampler(entry.choosing.params);
+    sampler_.accept_prompt(entry.choosing.prompt);
+    return {};
+  }
+  Result<void> place_pages(std::int32_t, const model::Slot& entry) override {
+    page_table = entry.pages;
+    return {};
+  }
+  Result<void> place_allowed(std::int32_t, const model::Slot&) override { return {}; }
+  Result<void> submit_plan(const model::StepPlan& plan, model::TraceSink*) override {
+    if (fail_at >= 0 && static_cast<int>(seen.size()) >= fail_at)
+      return fail(ErrorCode::inference, "the device is gone");
+    slices.push_back(plan.rows.size());
+    seen.resize(static_cast<std::size_t>(plan.rows.front().position));
+    for (const model::Row& row : plan.rows)
+      seen.push_back(row.token == model::last_choice ? last_ : row.token);
+    EXPECT_LE(plan.head_rows.size(), 1u);
+    EXPECT_EQ(plan.head_rows.size(), seen.size() >= prompt_ ? 1u : 0u);  // of the prompt only its last row
+    if (cancel_at == seen.size()) cancel = true;
+    model::StepOutput output;
+    if (!plan.head_rows.empty()) {
+      const std::vector<float> logits = logits_now();
+      if (!plan.token_rows.empty()) {
+        last_ = sampler_.sample(logits).value_or(model::no_token);
+        output.tokens = {last_};
+      }
+      if (!plan.logits_rows.empty()) output.logits = logits;
+    }
+    outputs_[plan.ticket] = std::move(output);
+    return {};
+  }
+  Result<model::StepOutput> take(model::Ticket ticket) override {
+    return std::move(outputs_.extract(ticket).mapped());
+  }
 
  private:
-  // Runs a step when asked for it, so that `seen` is what would stay in the cache.
-  struct Stream final : model::TokenStream {
-    Stream(ScriptedModel& of, std::int32_t first) : model(of), token(first) {}
-    Result<std::int32_t> next() override {
-      if (model.fail_at >= 0 && static_cast<int>(model.seen.size()) >= model.fail_at)
-        return fail(ErrorCode::inference, "the device is gone");
-      model.seen.push_back(token);
-      if (model.cancel_at == model.seen.size()) model.cancel = true;
-      if (model.spoils()) {
-        model.seen.pop_back();  // forward() will be asked about it
-        return model::no_token;
-      }
-      token = model.answer();
-      return token;
-    }
-    model::StreamCost cost() const override { return {}; }
-    ScriptedModel& model;
-    std::int32_t token;
-  };
-
-  std::int32_t answer() const { return reply_[std::min(seen.size() - prompt_, reply_.size() - 1)]; }
-  bool spoils() const { return seen.size() >= spoil_at; }
+  std::vector<float> logits_now() const {
+    std::vector<float> logits(vocab_size, 0.0f);
+    logits[static_cast<std::size_t>(reply_[std::min(seen.size() - prompt_, reply_.size() - 1)])] = 10;
+    if (seen.size() >= spoil_at) logits[0] = std::numeric_limits<float>::quiet_NaN();
+    return logits;
+  }
 
   model::Config config_;
+  mutable model::StepLimits limits_;
   std::size_t prompt_;
   std::vector<std::int32_t> reply_;
+  sampling::Sampler sampler_;
+  std::int32_t last_ = model::no_token;
+  std::map<model::Ticket, model::StepOutput> outputs_;
 };
 
 struct Outcome {
@@ -376,8 +374,8 @@ TEST(Generate, PenaltiesKnowThePrompt) {
   EXPECT_EQ(r.result->text, "z");  // 10/100 against 1
 }
 
-// Whatever ends a reply: a stream gives the same, down to what is in the cache.
-TEST(Generate, AStreamChangesNothingButWhoChooses) {
+// Whatever ends a reply: steps that run ahead of it change nothing.
+TEST(Generate, StepsAheadChangeNothing) {
   struct Case {
     const char* what;
     std::function<void(GenerateRequest&, ScriptedModel&)> prepare;
@@ -389,21 +387,23 @@ TEST(Generate, AStreamChangesNothingButWhoChooses) {
       {"two tokens", [](auto& request, auto&) { request.max_tokens = 2; }},
       {"five tokens", [](auto& request, auto&) { request.max_tokens = 5; }},
       {"context", [](auto& request, auto&) { request.context = 6; }},
-      {"cancelled", [](auto&, auto& model) { model.cancel_at = 5; }},
       {"no number", [](auto&, auto& model) { model.spoil_at = 6; }},
-      {"device fault", [](auto&, auto& model) { model.fail_at = 6; }},
+      {"penalties",
+       [](auto& request, auto&) {
+         request.sampling.repeat_penalty = 100;
+         request.sampling.logit_bias = {{'z', 1.0f}};
+         request.max_tokens = 9;
+       }},
   };
   for (const Case& one : cases) {
     SCOPED_TRACE(one.what);
     GenerateRequest request = request_of(3);
-    ScriptedModel host(3, {hello, '!', stop_half, 'O', 'P', world, im_end});
-    ScriptedModel device(3, {hello, '!', stop_half, 'O', 'P', world, im_end});
-    device.streams = true;
-    one.prepare(request, host);
-    one.prepare(request, device);
-    const Outcome expected = reply_to(host, request), actual = reply_to(device, request);
-    EXPECT_EQ(device.requests.size(), request.max_tokens == 1 ? 0u : 1u);
-    EXPECT_EQ(device.seen, host.seen);
+    ScriptedModel alone(3, {hello, '!', stop_half, 'O', 'P', world, im_end});
+    ScriptedModel ahead(3, {hello, '!', stop_half, 'O', 'P', world, im_end});
+    ahead.ahead = 3;
+    one.prepare(request, alone);
+    one.prepare(request, ahead);
+    const Outcome expected = reply_to(alone, request), actual = reply_to(ahead, request);
     ASSERT_EQ(bool(actual.result), bool(expected.result));
     if (!expected.result) {
       EXPECT_EQ(to_string(actual.result.error()), to_string(expected.result.error()));
@@ -416,58 +416,41 @@ TEST(Generate, AStreamChangesNothingButWhoChooses) {
   }
 }
 
-TEST(Generate, AStreamIsAskedForWhatIsLeft) {
-  const auto asked = [](const GenerateRequest& request) {
+// Nothing runs past what may be wanted, and the slot is free again whatever ended the reply.
+TEST(Generate, StepsAheadEndWhereTheReplyMust) {
+  for (const bool by_context : {false, true}) {
     ScriptedModel model(5, {'x'});
-    model.streams = true;
-    EXPECT_TRUE(reply_to(model, request).result);
-    return model.requests.empty() ? model::StreamRequest{} : model.requests.front();
-  };
-  GenerateRequest request = request_of(5);
-  request.sampling.temperature = 0.01f;
-  request.sampling.top_k = 3;
-  request.sampling.top_p = 0.5f;
-  request.sampling.min_p = 0.25f;
-  request.sampling.seed = 0x123456789abcdef0;
-  const model::StreamRequest all = asked(request);
-  EXPECT_EQ(all.token, 'x');
-  EXPECT_EQ(all.position, 5);
-  EXPECT_EQ(all.steps, 64 - 5);  // the context
-  EXPECT_EQ(all.page_table.size(), 16u);
-  EXPECT_EQ(all.temperature, 0.01f);
-  EXPECT_EQ(all.top_k, 3);
-  EXPECT_EQ(all.top_p, 0.5f);
-  EXPECT_EQ(all.min_p, 0.25f);
-  EXPECT_EQ(all.seed, 0x123456789abcdef0u);
-  EXPECT_EQ(all.draws, 1u);  // the first token's
-  request.max_tokens = 7;
-  const model::StreamRequest few = asked(request);
-  EXPECT_EQ(few.steps, 6);
-  EXPECT_EQ(few.page_table, (std::vector<std::int32_t>{0, 1, 2}));  // 11 positions, 4 a page
+    model.ahead = 3;
+    GenerateRequest request = request_of(5);
+    (by_context ? request.context : request.max_tokens) = by_context ? 11 : 7;
+    for (int round = 0; round < 2; ++round) {
+      const Outcome r = reply_to(model, request);
+      ASSERT_TRUE(r.result) << to_string(r.result.error());
+      EXPECT_EQ(r.result->tokens.size(), 7u);
+      EXPECT_EQ(model.seen.size(), 11u);                                  // the last token need not be run
+      EXPECT_EQ(model.page_table, (std::vector<std::int32_t>{0, 1, 2}));  // 4 positions a page
+    }
+  }
 }
 
-TEST(Generate, WhatOnlyTheHostKnowsIsChosenThere) {
-  const auto streams = [](auto change) {
-    ScriptedModel model(3, {'x'});
-    model.streams = true;
-    GenerateRequest request = request_of(3);
-    change(request.sampling);
-    EXPECT_TRUE(reply_to(model, request).result);
-    return !model.requests.empty();
-  };
-  EXPECT_TRUE(streams([](SamplingParams&) {}));
-  EXPECT_FALSE(streams([](SamplingParams& s) { s.repeat_penalty = 1.1f; }));
-  EXPECT_FALSE(streams([](SamplingParams& s) { s.presence_penalty = 0.1f; }));
-  EXPECT_FALSE(streams([](SamplingParams& s) { s.frequency_penalty = -0.1f; }));
-  EXPECT_FALSE(streams([](SamplingParams& s) { s.logit_bias = {{'z', 1.0f}}; }));
+TEST(Generate, TheDeviceIsToldHowToChoose) {
+  ScriptedModel model(3, {'x'});
+  GenerateRequest request = request_of(3);
+  request.max_tokens = 2;
+  request.sampling = {.temperature = 0.01f, .top_k = 3, .top_p = 0.5f, .min_p = 0.25f, .seed = 12345678901};
+  ASSERT_TRUE(reply_to(model, request).result);
+  ASSERT_TRUE(model.choosing);
+  EXPECT_EQ(model.choosing->params.top_k, 3);
+  EXPECT_EQ(model.choosing->params.seed, 12345678901u);
+  EXPECT_EQ(model.choosing->prompt, request.prompt);
+  EXPECT_TRUE(model.choosing->chosen.empty());
 }
 
 TEST(Generate, TimesAddUp) {
   ScriptedModel model(3, {hello, world, im_end});
   const Outcome r = reply_to(model, request_of(3));
   ASSERT_TRUE(r.result);
-  EXPECT_GT(r.result->prefill_seconds, 0);
-  EXPECT_GE(r.result->first_token_seconds, r.result->prefill_seconds);
+  EXPECT_GT(r.result->first_token_seconds, 0);
   EXPECT_GT(r.result->decode_seconds, 0);
 }
 
