@@ -124,7 +124,13 @@ Result<void> validate(const SamplingParams& params, std::int32_t vocab_size) {
   return {};
 }
 
-Sampler::Sampler(SamplingParams params) : params_(std::move(params)) {}
+Sampler::Sampler(SamplingParams params) : params_(std::move(params)) {
+  for (const auto& [token, bias] : params_.logit_bias) bias_[token] += bias;
+}
+
+float Sampler::penalty_of(std::int32_t count) const {
+  return std::fma(params_.frequency_penalty, static_cast<float>(count), params_.presence_penalty);
+}
 
 void Sampler::note_seen(std::int32_t token) {
   if (params_.repeat_penalty == 1.0f || params_.penalty_window == 0) return;
@@ -151,11 +157,12 @@ void Sampler::accept_chosen(std::span<const std::int32_t> tokens) {
   for (const std::int32_t token : tokens) note_chosen(token);
 }
 
-// Penalties, bias and mask; `logits` itself when there are none.
+// Penalties, bias and mask; `logits` itself when there are none. Every token's logit l becomes
+// fma(l, scale, -(presence + frequency · count)) + bias, with the inner sum an fma too: operations that give
+// the same bits on every device.
 std::span<const float> Sampler::adjust(std::span<const float> logits) {
   const bool counts = params_.presence_penalty != 0 || params_.frequency_penalty != 0;
-  if (seen_.empty() && !(counts && !generated_.empty()) && params_.logit_bias.empty() && allowed_.empty())
-    return logits;
+  if (seen_.empty() && !(counts && !generated_.empty()) && bias_.empty() && allowed_.empty()) return logits;
   adjusted_.assign(logits.begin(), logits.end());
   const auto known = [&](std::int32_t token) {
     return token >= 0 && static_cast<std::size_t>(token) < adjusted_.size();
@@ -163,14 +170,17 @@ std::span<const float> Sampler::adjust(std::span<const float> logits) {
   for (const auto& [token, count] : seen_) {
     if (!known(token)) continue;
     float& logit = adjusted_[static_cast<std::size_t>(token)];
-    logit = logit > 0 ? logit / params_.repeat_penalty : logit * params_.repeat_penalty;
+    const float scale = logit > 0 ? 1.0f / params_.repeat_penalty : params_.repeat_penalty;
+    // What is subtracted is part of the same fma.
+    const auto made = counts ? generated_.find(token) : generated_.end();
+    const float cost = made == generated_.end() ? 0.0f : penalty_of(made->second);
+    logit = std::fma(logit, scale, -cost);
   }
   for (const auto& [token, count] : generated_) {
-    if (!known(token)) continue;
-    adjusted_[static_cast<std::size_t>(token)] -=
-        params_.presence_penalty + params_.frequency_penalty * static_cast<float>(count);
+    if (counts && known(token) && !seen_.contains(token))
+      adjusted_[static_cast<std::size_t>(token)] -= penalty_of(count);
   }
-  for (const auto& [token, bias] : params_.logit_bias) {
+  for (const auto& [token, bias] : bias_) {
     if (known(token)) adjusted_[static_cast<std::size_t>(token)] += bias;
   }
   for (std::size_t id = 0; !allowed_.empty() && id < adjusted_.size(); ++id) {

@@ -54,6 +54,11 @@ class Sampler {
   // Chooses from `logits` ([vocab_size]) and remembers the choice. Greedy ties go to the lower id.
   // -infinity excludes a token. Errors: inference when a logit is NaN or +infinity, or none is finite.
   Result<std::int32_t> sample(std::span<const float> logits);
+  // What the penalties know: for devices that keep the same.
+  const std::unordered_map<std::int32_t, std::int32_t>& seen() const { return seen_; }
+  const std::unordered_map<std::int32_t, std::int32_t>& generated() const { return generated_; }
+  const std::deque<std::int32_t>& window() const { return window_; }
+  const std::unordered_map<std::int32_t, float>& bias() const { return bias_; }
   // Tokens chosen so far, which numbers the next draw.
   std::uint64_t draws() const { return draws_; }
 
@@ -62,12 +67,15 @@ class Sampler {
   std::int32_t draw(std::span<const float> logits, float best, double u);
   void note_seen(std::int32_t token);
   void note_chosen(std::int32_t token);
+  // Subtracted from the logit of a token that was generated so often.
+  float penalty_of(std::int32_t count) const;
 
   SamplingParams params_;
   std::uint64_t draws_ = 0;
   std::unordered_map<std::int32_t, std::int32_t> generated_;  // occurrences, for presence and frequency
   std::unordered_map<std::int32_t, std::int32_t> seen_;  // occurrences in the window, for the repeat penalty
   std::deque<std::int32_t> window_;                      // empty when the window is unbounded
+  std::unordered_map<std::int32_t, float> bias_;         // summed
   std::vector<std::uint32_t> allowed_;
   std::vector<float> adjusted_;  // [vocab_size]
   std::vector<float> scratch_;

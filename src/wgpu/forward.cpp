@@ -17,10 +17,10 @@ Result<std::vector<Op>> make_embed(const Builder& builder, const Matrix& table) 
   std::vector<Op> ops;
   for (const MatrixPart& part : table.parts) {
     TRINE_TRY(const Bound params, builder.kernels.params({part.first, part.count}));
-    TRINE_TRY(Op op, builder.kernels.make(
-                         "embed", source,
-                         {params, writes(work.x), reads(part.buffer), reads(work.step), reads(work.rows)},
-                         divide_up(units, workgroup)));
+    TRINE_TRY(Op op, builder.kernels.make("embed", source,
+                                          {params, writes(work.x), reads(part.buffer), reads(work.step),
+                                           reads(work.rows), reads(work.last_choices)},
+                                          divide_up(units, workgroup)));
     ops.push_back(std::move(op));
   }
   return ops;
@@ -79,9 +79,10 @@ Result<void> forward_layers(Pass& pass, const ForwardOps& ops) {
   return {};
 }
 
-Result<void> forward_qwen3_moe(Pass& pass, const ForwardOps& ops, std::span<float> logits) {
+Result<void> forward_qwen3_moe(Pass& pass, const ForwardOps& ops, const ChooseOps* choose, const Slots& slots,
+                               StepReadback& back) {
   TRINE_CHECK_OK(forward_layers(pass, ops));
-  return head_forward(pass, ops.head, logits);
+  return head_forward(pass, ops.head, choose, slots, back);
 }
 
 }  // namespace trine::wgpu

@@ -35,7 +35,9 @@ Result<void> add_forward_of_many(const Builder& builder, const Matrices& matrice
 // work.x = the last layer's output, from the tokens and positions in work.rows. Errors: inference.
 Result<void> forward_layers(Pass& pass, const ForwardOps& ops);
 
-// Fills `logits` with those of the rows that want them, in batch order. Errors: inference.
-Result<void> forward_qwen3_moe(Pass& pass, const ForwardOps& ops, std::span<float> logits);
+// The whole model on a step, up to the tokens and logits that it wants, which are on their way to `back`
+// then. `choose` may be null where no row wants a token. Errors: inference.
+Result<void> forward_qwen3_moe(Pass& pass, const ForwardOps& ops, const ChooseOps* choose, const Slots& slots,
+                               StepReadback& back);
 
 }  // namespace trine::wgpu

@@ -4,6 +4,7 @@
 #include "wgpu/norm.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace trine::wgpu {
 
@@ -11,25 +12,43 @@ using model::Stage;
 
 namespace {
 
-// The rows of a slice, which work.logits holds.
-Result<void> read_logits(Pass& pass, std::span<float> logits) {
-  Readback& readback = pass.work.logits_read;
-  pass.commands.copy(pass.work.logits, 0, readback, 0, logits.size_bytes());
-  TRINE_TRY(const Submission submission, pass.submit());
-  TRINE_CHECK_OK(readback.start());
-  TRINE_CHECK_OK(pass.gpu.wait(submission, submission_patience));
-  return readback.take(std::as_writable_bytes(logits));
+// Of the slice of head rows [first, first + rows), what back.logits brings that is wanted.
+std::vector<std::uint32_t> wanted_of(const Pass& pass, std::uint32_t first, std::uint32_t rows) {
+  std::vector<std::uint32_t> wanted;
+  for (std::uint32_t i = 0; i < rows; ++i) {
+    const std::int32_t row = pass.plan.head_rows[first + i];
+    const model::Wants wants = pass.plan.rows[static_cast<std::size_t>(row)].wants;
+    if (model::wants_logits(wants) || pass.wants(Stage::logits, -1)) wanted.push_back(i);
+  }
+  return wanted;
 }
 
-void report_logits(const Pass& pass, std::span<const float> logits) {
-  const std::size_t vocab = static_cast<std::size_t>(pass.config.vocab_size);
-  if (!pass.wants(Stage::logits, -1)) return;
-  std::size_t next = 0;
-  for (std::size_t n = 0; n < pass.batch.rows.size(); ++n) {
-    if (!pass.batch.rows[n].wants_logits) continue;
-    pass.trace->take(Stage::logits, -1, static_cast<std::int64_t>(n), 1, pass.config.vocab_size,
-                     logits.subspan(next++ * vocab, vocab));
+// Appends what back.logits holds of wanted rows, once it is there.
+Result<void> take_logits(StepReadback& back, std::size_t vocab) {
+  if (back.kept.empty()) return {};
+  std::vector<float> slice((std::size_t{back.kept.back()} + 1) * vocab);
+  TRINE_CHECK_OK(back.logits.take(std::as_writable_bytes(std::span(slice))));
+  for (const std::uint32_t row : back.kept) {
+    const auto begin = slice.begin() + static_cast<std::ptrdiff_t>(row * vocab);
+    back.values.insert(back.values.end(), begin, begin + static_cast<std::ptrdiff_t>(vocab));
   }
+  back.kept.clear();
+  return {};
+}
+
+// Submits the pass, and has what it copied come back.
+Result<void> send(Pass& pass, StepReadback& back) {
+  back.launches += pass.commands.dispatches();
+  TRINE_TRY(back.submission, pass.submit());
+  return back.kept.empty() ? Result<void>() : back.logits.start();
+}
+
+// Hands the trace the logits that it asked for, which have come.
+void report_logits(const Pass& pass, std::span<const float> logits) {
+  const auto vocab = static_cast<std::size_t>(pass.config.vocab_size);
+  for (std::size_t i = 0; i < pass.plan.head_rows.size(); ++i)
+    pass.trace->take(Stage::logits, -1, pass.plan.head_rows[i], 1, pass.config.vocab_size,
+                     logits.subspan(i * vocab, vocab));
 }
 
 }  // namespace
@@ -52,25 +71,62 @@ void record_logits(Pass& pass, const HeadOps& ops, std::uint32_t rows) {
   for (const Op& op : ops.output) pass.run(op, rows);
 }
 
-Result<void> head_forward(Pass& pass, const HeadOps& ops, std::span<float> logits) {
+Result<void> head_forward(Pass& pass, const HeadOps& ops, const ChooseOps* choose, const Slots& slots,
+                          StepReadback& back) {
+  const auto vocab = static_cast<std::size_t>(pass.config.vocab_size);
   if (pass.wants(Stage::final_norm, -1)) {
     pass.run(ops.norm_all);
     TRINE_CHECK_OK(pass.report(Stage::final_norm, -1, pass.work.normed, pass.config.hidden_size));
   }
-  if (pass.n_logits == 0) {
-    TRINE_TRY(const Submission submission, pass.submit());
-    return pass.gpu.wait(submission, submission_patience);
-  }
-  const std::size_t vocab = static_cast<std::size_t>(pass.config.vocab_size);
   const std::uint32_t rows_each = pass.work.capacity.logits_rows;
   for (std::uint32_t first = 0; first < pass.n_logits; first += rows_each) {
     const std::uint32_t rows = std::min(rows_each, pass.n_logits - first);
-    if (first > 0) TRINE_CHECK_OK(pass.set_logits_slice(first, rows));
+    if (first > 0) {
+      TRINE_CHECK_OK(send(pass, back));
+      TRINE_CHECK_OK(take_logits(back, vocab));
+      TRINE_CHECK_OK(pass.set_logits_slice(first, rows));
+    }
     record_logits(pass, ops, rows);
-    TRINE_CHECK_OK(read_logits(pass, logits.subspan(first * vocab, rows * vocab)));
+    back.kept = wanted_of(pass, first, rows);
+    // Before anything changes them.
+    if (!back.kept.empty())
+      pass.commands.copy(pass.work.logits, 0, back.logits, 0,
+                         (std::uint64_t{back.kept.back()} + 1) * vocab * sizeof(float));
+    if (choose != nullptr) record_choice(pass, *choose, slots, first, rows);
   }
-  report_logits(pass, logits);
+  if (!back.token_slots.empty())
+    pass.commands.copy(pass.work.last_choices, 0, back.tokens, 0, back.tokens.bytes());
+  TRINE_CHECK_OK(send(pass, back));
+  if (!back.token_slots.empty()) TRINE_CHECK_OK(back.tokens.start());
+  if (!pass.wants(Stage::logits, -1)) return {};
+  TRINE_CHECK_OK(take_logits(back, vocab));
+  report_logits(pass, back.values);
+  // Of what the trace was given, those that the step wants.
+  std::vector<float> wanted;
+  for (std::size_t i = 0; i < pass.plan.head_rows.size(); ++i) {
+    if (!model::wants_logits(pass.plan.rows[static_cast<std::size_t>(pass.plan.head_rows[i])].wants))
+      continue;
+    const auto begin = back.values.begin() + static_cast<std::ptrdiff_t>(i * vocab);
+    wanted.insert(wanted.end(), begin, begin + static_cast<std::ptrdiff_t>(vocab));
+  }
+  back.values = std::move(wanted);
   return {};
+}
+
+Result<model::StepOutput> take_step(Gpu& gpu, StepReadback& back, std::size_t vocab) {
+  TRINE_CHECK_OK(gpu.wait(back.submission, submission_patience));
+  TRINE_CHECK_OK(take_logits(back, vocab));
+  model::StepOutput output;
+  output.launches = back.launches;
+  output.logits = std::move(back.values);
+  if (back.token_slots.empty()) return output;
+  std::vector<std::int32_t> last_choices(back.tokens.bytes() / sizeof(std::int32_t));
+  TRINE_CHECK_OK(back.tokens.take(std::as_writable_bytes(std::span(last_choices))));
+  // What is no token has all bits set.
+  static_assert(model::no_token == -1);
+  for (const std::int32_t slot : back.token_slots)
+    output.tokens.push_back(last_choices[static_cast<std::size_t>(slot)]);
+  return output;
 }
 
 }  // namespace trine::wgpu

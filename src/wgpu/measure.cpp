@@ -58,8 +58,8 @@ std::vector<model::KernelTime> kernels_of(const std::vector<Timed>& dispatches) 
 
 }  // namespace
 
-Result<model::PassTime> time_pass(Gpu& gpu, bool by_kernel, const RecordTimed& record) {
-  model::PassTime time;
+Result<model::StepTime> time_step(Gpu& gpu, bool by_kernel, const RecordTimed& record) {
+  model::StepTime time;
   TRINE_TRY(const std::vector<Timed> passes, median_run(gpu, record, Timing::passes));
   for (const Timed& pass : passes) time.microseconds += pass.microseconds;
   if (by_kernel) {

@@ -12,7 +12,7 @@ namespace trine::wgpu {
 using RecordTimed = std::function<Result<Commands>(Timing timing)>;
 
 // The median of several runs. Errors: inference.
-Result<model::PassTime> time_pass(Gpu& gpu, bool by_kernel, const RecordTimed& record);
+Result<model::StepTime> time_step(Gpu& gpu, bool by_kernel, const RecordTimed& record);
 
 // How fast a kernel reads a buffer that is larger than most caches are; nothing where the device gives no
 // timestamps, or has no memory left for the buffer. Errors: inference.

@@ -5,12 +5,11 @@
 #include "wgpu/gemm.h"
 #include "wgpu/measure.h"
 #include "wgpu/self_test.h"
-#include "wgpu/token_stream.h"
+#include "wgpu/slots.h"
 
 #include <fmt/format.h>
 #include <algorithm>
 #include <array>
-#include <limits>
 #include <optional>
 
 namespace trine::wgpu {
@@ -18,6 +17,10 @@ namespace trine::wgpu {
 using model::Numerics;
 
 namespace {
+
+// Steps on the device or on their way to it: one that runs, one behind it, and one to spare for the time in
+// which the host shows a token.
+constexpr std::int32_t steps_ahead = 3;
 
 // What a device that is too small is told. WebGPU does not say how much memory there is.
 Error with_sizes(Error error, const model::Weights& weights, std::int32_t context, KvType kv_type,
@@ -46,14 +49,13 @@ struct WgpuModel::State {
 
   const model::Config& config() const { return weights.config; }
   Builder builder() { return {kernels, work, config(), variants.integer_dot ? numerics : Numerics::exact}; }
-  Result<void> allocate(std::int32_t context, KvType kv_type);
+  Result<void> allocate(const WgpuOptions& options, KvType kv_type);
   Result<void> make_operations();
   Result<void> make_operations_of_many();
   Result<void> make_choosing();
-  Result<Pass> begin(const model::Batch& batch, model::TraceSink* trace);
-  Result<Pass> open_pass(const model::Batch& batch, model::TraceSink* trace, std::uint32_t n_logits,
-                         std::uint32_t positions, bool one_each);
-  Result<Pass> record_step(std::uint32_t positions);
+  Result<void> write_rows(const model::StepPlan& plan);
+  Result<Pass> begin(const model::StepPlan& plan, model::TraceSink* trace);
+  Result<StepReadback*> find_readback(const model::StepPlan& plan, bool traces_logits);
 
   const model::Weights& weights;
   Numerics numerics;
@@ -66,20 +68,29 @@ struct WgpuModel::State {
   Matrices matrices;
   ForwardOps forward;
   bool has_many = false;            // operations of many rows
-  std::optional<ChooseOps> choose;  // at the latest made for the first stream
-  bool streams = false;             // one lives
+  std::optional<ChooseOps> choose;  // at the latest made for the first token that is wanted
+  std::optional<Slots> slots;
+  std::array<StepReadback, steps_ahead> readbacks;
+  model::StepLimits limits;
 };
 
-Result<void> WgpuModel::State::allocate(std::int32_t context, KvType kv_type) {
-  TRINE_TRY(kv, KvCache::create(*gpu, config(), context, kv_type));
-  const Capacity capacity = plan_capacity(config(), kernels.tuning(), gpu->limits(), context);
+Result<void> WgpuModel::State::allocate(const WgpuOptions& options, KvType kv_type) {
+  TRINE_TRY(kv, KvCache::create(*gpu, config(), options.context, kv_type));
+  const Capacity capacity =
+      plan_capacity(config(), kernels.tuning(), gpu->limits(), options.context, options.slots);
   const auto fits = [&]() -> Result<void> {
     TRINE_TRY(work, Workspace::create(*gpu, config(), capacity));
     TRINE_TRY(matrices, allocate_weights(*gpu, weights));
     return {};
   };
   if (Result<void> done = fits(); !done)
-    return fail(with_sizes(std::move(done).error(), weights, context, kv_type, capacity));
+    return fail(with_sizes(std::move(done).error(), weights, options.context, kv_type, capacity));
+  slots.emplace(*gpu, work, config().vocab_size);
+  limits = {.kv_page_size = KvCache::page_size,
+            .kv_pages = kv.pages(),
+            .rows = static_cast<std::int32_t>(capacity.rows),
+            .slots = static_cast<std::int32_t>(capacity.slots),
+            .steps_ahead = steps_ahead};
   return {};
 }
 
@@ -130,7 +141,7 @@ Result<std::unique_ptr<WgpuModel>> WgpuModel::load_with(const model::Weights& we
   auto state = std::make_unique<State>(weights, std::move(gpu), options.numerics, asked, variants);
   if (options.few_chunks > 0) state->kernels.set_few_chunks(options.few_chunks);
   const bool f16_cache = options.numerics == Numerics::fast && variants.f16;
-  TRINE_CHECK_OK(state->allocate(options.context, f16_cache ? KvType::f16 : KvType::f32));
+  TRINE_CHECK_OK(state->allocate(options, f16_cache ? KvType::f16 : KvType::f32));
   TRINE_CHECK_OK(state->make_operations());
   if (state->gpu->adapter().type != "software") {
     TRINE_CHECK_OK(state->make_operations_of_many());
@@ -162,75 +173,57 @@ model::DeviceInfo WgpuModel::describe() const {
 void WgpuModel::lose_device() {
   state_->gpu->lose();
 }
-std::int32_t WgpuModel::kv_page_size() const {
-  return KvCache::page_size;
-}
-std::int32_t WgpuModel::kv_pages() const {
-  return state_->kv.pages();
-}
-std::int32_t WgpuModel::max_batch_rows() const {
-  return static_cast<std::int32_t>(state_->work.capacity.rows);
+const model::StepLimits& WgpuModel::limits() const {
+  return state_->limits;
 }
 
-namespace {
+// ---- Slots ----
 
-// A batch as the device wants it: only sequences that have rows, and of their tables what is read.
-struct Inputs {
-  std::vector<std::uint32_t> rows;         // [N][4]
-  std::vector<std::uint32_t> page_tables;  // [sequences][pages]
-  std::uint32_t n_logits = 0;
-  std::uint32_t positions = 0;  // of the longest row
-  bool one_each = false;        // a sequence has at most one row
-};
+Result<void> WgpuModel::place_choosing(std::int32_t slot, const model::Slot& entry) {
+  return state_->slots->place_choosing(slot, entry);
+}
+Result<void> WgpuModel::place_pages(std::int32_t slot, const model::Slot& entry) {
+  return state_->slots->place_pages(slot, entry);
+}
+Result<void> WgpuModel::place_allowed(std::int32_t slot, const model::Slot& entry) {
+  return state_->slots->place_allowed(slot, entry);
+}
 
-Result<Inputs> gather_inputs(const model::Batch& batch, std::uint32_t pages) {
-  Inputs in;
-  std::vector<std::int32_t> index(batch.page_tables.size(), -1);
-  for (const model::Row& row : batch.rows) {
-    const auto sequence = static_cast<std::size_t>(row.sequence);
-    const auto position = static_cast<std::uint32_t>(row.position);
-    const std::vector<std::int32_t>& table = batch.page_tables[sequence];
-    if (position / KvCache::page_size >= pages) {
-      return fail({.code = ErrorCode::inference,
-                   .what = "position outside the KV cache",
-                   .expected = fmt::format("below {}", std::uint64_t{pages} * KvCache::page_size),
-                   .actual = fmt::format("{}", position)});
-    }
-    if (index[sequence] < 0) {
-      index[sequence] = static_cast<std::int32_t>(in.page_tables.size() / pages);
-      const auto used = static_cast<std::ptrdiff_t>(std::min<std::size_t>(table.size(), pages));
-      in.page_tables.insert(in.page_tables.end(), table.begin(), table.begin() + used);
-      in.page_tables.resize((static_cast<std::size_t>(index[sequence]) + 1) * pages);
-    }
-    in.rows.insert(in.rows.end(), {static_cast<std::uint32_t>(row.token), position,
-                                   static_cast<std::uint32_t>(index[sequence]), row.wants_logits ? 1u : 0u});
-    in.n_logits += row.wants_logits ? 1 : 0;
-    in.positions = std::max(in.positions, position + 1);
+// ---- Steps ----
+
+// The step's rows, and how those choose that want a token, as kernels read them.
+Result<void> WgpuModel::State::write_rows(const model::StepPlan& plan) {
+  std::vector<std::uint32_t> rows, choices;
+  for (const model::Row& row : plan.rows)
+    rows.insert(rows.end(),
+                {static_cast<std::uint32_t>(row.token), static_cast<std::uint32_t>(row.position),
+                 static_cast<std::uint32_t>(row.slot), row.wants == model::Wants::nothing ? 0u : 1u});
+  TRINE_CHECK_OK(gpu->write(work.rows, 0, std::as_bytes(std::span(rows))));
+  if (plan.token_rows.empty()) return {};
+  std::size_t next = 0;
+  for (const std::int32_t index : plan.head_rows) {
+    const model::Row& row = plan.rows[static_cast<std::size_t>(index)];
+    const bool chooses = model::wants_token(row.wants);
+    const std::uint64_t draw = chooses ? plan.draws[next++] : 0;
+    choices.insert(choices.end(), {static_cast<std::uint32_t>(row.slot), static_cast<std::uint32_t>(draw),
+                                   static_cast<std::uint32_t>(draw >> 32), chooses ? 1u : 0u});
   }
-  in.one_each = in.page_tables.size() == batch.rows.size() * pages;
-  return in;
+  return gpu->write(work.choices, 0, std::as_bytes(std::span(choices)));
 }
 
-}  // namespace
-
-Result<Pass> WgpuModel::State::begin(const model::Batch& batch, model::TraceSink* trace) {
-  TRINE_TRY(const Inputs in, gather_inputs(batch, work.capacity.pages));
-  TRINE_CHECK_OK(gpu->write(work.rows, 0, std::as_bytes(std::span(in.rows))));
-  TRINE_CHECK_OK(gpu->write(work.page_tables, 0, std::as_bytes(std::span(in.page_tables))));
-  return open_pass(batch, trace, in.n_logits, in.positions, in.one_each);
-}
-
-// A pass over the rows that are in the workspace.
-Result<Pass> WgpuModel::State::open_pass(const model::Batch& batch, model::TraceSink* trace,
-                                         std::uint32_t n_logits, std::uint32_t positions, bool one_each) {
-  const auto n_rows = static_cast<std::uint32_t>(batch.rows.size());
+// A pass over the plan's rows.
+Result<Pass> WgpuModel::State::begin(const model::StepPlan& plan, model::TraceSink* trace) {
+  TRINE_CHECK_OK(write_rows(plan));
+  const auto n_rows = static_cast<std::uint32_t>(plan.rows.size());
   const bool many = n_rows > work.capacity.decode_rows || n_rows >= kernels.tuning().gemm_from_rows;
   if (many && !has_many) {
     TRINE_CHECK_OK(make_operations_of_many());
   }
-  const std::uint32_t n_chunks = divide_up(positions, work.capacity.chunk);
+  if (!plan.token_rows.empty()) TRINE_CHECK_OK(make_choosing());
+  const std::uint32_t n_chunks = divide_up(static_cast<std::uint64_t>(plan.positions), work.capacity.chunk);
   const bool grouped = n_chunks > work.capacity.few_chunks;
   const std::uint32_t n_splits = many ? 1 : divide_up(n_chunks, grouped ? work.capacity.group_chunks : 1);
+  const auto n_logits = static_cast<std::uint32_t>(plan.head_rows.size());
   Step step;
   step.n_rows = n_rows;
   step.n_logits = std::min(n_logits, work.capacity.logits_rows);
@@ -240,7 +233,7 @@ Result<Pass> WgpuModel::State::open_pass(const model::Batch& batch, model::Trace
   return Pass{.config = config(),
               .gpu = *gpu,
               .work = work,
-              .batch = batch,
+              .plan = plan,
               .trace = trace,
               .commands = gpu->record(),
               .n_rows = n_rows,
@@ -248,90 +241,79 @@ Result<Pass> WgpuModel::State::open_pass(const model::Batch& batch, model::Trace
               .n_splits = n_splits,
               .n_tiles = n_tiles,
               .layers_per_submit = std::max(1u, kernels.tuning().row_layers_per_submit / n_rows),
+              .choose_top_k = kernels.tuning().choose_top_k,
               .many = many,
               .grouped = grouped,
-              .one_each = one_each};
+              .one_each = plan.one_each};
 }
 
-// A step of a stream: its row was put into the workspace by the step before.
-Result<Pass> WgpuModel::State::record_step(std::uint32_t positions) {
-  static const model::Batch one_row = {{{0, 0, 0, true}}, {}};
-  TRINE_TRY(Pass pass, open_pass(one_row, nullptr, 1, positions, true));
-  TRINE_CHECK_OK(forward_layers(pass, forward));
-  record_logits(pass, forward.head, 1);
-  return pass;
+// A free one, made ready for the plan. There is one: no more steps than readbacks are on their way.
+Result<StepReadback*> WgpuModel::State::find_readback(const model::StepPlan& plan, bool traces_logits) {
+  StepReadback& back = *std::find_if(readbacks.begin(), readbacks.end(),
+                                     [](const StepReadback& one) { return !one.is_taken; });
+  back.ticket = plan.ticket;
+  back.launches = 0;
+  back.values.clear();
+  back.token_slots.clear();
+  for (const std::int32_t row : plan.token_rows)
+    back.token_slots.push_back(plan.rows[static_cast<std::size_t>(row)].slot);
+  if (back.tokens.bytes() == 0) {
+    TRINE_TRY(back.tokens, gpu->create_readback("tokens", work.last_choices.bytes()));
+  }
+  if ((traces_logits || !plan.logits_rows.empty()) && back.logits.bytes() == 0) {
+    TRINE_TRY(back.logits, gpu->create_readback("logits", work.logits.bytes()));
+  }
+  return &back;
 }
 
-namespace {
-
-Result<void> refuse_beside_stream(bool streams) {
-  if (!streams) return {};
-  return fail(ErrorCode::inference, "the model is busy: a stream of tokens was not ended");
-}
-
-}  // namespace
-
-Result<void> WgpuModel::forward(const model::Batch& batch, std::span<float> logits, model::TraceSink* trace) {
+Result<void> WgpuModel::submit_plan(const model::StepPlan& plan, model::TraceSink* trace) {
   State& s = *state_;
-  TRINE_CHECK_OK(refuse_beside_stream(s.streams));
-  TRINE_CHECK_OK(model::check_batch(batch, *this));
-  TRINE_TRY(Pass pass, s.begin(batch, trace));
-  return forward_qwen3_moe(pass, s.forward, logits);
+  const bool traces_logits = trace != nullptr && trace->wants(model::Stage::logits, -1);
+  TRINE_TRY(StepReadback* const back, s.find_readback(plan, traces_logits));
+  TRINE_TRY(Pass pass, s.begin(plan, trace));
+  Result<void> sent = forward_qwen3_moe(pass, s.forward, s.choose ? &*s.choose : nullptr, *s.slots, *back);
+  // What was under way when it failed must not be met again.
+  if (!sent) *back = StepReadback{};
+  back->is_taken = sent.has_value();
+  return sent;
 }
 
-bool WgpuModel::times_passes() const {
+Result<model::StepOutput> WgpuModel::take(model::Ticket ticket) {
+  State& s = *state_;
+  StepReadback& back = *std::find_if(s.readbacks.begin(), s.readbacks.end(), [&](const StepReadback& one) {
+    return one.is_taken && one.ticket == ticket;
+  });
+  auto output = take_step(*s.gpu, back, static_cast<std::size_t>(s.config().vocab_size));
+  if (!output) back = StepReadback{};
+  back.is_taken = false;
+  return output;
+}
+
+// ---- Benchmarks ----
+
+bool WgpuModel::times_steps() const {
   return state_->gpu->features().timestamps;
 }
 
-Result<model::PassTime> WgpuModel::time_pass(const model::Batch& batch, bool by_kernel) {
+Result<model::StepTime> WgpuModel::time_plan(const model::StepPlan& plan, bool by_kernel) {
   State& s = *state_;
-  TRINE_CHECK_OK(refuse_beside_stream(s.streams));
-  TRINE_CHECK_OK(model::check_batch(batch, *this));
-  const std::uint64_t row_layers = batch.rows.size() * s.forward.layers.size();
-  if (!times_passes() || row_layers >= s.kernels.tuning().row_layers_per_submit)
+  const std::uint64_t row_layers = plan.rows.size() * s.forward.layers.size();
+  if (!times_steps() || row_layers >= s.kernels.tuning().row_layers_per_submit ||
+      plan.head_rows.size() > s.work.capacity.logits_rows)
     return fail(ErrorCode::inference,
-                "a pass cannot be timed: no timestamps, or too long for one submission");
-  return wgpu::time_pass(*s.gpu, by_kernel, [&](Timing timing) -> Result<Commands> {
-    TRINE_TRY(Pass pass, s.begin(batch, nullptr));
+                "a step cannot be timed: no timestamps, or too long for one submission");
+  return wgpu::time_step(*s.gpu, by_kernel, [&](Timing timing) -> Result<Commands> {
+    TRINE_TRY(Pass pass, s.begin(plan, nullptr));
     pass.commands = s.gpu->record(timing);
     TRINE_CHECK_OK(forward_layers(pass, s.forward));
-    record_logits(pass, s.forward.head, std::min(pass.n_logits, pass.work.capacity.logits_rows));
-    if (s.choose && pass.n_logits == 1) {
-      pass.run(s.choose->argmax);
-      pass.run(s.choose->merge);
-    }
+    if (pass.n_logits > 0) record_logits(pass, s.forward.head, pass.n_logits);
+    if (s.choose) record_choice(pass, *s.choose, *s.slots, 0, pass.n_logits);
     return std::move(pass.commands);
   });
 }
 
 Result<std::optional<model::MemoryRate>> WgpuModel::measure_memory() {
   return wgpu::measure_memory(state_->kernels);
-}
-
-Result<std::unique_ptr<model::TokenStream>> WgpuModel::decode_stream(const model::StreamRequest& request) {
-  State& s = *state_;
-  TRINE_CHECK_OK(refuse_beside_stream(s.streams));
-  // Devices may take subnormal numbers for 0.
-  if (request.temperature > 0 && request.temperature < std::numeric_limits<float>::min()) return nullptr;
-  if (request.steps < 1 || request.position < 0 ||
-      request.position > std::numeric_limits<std::int32_t>::max() - request.steps) {
-    return fail({.code = ErrorCode::inference,
-                 .what = "a stream of tokens has no such steps",
-                 .expected = "at least one, from position 0 or later",
-                 .actual = fmt::format("{} from position {}", request.steps, request.position)});
-  }
-  // Pages are checked for the last row, and the first one is run.
-  const model::Batch last = {{{request.token, request.position + request.steps - 1, 0, true}},
-                             {request.page_table}};
-  TRINE_CHECK_OK(model::check_batch(last, *this));
-  TRINE_TRY(Inputs in, gather_inputs(last, s.work.capacity.pages));
-  in.rows[1] = static_cast<std::uint32_t>(request.position);
-  TRINE_CHECK_OK(s.make_choosing());
-  TRINE_CHECK_OK(s.gpu->write(s.work.rows, 0, std::as_bytes(std::span(in.rows))));
-  TRINE_CHECK_OK(s.gpu->write(s.work.page_tables, 0, std::as_bytes(std::span(in.page_tables))));
-  return start_stream(
-      *s.gpu, *s.choose, request, [&s](std::uint32_t positions) { return s.record_step(positions); },
-      s.streams);
 }
 
 }  // namespace trine::wgpu

@@ -17,6 +17,7 @@ namespace trine::wgpu {
 struct WgpuOptions {
   std::string device;           // as list_adapters() takes it
   std::int32_t context = 4096;  // positions to hold in the KV cache, all sequences together
+  std::int32_t slots = 8;       // sequences at a time; fewer where the device cannot hold what they need
   model::Numerics numerics = model::Numerics::fast;  // KV cache: f16 when fast, f32 when exact
   int threads = 0;                                   // that repack weights at load; 0: one per available core
   std::vector<std::string> without = {};             // as variants_without() takes them
@@ -39,17 +40,20 @@ class WgpuModel final : public model::DeviceModel {
 
   const model::Config& config() const override;
   model::DeviceInfo describe() const override;
-  std::int32_t kv_page_size() const override;
-  std::int32_t kv_pages() const override;
-  std::int32_t max_batch_rows() const override;
-  Result<void> forward(const model::Batch& batch, std::span<float> logits, model::TraceSink* trace) override;
-  Result<std::unique_ptr<model::TokenStream>> decode_stream(const model::StreamRequest& request) override;
+  const model::StepLimits& limits() const override;
   // Where the device gives timestamps.
-  bool times_passes() const override;
-  Result<model::PassTime> time_pass(const model::Batch& batch, bool by_kernel) override;
+  bool times_steps() const override;
   Result<std::optional<model::MemoryRate>> measure_memory() override;
   // Loses the device on purpose: for tests of what comes after.
   void lose_device();
+
+ protected:
+  Result<void> place_choosing(std::int32_t slot, const model::Slot& entry) override;
+  Result<void> place_pages(std::int32_t slot, const model::Slot& entry) override;
+  Result<void> place_allowed(std::int32_t slot, const model::Slot& entry) override;
+  Result<void> submit_plan(const model::StepPlan& plan, model::TraceSink* trace) override;
+  Result<model::StepOutput> take(model::Ticket ticket) override;
+  Result<model::StepTime> time_plan(const model::StepPlan& plan, bool by_kernel) override;
 
  private:
   struct State;

@@ -15,18 +15,19 @@ struct Pass {
   const model::Config& config;
   Gpu& gpu;
   Workspace& work;
-  const model::Batch& batch;
+  const model::StepPlan& plan;
   model::TraceSink* trace;
   Commands commands;
   std::uint32_t n_rows = 0;
-  std::uint32_t n_logits = 0;
+  std::uint32_t n_logits = 0;  // plan.head_rows
   std::uint32_t n_splits = 0;  // of a context, that attention runs side by side
   std::uint32_t n_tiles = 0;   // of the experts' pairs
   // Long batches are split into submissions of so many layers, and at most two of them wait.
   std::uint32_t layers_per_submit = 1;
-  bool many = false;      // whether matrices are multiplied, not vectors
-  bool grouped = false;   // whether a split is a group of chunks
-  bool one_each = false;  // whether all rows are of different sequences
+  std::uint32_t choose_top_k = 0;  // up to so many candidates are found part by part
+  bool many = false;               // whether matrices are multiplied, not vectors
+  bool grouped = false;            // whether a split is a group of chunks
+  bool one_each = false;           // whether all rows are of different slots
 
   // Appends an operation for all rows of the batch, or another number of them.
   void run(const Op& op) { run(op, n_rows); }
@@ -40,7 +41,7 @@ struct Pass {
   Result<void> report(model::Stage stage, int layer, const Buffer& buffer, std::int64_t width);
   // Runs what was recorded and copies the first into.size() words of a buffer. Errors: inference.
   Result<void> read(const Buffer& buffer, std::span<std::uint32_t> into);
-  // Takes effect before what is recorded from here on: submits what was. Errors: inference.
+  // Takes effect before what is submitted from here on. Errors: inference.
   Result<void> set_logits_slice(std::uint32_t first, std::uint32_t count);
   // Submits what was recorded. Errors: inference.
   Result<Submission> submit();

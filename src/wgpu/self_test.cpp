@@ -1,5 +1,7 @@
 #include "wgpu/self_test.h"
 
+#include "model/open_slot.h"
+
 #include <fmt/format.h>
 #include <algorithm>
 #include <array>
@@ -405,27 +407,28 @@ class Judge {
 // Runs the batches of a self-test and has their first and last rows judged.
 class Bench {
  public:
-  Bench(model::DeviceModel& model, const model::Weights& weights)
+  Bench(model::DeviceModel& model, model::OpenSlot slot, const model::Weights& weights)
       : model_(model),
+        slot_(std::move(slot)),
         weights_(weights),
         layers_(judged_layers(weights.config.n_layers)),
         judge_(weights, layers_, model.describe().numerics == model::Numerics::exact) {}
 
   // The next `n` tokens as one batch.
   Result<void> run(std::int32_t n) {
-    const auto vocab = at(model_.config().vocab_size);
-    const model::Batch batch = next_batch(n);
+    const model::Step step = next_step(n);
     Seen seen(layers_);
-    std::vector<float> traced(at(n) * vocab), untraced(traced.size());
-    TRINE_CHECK_OK(model_.forward(batch, traced, &seen));
-    for (std::size_t row = 0; row < batch.rows.size(); ++row) {
+    TRINE_TRY(const model::StepOutput traced, model_.run(step, &seen));
+    for (std::size_t row = 0; row < step.rows.size(); ++row) {
       judge_.remember(seen, row);
-      const bool judged = row == 0 || row + 1 == batch.rows.size();
-      if (judged) TRINE_CHECK_OK(judge_.judge(seen, row, batch.rows[row].token, batch.rows[row].position));
+      const bool judged = row == 0 || row + 1 == step.rows.size();
+      if (judged) TRINE_CHECK_OK(judge_.judge(seen, row, step.rows[row].token, step.rows[row].position));
     }
     // What users run, with kernels fused where nobody looks.
-    TRINE_CHECK_OK(model_.forward(batch, untraced, nullptr));
-    if (std::memcmp(traced.data(), untraced.data(), traced.size() * sizeof(float)) != 0)
+    TRINE_TRY(const model::StepOutput untraced, model_.run(step));
+    const std::size_t bytes = traced.logits.size() * sizeof(float);
+    if (untraced.logits.size() != traced.logits.size() ||
+        std::memcmp(traced.logits.data(), untraced.logits.data(), bytes) != 0)
       return fail({.code = ErrorCode::inference,
                    .what = "a kernel gives other numbers when no stage is asked for",
                    .where = "logits",
@@ -440,18 +443,17 @@ class Bench {
     return n_layers == 1 ? std::vector<int>{0} : std::vector<int>{0, n_layers - 1};
   }
 
-  model::Batch next_batch(std::int32_t n) const {
-    model::Batch batch;
-    batch.page_tables.emplace_back(at(model_.kv_pages()));
-    std::iota(batch.page_tables[0].begin(), batch.page_tables[0].end(), 0);
+  model::Step next_step(std::int32_t n) const {
+    model::Step step;
     for (std::int32_t position = position_; position < position_ + n; ++position) {
       const std::int64_t token = (std::int64_t{position} * 7919 + 11) % weights_.config.vocab_size;
-      batch.rows.push_back({static_cast<std::int32_t>(token), position, 0, true});
+      step.rows.push_back({static_cast<std::int32_t>(token), position, slot_.id(), model::Wants::logits});
     }
-    return batch;
+    return step;
   }
 
   model::DeviceModel& model_;
+  model::OpenSlot slot_;
   const model::Weights& weights_;
   std::vector<int> layers_;
   Judge judge_;
@@ -483,13 +485,14 @@ std::vector<Variants> fallbacks(model::Numerics numerics, const Variants& asked)
 }  // namespace
 
 Result<void> self_test(model::DeviceModel& model, const model::Weights& weights, bool prefill) {
-  Bench bench(model, weights);
+  TRINE_TRY(model::OpenSlot slot, model::OpenSlot::open_whole(model));
+  Bench bench(model, std::move(slot), weights);
   // The second token has something to attend to.
   TRINE_CHECK_OK(bench.run(1));
   TRINE_CHECK_OK(bench.run(1));
   if (!prefill) return {};
   // More rows than the decode kernels take, and no multiple of a tile.
-  TRINE_CHECK_OK(bench.run(std::min(21, model.max_batch_rows())));
+  TRINE_CHECK_OK(bench.run(std::min(21, model.limits().rows)));
   return bench.run(1);
 }
 

@@ -71,7 +71,10 @@ struct Tuning {
   std::uint32_t rope_workgroup = 0;
   std::uint32_t top_k_workgroup = 0;
   std::uint32_t group_rows_workgroup = 0;
-  std::uint32_t row_workgroup = 0;  // of what takes each number, or block, of a row by itself
+  std::uint32_t choose_workgroup = 0;  // a power of 2
+  std::uint32_t choose_parts = 0;      // of a row of logits, at most
+  std::uint32_t choose_top_k = 0;      // of candidates that each part keeps, at most; else all are looked at
+  std::uint32_t row_workgroup = 0;     // of what takes each number, or block, of a row by itself
 
   // Batches and submissions.
   std::uint32_t batch_rows = 0;             // at most; short ones can be interrupted sooner

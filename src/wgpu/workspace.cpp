@@ -3,6 +3,7 @@
 #include "wgpu/gemm.h"
 #include "wgpu/kv_cache.h"
 #include "wgpu/repack.h"
+#include "wgpu/slots.h"
 
 #include <algorithm>
 #include <vector>
@@ -29,10 +30,18 @@ std::vector<Sized> sizes(const model::Config& c, const Capacity& capacity) {
   const std::uint64_t n = capacity.rows;
   const auto floats = [&](std::int64_t width) { return n * static_cast<std::uint64_t>(width) * 4; };
   const std::uint64_t heads = static_cast<std::uint64_t>(c.n_heads);
+  const std::uint64_t slots = capacity.slots, vocab = static_cast<std::uint64_t>(c.vocab_size);
   return {
       {&Workspace::step, "step", sizeof(Step)},
       {&Workspace::rows, "rows", n * 16},
-      {&Workspace::page_tables, "page tables", n * capacity.pages * 4},
+      {&Workspace::page_tables, "page tables", slots * capacity.pages * 4},
+      {&Workspace::choices, "choices", n * 16},
+      {&Workspace::rules, "rules of choosing", slots * sizeof(Rules)},
+      {&Workspace::last_choices, "last choices", slots * 4},
+      {&Workspace::tallies, "tallies of tokens", slots * 3 * vocab * 4},
+      {&Workspace::rings, "tokens that penalties look back on",
+       slots * (std::uint64_t{capacity.ring} + 1) * 4},
+      {&Workspace::allowed, "masks of allowed tokens", slots * ((vocab + 31) / 32) * 4},
       {&Workspace::unused, "unused", 16},
       {&Workspace::x, "residual stream", floats(c.hidden_size)},
       {&Workspace::attn_out, "attn_out", floats(c.hidden_size)},
@@ -54,15 +63,14 @@ std::vector<Sized> sizes(const model::Config& c, const Capacity& capacity) {
       {&Workspace::tiles, "tiles of pairs", std::uint64_t{capacity.tiles} * 16},
       {&Workspace::down, "expert outputs", floats(c.experts_per_token * c.hidden_size)},
       {&Workspace::moe_out, "moe_out", floats(c.hidden_size)},
-      {&Workspace::logits, "logits",
-       std::uint64_t{capacity.logits_rows} * static_cast<std::uint64_t>(c.vocab_size) * 4},
+      {&Workspace::logits, "logits", std::uint64_t{capacity.logits_rows} * vocab * 4},
   };
 }
 
 }  // namespace
 
 Capacity plan_capacity(const model::Config& config, const Tuning& tuning, const AdapterLimits& limits,
-                       std::int32_t positions) {
+                       std::int32_t positions, std::int32_t slots) {
   Capacity capacity;
   capacity.pages = divide_up(static_cast<std::uint64_t>(positions), KvCache::page_size);
   const std::uint64_t context = std::uint64_t{capacity.pages} * KvCache::page_size;
@@ -93,6 +101,11 @@ Capacity plan_capacity(const model::Config& config, const Tuning& tuning, const 
       most_splits / splits, 1, std::min(tuning.attention_decode_rows, capacity.rows)));
   capacity.split_sums = capacity.decode_rows * splits;
   capacity.tiles = most_tiles(config, tuning, capacity.rows);
+  // A binding holds every slot's tallies.
+  const std::uint64_t slots_that_fit = limit / 12 / static_cast<std::uint64_t>(config.vocab_size);
+  capacity.slots = static_cast<std::uint32_t>(
+      std::clamp<std::uint64_t>(slots_that_fit, 1, static_cast<std::uint64_t>(slots)));
+  capacity.ring = static_cast<std::uint32_t>(context);
   return capacity;
 }
 
@@ -110,7 +123,6 @@ Result<Workspace> Workspace::create(Gpu& gpu, const model::Config& config, const
     const std::uint64_t rounded = std::max<std::uint64_t>(16, (one.bytes + 15) / 16 * 16);
     TRINE_TRY(work.*one.buffer, gpu.create_buffer(one.label, rounded));
   }
-  TRINE_TRY(work.logits_read, gpu.create_readback("logits", work.logits.bytes()));
   return work;
 }
 

@@ -27,19 +27,21 @@ struct Capacity {
   std::uint64_t split_sums = 0;    // rows · their splits that the merge buffer holds
   std::uint32_t tiles = 0;         // of the experts' pairs
   std::uint32_t logits_rows = 0;   // that are computed and come back at a time
+  std::uint32_t slots = 0;         // sequences at a time
+  std::uint32_t ring = 0;          // tokens that a penalty looks back on at most, but for all
 };
 
 Capacity plan_capacity(const model::Config& config, const Tuning& tuning, const AdapterLimits& limits,
-                       std::int32_t positions);
+                       std::int32_t positions, std::int32_t slots);
 
 // What changes from pass to pass and kernels read.
 struct Step {
   std::uint32_t n_rows = 0;
   std::uint32_t n_logits = 0;  // of the slice that is computed
   std::uint32_t n_splits = 0;  // of a context, that attention runs side by side
-  std::uint32_t ring_slot = 0;
-  std::uint32_t first_logits = 0;  // of the slice, among the rows that want logits
-  std::uint32_t unused[3] = {};    // buffers are multiples of 16 bytes
+  std::uint32_t unused = 0;
+  std::uint32_t first_logits = 0;  // of the slice, among the rows whose logits are computed
+  std::uint32_t padding[3] = {};   // buffers are multiples of 16 bytes
 };
 
 // Buffers of one forward pass, sized once for the largest batch.
@@ -50,8 +52,14 @@ struct Workspace {
 
   Capacity capacity;
   Buffer step;            // a Step
-  Buffer rows;            // [N] (token, position, sequence, 1 when it wants logits)
-  Buffer page_tables;     // [N][pages]
+  Buffer rows;            // [N] (token or last_choice, position, slot, 1 when its logits are computed)
+  Buffer page_tables;     // [slots][pages]
+  Buffer choices;         // [N] of rows whose logits are computed: choice.wgsl has this and what follows
+  Buffer rules;           // [slots]
+  Buffer last_choices;    // [slots]
+  Buffer tallies;         // [slots][3][V]
+  Buffer rings;           // [slots][1 + ring]
+  Buffer allowed;         // [slots][ceil(V / 32)]
   Buffer unused;          // what a kernel binds and does not touch
   Buffer x;               // [N][H] residual stream before attention, and after the layer
   Buffer attn_out;        // [N][H] residual stream between attention and the experts
@@ -70,10 +78,9 @@ struct Workspace {
   Buffer groups;          // pairs (row, slot) by expert, see group_rows.wgsl
   Buffer pairs;
   Buffer tiles;
-  Buffer down;           // [N][k][H] of such batches, and when W_down is split over several buffers
-  Buffer moe_out;        // [N][H]
-  Buffer logits;         // [logits_rows][V]
-  Readback logits_read;  // the same
+  Buffer down;     // [N][k][H] of such batches, and when W_down is split over several buffers
+  Buffer moe_out;  // [N][H]
+  Buffer logits;   // [logits_rows][V]
 };
 
 }  // namespace trine::wgpu

@@ -189,7 +189,7 @@ TEST(GateChecks, SayWhyTheyDidNotRun) {
 
 TEST(GateChecks, ReferenceAsADeviceGivesItsOwnBits) {
   const LoadedModel loaded(tied_path);
-  contract::ReferenceDevice device(loaded.weights, 128, 1);
+  contract::ReferenceDevice device(loaded.weights, 128, 1, 1);
   const contract::Prompt prompt{"one", {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13}};
   contract::JudgedLogits decoded, prefilled;
   ASSERT_TRUE(contract::run_decode(device, prompt, 0, decoded, nullptr));

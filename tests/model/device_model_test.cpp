@@ -44,7 +44,9 @@ class ListeningModel final : public DeviceModel {
     ++steps;
     return {};
   }
-  Result<StepOutput> take(Ticket ticket) override { return StepOutput{{static_cast<std::int32_t>(ticket)}}; }
+  Result<StepOutput> take(Ticket ticket) override {
+    return StepOutput{.tokens = {static_cast<std::int32_t>(ticket)}, .logits = {}};
+  }
 
  private:
   Result<void> place(std::int32_t slot, const Slot& entry) {

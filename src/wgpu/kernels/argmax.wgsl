@@ -3,9 +3,8 @@
 //
 // L rows, V vocabulary, P parts of a row. logits [L][V] f32, best [L][P] (key, id): the key is larger for a larger
 // logit, and all bits set for a NaN, which wins.
-// Constants: WORKGROUP (a power of 2), VOCAB = V, PARTS = P.
+// Files before it: choice. Constants: WORKGROUP (a power of 2), PARTS = P and those of choice.
 // Grid: (P, L, 1); rows from n_logits on are left alone.
-struct Step { n_rows: u32, n_logits: u32, n_parts: u32, ring_slot: u32 }
 
 @group(0) @binding(0) var<storage, read> step: Step;
 @group(0) @binding(1) var<storage, read> logits: array<u32>;
@@ -15,15 +14,6 @@ const LENGTH = (VOCAB + PARTS - 1u) / PARTS;
 
 var<workgroup> keys: array<u32, WORKGROUP>;
 var<workgroup> ids: array<u32, WORKGROUP>;
-
-// Larger for a larger number, equal for both zeros; all bits for a NaN.
-fn order_key(bits: u32) -> u32 {
-  let size = bits & 0x7fffffffu;
-  if (size > 0x7f800000u) {
-    return 0xffffffffu;
-  }
-  return select(0x80000000u | size, 0x80000000u - size, (bits >> 31u) != 0u);
-}
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {

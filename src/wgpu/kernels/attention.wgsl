@@ -21,12 +21,12 @@ struct Params {
   eps: f32,         // for attention_rotate.wgsl, as rope_scale
   rope_scale: f32,  // multiplies cos and sin (YaRN)
 }
-struct Step { n_rows: u32, n_logits: u32, n_splits: u32, ring_slot: u32 }
+struct Step { n_rows: u32, n_logits: u32, n_splits: u32, unused: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> step: Step;
-@group(0) @binding(2) var<storage, read> rows: array<vec4<u32>>;  // token, position, sequence, flags
-@group(0) @binding(3) var<storage, read> page_tables: array<u32>;  // [sequence][max_pages]
+@group(0) @binding(2) var<storage, read> rows: array<vec4<u32>>;  // token, position, slot, flags
+@group(0) @binding(3) var<storage, read> page_tables: array<u32>;  // [slot][max_pages]
 @group(0) @binding(6) var<storage, read_write> out: array<f32>;
 @group(0) @binding(7) var<storage, read_write> sums: array<vec4<f32>>;
 @group(0) @binding(8) var<storage, read_write> quantized: array<u32>;  // without QUANTIZE any other writable buffer

@@ -8,10 +8,10 @@
 // HEAD_DIM, N_HEADS, QUANTIZE as there; TILE, splits that are loaded at a time. Workgroup memory, in bytes: 16 · TILE ·
 // (DP / 4 + 1) + 4 · WORKGROUP.
 // Grid: (n_heads, rows, 1).
-struct Step { n_rows: u32, n_logits: u32, n_splits: u32, ring_slot: u32 }
+struct Step { n_rows: u32, n_logits: u32, n_splits: u32, unused: u32 }
 
 @group(0) @binding(0) var<storage, read> step: Step;
-@group(0) @binding(1) var<storage, read> rows: array<vec4<u32>>;  // token, position, sequence, flags
+@group(0) @binding(1) var<storage, read> rows: array<vec4<u32>>;  // token, position, slot, flags
 @group(0) @binding(2) var<storage, read> sums: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 @group(0) @binding(4) var<storage, read_write> quantized: array<u32>;  // without QUANTIZE any other writable buffer

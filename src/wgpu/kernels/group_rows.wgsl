@@ -8,7 +8,7 @@
 // Constants: WORKGROUP, N_EXPERTS = E, EXPERTS_PER_TOKEN = k, TILE.
 // Grid: (E, 1, 1); of T rows, n_rows count.
 struct Params { n_tiles: u32 }
-struct Step { n_rows: u32, n_logits: u32, n_splits: u32, ring_slot: u32 }
+struct Step { n_rows: u32, n_logits: u32, n_splits: u32, unused: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> step: Step;

@@ -10,12 +10,12 @@ struct Params {
   eps: f32,
   rope_scale: f32,  // multiplies cos and sin (YaRN)
 }
-struct Step { n_rows: u32, n_logits: u32, n_splits: u32, ring_slot: u32 }
+struct Step { n_rows: u32, n_logits: u32, n_splits: u32, unused: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> step: Step;
-@group(0) @binding(2) var<storage, read> rows: array<vec4<u32>>;  // token, position, sequence, flags
-@group(0) @binding(3) var<storage, read> page_tables: array<u32>;  // [sequence][max_pages]
+@group(0) @binding(2) var<storage, read> rows: array<vec4<u32>>;  // token, position, slot, flags
+@group(0) @binding(3) var<storage, read> page_tables: array<u32>;  // [slot][max_pages]
 @group(0) @binding(4) var<storage, read> qkv: array<f32>;
 @group(0) @binding(5) var<storage, read> constants: array<u32>;
 @group(0) @binding(6) var<storage, read_write> qk: array<f32>;

@@ -15,13 +15,13 @@ struct Step {
   n_rows: u32,
   n_logits: u32,
   n_splits: u32,
-  ring_slot: u32,
+  unused: u32,
   first_logits: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> step: Step;
-@group(0) @binding(2) var<storage, read> rows: array<vec4<u32>>;  // token, position, sequence, flags
+@group(0) @binding(2) var<storage, read> rows: array<vec4<u32>>;  // token, position, slot, flags
 @group(0) @binding(3) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read> w: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;

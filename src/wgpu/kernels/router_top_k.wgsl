@@ -4,7 +4,7 @@
 // Files before it: top_k, with its constants.
 // Grid: (1, rows, 1); rows from n_rows on are left alone.
 // Bindings: 0 step, 1 router_logits [T][E], 2 ids [T][k], 3 expert_weights [T][k] f32.
-struct Step { n_rows: u32, n_logits: u32, n_splits: u32, ring_slot: u32 }
+struct Step { n_rows: u32, n_logits: u32, n_splits: u32, unused: u32 }
 
 @group(0) @binding(0) var<storage, read> step: Step;
 @group(0) @binding(1) var<storage, read> router_logits: array<u32>;

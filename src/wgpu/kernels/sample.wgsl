@@ -1,4 +1,4 @@
-// Draws the next token of each row as sampling::Sampler does without penalties and bias: temperature, top-k, top-p,
+// Draws the next token of each row as sampling::Sampler does behind penalties, bias and mask: temperature, top-k, top-p,
 // min-p, then the lowest id whose running sum of weights w = exp((logit - largest) / temperature), in id order,
 // exceeds u · sum(w). One workgroup per row; argmax.wgsl has run.
 //
@@ -8,34 +8,23 @@
 // double weights: a weight is rounded to 2^-32, and top-p takes (logit - largest) / temperature of 2^-23 apart for
 // equal; together below 1e-5 of the sum.
 //
-// L rows, V vocabulary, P parts of argmax.wgsl. logits [L][V] f32; best [L][P]; samplers [L]; tokens [slots]
-// [ring_width]: the token goes to entry (ring_slot, row), 0xffffffff where a logit is NaN or +infinity, or none is
-// finite. With ADVANCE (every row of the batch wants logits), rows[row] becomes the next step's (that token, one
-// position further) and the sampler counts its draw.
-// Constants: WORKGROUP (at most 1024), VOCAB = V, PARTS = P, ADVANCE (bool).
-// Grid: (1, L, 1); rows from n_logits on are left alone.
-struct Params { ring_width: u32 }
-struct Step { n_rows: u32, n_logits: u32, n_parts: u32, ring_slot: u32 }
-struct Sampling {
-  temperature: f32,  // 0: greedy
-  top_k: u32,        // 0: off; 1: greedy
-  top_p: f32,
-  min_p: f32,
-  seed: vec2<u32>,   // low, high
-  draws: vec2<u32>,  // made so far: low, high
-}
+// L rows, V vocabulary, P parts of argmax.wgsl. best [L][P]; values: logits [L][V] f32, or with CANDIDATES what
+// top_of_parts.wgsl left of them, [L][P·MOST_K] (id, logit). The slot's last choice becomes the token; NO_TOKEN where a
+// logit is NaN or +infinity, or none is finite. Which of the two forms ran cannot be told from the result: what is left
+// out has no part in any sum.
+// Files before it: choice, accept. Constants: WORKGROUP (at most 1024), PARTS = P, CANDIDATES (bool), MOST_K and those
+// of choice.
+// Grid: (1, L, 1); rows from n_logits on, and those that choose no token, are left alone.
 
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> step: Step;
-@group(0) @binding(2) var<storage, read> logits: array<u32>;
+@group(0) @binding(0) var<storage, read> step: Step;
+@group(0) @binding(1) var<storage, read> choices: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> rules: array<Rules>;
 @group(0) @binding(3) var<storage, read> best: array<vec2<u32>>;
-@group(0) @binding(4) var<storage, read_write> samplers: array<Sampling>;
-@group(0) @binding(5) var<storage, read_write> tokens: array<u32>;
-@group(0) @binding(6) var<storage, read_write> rows: array<vec4<u32>>;  // token, position, sequence, flags
+@group(0) @binding(4) var<storage, read_write> last_choices: array<u32>;
+@group(0) @binding(5) var<storage, read_write> tallies: array<u32>;
+@group(0) @binding(6) var<storage, read_write> rings: array<u32>;
+@group(0) @binding(7) var<storage, read> values: array<u32>;
 
-const KEY_MINUS_INFINITY = 0x00800000u;
-const KEY_PLUS_INFINITY = 0xff800000u;
-const LENGTH = (VOCAB + WORKGROUP - 1u) / WORKGROUP;  // consecutive ids of a lane
 const BINS = 1024u;
 const SEGMENT = 32u;
 
@@ -50,18 +39,31 @@ var<workgroup> segments: array<vec2<u32>, BINS / SEGMENT>;
 var<workgroup> found: array<u32, 4>;
 
 // Set alike by every invocation.
-var<private> first_logit: u32;  // of the row
+var<private> first_value: u32;  // of the row
+var<private> count: u32;        // of the tokens to choose from, which have the numbers 0, 1, … in the order of ids
+var<private> length: u32;       // consecutive numbers of a lane
 var<private> largest: f32;
 var<private> best_key: u32;
-var<private> sampling: Sampling;
+var<private> sampling: Rules;
+var<private> draw_number: vec2<u32>;
 // Tokens with a smaller key stay, and those of this key up to an id.
 var<private> count_cut: vec2<u32>;
 var<private> weight_cut: vec2<u32>;
 
-// Larger for a larger number, equal for both zeros.
-fn order_key(bits: u32) -> u32 {
-  let size = bits & 0x7fffffffu;
-  return select(0x80000000u | size, 0x80000000u - size, (bits >> 31u) != 0u);
+// The bits of a token's logit.
+fn logit_bits(number: u32) -> u32 {
+  if (CANDIDATES) {
+    return values[2u * (first_value + number) + 1u];
+  }
+  return values[first_value + number];
+}
+
+// Its id.
+fn id_of(number: u32) -> u32 {
+  if (CANDIDATES) {
+    return values[2u * (first_value + number)];
+  }
+  return number;
 }
 
 fn add(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
@@ -94,7 +96,7 @@ fn part_of(sum: vec2<u32>, share: u32) -> vec3<u32> {
 
 // The first word of the Philox4x32-10 block at the row's draw (src/base/random.h).
 fn random_word() -> u32 {
-  var c = vec4(sampling.draws, 0u, 0u);
+  var c = vec4(draw_number, 0u, 0u);
   var k = sampling.seed;
   for (var round = 0u; round < 10u; round++) {
     let a = multiply(0xD2511F53u, c.x);
@@ -107,13 +109,13 @@ fn random_word() -> u32 {
 
 // (largest - logit) / temperature.
 fn distance_of(id: u32) -> f32 {
-  return (largest - bitcast<f32>(logits[first_logit + id])) / sampling.temperature;
+  return (largest - bitcast<f32>(logit_bits(id))) / sampling.temperature;
 }
 
 // The token's key: smaller is better.
 fn key_of(kind: u32, id: u32) -> u32 {
   if (kind == COUNT) {
-    return best_key - order_key(logits[first_logit + id]);
+    return best_key - order_key(logit_bits(id));
   }
   return u32(min(distance_of(id), 127.0) * 8388608.0);
 }
@@ -207,7 +209,7 @@ fn locate(goal: vec2<u32>, lane: u32) -> Place {
 fn sum_by_lane(kind: u32, key: u32, lane: u32) -> vec2<u32> {
   clear_bins(lane);
   var sum = vec2<u32>();
-  for (var id = lane * LENGTH; id < min((lane + 1u) * LENGTH, VOCAB); id++) {
+  for (var id = lane * length; id < min((lane + 1u) * length, count); id++) {
     if (kind == DRAW || key_of(kind, id) == key) {
       sum = add(sum, vec2(measure(kind, id), 0u));
     }
@@ -223,7 +225,7 @@ fn id_at(kind: u32, key: u32, goal: vec2<u32>, lane: u32) -> u32 {
   if (lane == place.bin) {
     var sum = place.before;
     var last = 0u;
-    for (var id = lane * LENGTH; id < min((lane + 1u) * LENGTH, VOCAB) && less(sum, goal); id++) {
+    for (var id = lane * length; id < min((lane + 1u) * length, count) && less(sum, goal); id++) {
       if (kind == DRAW || key_of(kind, id) == key) {
         let one = measure(kind, id);
         sum = add(sum, vec2(one, 0u));
@@ -247,7 +249,7 @@ fn find_cut(kind: u32, goal_in: u32, lane: u32) -> vec2<u32> {
   var shift = first_shift;
   loop {
     clear_bins(lane);
-    for (var id = lane; id < VOCAB; id += WORKGROUP) {
+    for (var id = lane; id < count; id += WORKGROUP) {
       let key = key_of(kind, id);
       let i = (key - base) >> shift;
       if (key >= base && i < BINS) {
@@ -291,7 +293,7 @@ fn find_cut(kind: u32, goal_in: u32, lane: u32) -> vec2<u32> {
 fn draw(lane: u32) -> u32 {
   count_cut = vec2(0xffffffffu, 0xffffffffu);
   weight_cut = count_cut;
-  if (sampling.top_k > 0u && sampling.top_k < VOCAB) {
+  if (sampling.top_k > 0u && sampling.top_k < count) {
     count_cut = find_cut(COUNT, sampling.top_k, lane);
   }
   if (sampling.top_p < 1.0) {
@@ -308,6 +310,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (row >= step.n_logits) {
     return;
   }
+  let choice = choice_of(choices[step.first_logits + row]);
+  if (choice.wants_token == 0u) {
+    return;
+  }
   // Parts are in the order of ids: only a larger key replaces an earlier one.
   var winner = best[row * PARTS];
   for (var i = 1u; i < PARTS; i++) {
@@ -316,22 +322,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       winner = candidate;
     }
   }
-  first_logit = row * VOCAB;
   best_key = winner.x;
-  sampling = samplers[row];
+  sampling = rules[choice.slot];
+  draw_number = choice.draw;
+  first_value = row * select(VOCAB, PARTS * MOST_K, CANDIDATES);
+  count = select(VOCAB, PARTS * min(sampling.top_k, MOST_K), CANDIDATES);
+  length = (count + WORKGROUP - 1u) / WORKGROUP;
   var token = winner.y;
   if (!(winner.x > KEY_MINUS_INFINITY && winner.x < KEY_PLUS_INFINITY)) {
-    token = 0xffffffffu;
+    token = NO_TOKEN;
   } else if (sampling.temperature != 0.0 && sampling.top_k != 1u) {
-    largest = bitcast<f32>(logits[first_logit + winner.y]);
-    token = draw(lane);
+    largest = bitcast<f32>(bits_of_key(winner.x));
+    token = id_of(draw(lane));
   }
   if (lane == 0u) {
-    tokens[step.ring_slot * params.ring_width + row] = token;
-    if (ADVANCE) {
-      rows[row].x = token;
-      rows[row].y += 1u;
-      samplers[row].draws = add(sampling.draws, vec2(1u, 0u));
-    }
+    accept(choice.slot, sampling, token);
   }
 }

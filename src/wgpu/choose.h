@@ -1,0 +1,29 @@
+#pragma once
+
+#include "wgpu/builder.h"
+#include "wgpu/pass.h"
+#include "wgpu/slots.h"
+
+namespace trine::wgpu {
+
+// Chooses the next tokens from Workspace::logits, on the device, and puts them into Workspace::last_choices,
+// where the next step reads them.
+struct ChooseOps {
+  Buffer best;        // [logits_rows][parts] (key, id)
+  Buffer candidates;  // [logits_rows][parts · the most that top-k keeps] (id, logit)
+  Op adjust;          // penalties, bias, mask
+  Op argmax;
+  Op merge;         // of greedy choices
+  Op top_of_parts;  // what any other choice is made from, when top-k keeps few
+  Op sample_few;    // and the choice
+  Op sample_all;    // without that
+};
+
+// Errors: inference, model_load.
+Result<ChooseOps> make_choose(const Builder& builder);
+
+// Chooses for those of the slice's rows that want a token: the head rows [first, first + rows).
+void record_choice(Pass& pass, const ChooseOps& ops, const Slots& slots, std::uint32_t first,
+                   std::uint32_t rows);
+
+}  // namespace trine::wgpu
