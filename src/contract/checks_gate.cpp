@@ -1,4 +1,5 @@
 #include "backend/registry.h"
+#include "contract/choices.h"
 #include "contract/gate_bench.h"
 #include "contract/goldens.h"
 #include "contract/judge.h"
@@ -76,12 +77,13 @@ CheckResult over_both(CheckResult exact, const CheckResult& fast) {
   return exact;
 }
 
-// D and T of the reference itself, which has one mode and no judge above it.
+// D, T and S of the reference itself, which has one mode and no judge above it.
 CheckResult repeat_of_reference(const CheckContext& context, const GateBench& bench, char leg) {
   const PromptSet prompts = quick_subset(bench.prompts);
   const auto run = run_repeat(backend_side(context, bench, prompts), Numerics::exact, context.threads, {});
   if (!run) return failed_with(run.error());
   const LegContext legs{bench.weights.config, prompts, says_random(bench.weights.config)};
+  if (leg == 'S') return judge_choices(run->choices).result;
   return (leg == 'D' ? judge_decode(legs, *run) : judge_repeat(legs, *run, nullptr)).result;
 }
 
@@ -280,6 +282,9 @@ void register_gate_checks(CheckRegistry& registry) {
   registry.add(
       {"gate.decode-vs-prefill", "leg D: token by token against all at once, same backend", both('D')});
   registry.add({"gate.determinism", "leg T: the same run twice, same tokens and same bytes", both('T')});
+  registry.add({"gate.choices",
+                "leg S: tokens chosen by the device, ahead and beside others, against the rules of sampling",
+                both('S')});
   registry.add(
       {"gate.per-layer", "moe_out of every layer against the reference", [runs](const CheckContext& context) {
          if (const auto absent = backend_absent(context)) return *absent;

@@ -1,6 +1,7 @@
 #include "contract/gate.h"
 
 #include "base/thread_pool.h"
+#include "contract/choices.h"
 #include "contract/judge.h"
 #include "contract/sha256.h"
 #include "reference/model.h"
@@ -260,6 +261,7 @@ class Gate {
       result_.prompts.largest_batch = std::max(result_.prompts.largest_batch, repeat.largest_batch);
       result_.legs.push_back(judge_decode(context(), repeat));
       result_.legs.push_back(judge_repeat(context(), repeat, &judged[i]));
+      result_.legs.push_back(judge_choices(repeat.choices));
     }
     return {};
   }
@@ -351,7 +353,7 @@ class Gate {
   // Legs that have no result yet get this one.
   void stop(Verdict verdict, const std::string& reason) {
     for (const Numerics numerics : options_.numerics)
-      for (const char leg : {numerics == Numerics::exact ? 'X' : 'F', 'D', 'T'})
+      for (const char leg : {numerics == Numerics::exact ? 'X' : 'F', 'D', 'T', 'S'})
         if (result_.find(leg, numerics) == nullptr)
           result_.legs.push_back(leg_without(leg, numerics, verdict, reason));
   }

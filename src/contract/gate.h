@@ -18,7 +18,7 @@
 namespace trine::contract {
 
 // The gate: one judge for every backend. It runs the reference over the prompts, then the backend in each
-// numerics mode, and judges legs X, F, D and T; leg R judges the reference itself (goldens.h).
+// numerics mode, and judges legs X, F, D, T and S; leg R judges the reference itself (goldens.h).
 
 struct ReferenceSide {
   const model::Weights& weights;
@@ -70,7 +70,7 @@ struct GateResult {
   std::optional<GoldenIdentity> goldens;   // of leg R, where there are some
   std::string reference_sha256;            // of the reference's logits at the judged positions
   std::vector<model::DeviceInfo> devices;  // one per numerics mode that ran
-  std::vector<LegResult> legs;             // R, then X, F, D, T as far as they were asked for
+  std::vector<LegResult> legs;             // R, then X, F, D, T, S as far as they were asked for
   std::vector<std::string> left_out;       // what a complete run would have done and this one did not
   Verdict verdict = Verdict::not_run;
   std::string reason;  // set unless `verdict` is pass
@@ -79,7 +79,7 @@ struct GateResult {
   const LegResult* find(char leg, model::Numerics numerics) const;
 };
 
-// Runs X, F, D and T. Never fails as a function: whatever stands in the way is a verdict with its reason.
+// Runs X, F, D, T and S. Never fails as a function: whatever stands in the way is a verdict with its reason.
 // Refused: sides whose model or prompts differ, a backend compared with itself, a device that is not the one
 // claimed (a CPU, or software that says it is a GPU), a stage that ran on the host or does not say where,
 // sides that deliver different numbers of rows, a reference whose own result is no number.

@@ -155,6 +155,8 @@ std::string_view title_of(char leg) {
       return "decode against prefill";
     case 'T':
       return "the same run twice";
+    case 'S':
+      return "tokens chosen by the device against the rules of sampling";
     default:
       return "";
   }

@@ -38,6 +38,10 @@ struct Bounds {
   // eight experts of the demo, are 0.936 and 1.1.
   static constexpr double least_excused_cosine = 0.9;
   static constexpr double most_excused_kl = 3;
+  // Of the sum that a draw is made from, what another arithmetic may be off by
+  // (src/wgpu/kernels/sample.wgsl); and of all tokens, those that this may decide.
+  static constexpr double choice_share = 2e-5;
+  static constexpr double most_excused_choices = 0.02;
 };
 
 // One stage of one layer over all rows that were judged: a cell of the heat map.
@@ -65,7 +69,7 @@ struct PromptFigures {
 };
 
 struct LegResult {
-  char leg = ' ';  // 'R', 'X', 'F', 'D', 'T'
+  char leg = ' ';  // 'R', 'X', 'F', 'D', 'T', 'S'
   model::Numerics numerics = model::Numerics::exact;
   CheckResult result;
   std::vector<StageCell> cells;        // X and F, in the order of the model
@@ -107,6 +111,24 @@ struct ParityRun {
   JudgedLogits actual_logits;
 };
 
+// One way of choosing, over one prompt.
+struct ChoiceFigures {
+  std::string setting;              // "recommended"
+  std::string prompt;               // its name
+  std::size_t tokens = 0;           // judged
+  std::size_t different = 0;        // chosen otherwise together with others, and by no excuse
+  std::size_t different_alone = 0;  // likewise alone
+  std::size_t excused = 0;          // the draw lies where arithmetic decides
+  std::int64_t first = -1;          // token at which the first one differs
+};
+
+struct ChoiceRun {
+  model::Numerics numerics = model::Numerics::exact;
+  std::vector<ChoiceFigures> settings;
+  std::int32_t slots = 0;        // that decoded together, at most
+  std::int32_t steps_ahead = 0;  // of the device
+};
+
 // The same backend several times over the same prompts.
 struct RepeatRun {
   model::Numerics numerics = model::Numerics::exact;
@@ -117,6 +139,7 @@ struct RepeatRun {
   RouterTable second_routers;
   RouterTable prefill_routers;
   RouterTable batched_routers;
+  ChoiceRun choices;
   std::int64_t largest_batch = 0;  // rows
 };
 

@@ -102,7 +102,7 @@ Result<void> check_verdict(const Receipt& receipt) {
   for (const std::string& mode : receipt.numerics) {
     const auto numerics = parse_numerics(mode);
     if (!numerics) return fail(missing("numerics"));
-    for (const char leg : {*numerics == model::Numerics::exact ? 'X' : 'F', 'D', 'T'})
+    for (const char leg : {*numerics == model::Numerics::exact ? 'X' : 'F', 'D', 'T', 'S'})
       if (again.find(leg, *numerics) == nullptr) return fail(missing(fmt::format("legs[{} {}]", leg, mode)));
   }
   const bool judged_reference = std::any_of(

@@ -31,6 +31,10 @@ Markup meaning_of(char leg) {
              "cache."_html;
     case 'T':
       return "Loaded anew and with another number of threads, the same bytes must come out."_html;
+    case 'S':
+      return "Tokens that the device chooses, several steps ahead and beside others, must be those that "
+             "follow from "
+             "its logits."_html;
     default:
       return ""_html;
   }

@@ -1,6 +1,7 @@
 #include "contract/runs.h"
 
 #include "base/thread_pool.h"
+#include "contract/choices.h"
 #include "contract/software.h"
 #include "model/open_slot.h"
 
@@ -147,7 +148,7 @@ int other_threads(int threads) {
 
 std::int32_t context_for(const PromptSet& prompts) {
   const std::int64_t pages = std::max<std::int64_t>(1, (prompts.longest() + usual_page - 1) / usual_page);
-  return static_cast<std::int32_t>(2 * pages * usual_page);
+  return std::max(static_cast<std::int32_t>(2 * pages * usual_page), context_for_choices());
 }
 
 std::string refuse_device(const BackendSide& backend, model::Numerics numerics,
@@ -300,6 +301,7 @@ Result<RepeatRun> run_repeat(const BackendSide& backend, model::Numerics numeric
     run.largest_batch = std::min<std::int64_t>(backend.prompts.longest(), device->limits().rows);
     run.batched_routers = RouterTable(device->config(), rows);
     TRINE_CHECK_OK(run_all_side_by_side(*device, backend.prompts.prompts, run, done));
+    TRINE_TRY(run.choices, run_choices(*device, backend.prompts));
   }
   TRINE_TRY(const auto device, backend.open(numerics, other_threads(threads)));
   run.second_routers = RouterTable(device->config(), rows);

@@ -78,8 +78,8 @@ struct BatchedPrompt {
 Result<std::int64_t> run_side_by_side(model::DeviceModel& device, std::span<const BatchedPrompt, 2> two,
                                       std::size_t shift, JudgedLogits& logits, RouterTable& routers);
 
-// All prompts for legs D and T. `done` is told of rows as they are run and may be empty. Errors: those of the
-// backend.
+// All prompts for legs D and T, and the choices of leg S. `done` is told of rows as they are run and may be
+// empty. Errors: those of the backend.
 Result<RepeatRun> run_repeat(const BackendSide& backend, model::Numerics numerics, int threads,
                              const std::function<void(std::int64_t rows)>& done);
 

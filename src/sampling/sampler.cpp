@@ -190,15 +190,14 @@ std::span<const float> Sampler::adjust(std::span<const float> logits) {
   return adjusted_;
 }
 
-Result<std::int32_t> Sampler::sample(std::span<const float> logits) {
-  const std::span<const float> adjusted = adjust(logits);
+Result<Sampler::Best> Sampler::best_of(std::span<const float> logits) {
   float best = -std::numeric_limits<float>::infinity();
   std::size_t best_id = 0;
   bool has_nan = false;
-  for (std::size_t id = 0; id < adjusted.size(); ++id) {
-    has_nan |= std::isnan(adjusted[id]);
-    if (adjusted[id] > best) {
-      best = adjusted[id];
+  for (std::size_t id = 0; id < logits.size(); ++id) {
+    has_nan |= std::isnan(logits[id]);
+    if (logits[id] > best) {
+      best = logits[id];
       best_id = id;
     }
   }
@@ -207,14 +206,37 @@ Result<std::int32_t> Sampler::sample(std::span<const float> logits) {
     return fail(ErrorCode::inference,
                 best > 0 ? "the model produced an infinite logit" : "the model produced no finite logit");
   }
-  const bool greedy = params_.temperature == 0 || params_.top_k == 1;
-  const std::int32_t token =
-      greedy ? static_cast<std::int32_t>(best_id) : draw(adjusted, best, uniform_at(params_.seed, draws_));
+  return Best{static_cast<std::int32_t>(best_id), best};
+}
+
+Result<std::int32_t> Sampler::sample(std::span<const float> logits) {
+  const std::span<const float> adjusted = adjust(logits);
+  TRINE_TRY(const Best best, best_of(adjusted));
+  const std::int32_t token = is_greedy() ? best.id
+                                         : draw(adjusted, best.logit, uniform_at(params_.seed, draws_),
+                                                params_.top_p, params_.min_p);
   note_chosen(token);
   return token;
 }
 
-std::int32_t Sampler::draw(std::span<const float> logits, float best, double u) {
+Result<std::set<std::int32_t>> Sampler::possible(std::span<const float> logits, double share) {
+  const std::span<const float> adjusted = adjust(logits);
+  TRINE_TRY(const Best best, best_of(adjusted));
+  if (is_greedy()) return std::set<std::int32_t>{best.id};
+  std::set<std::int32_t> tokens;
+  const double u = uniform_at(params_.seed, draws_);
+  for (const double by_draw : {-share, 0.0, share})
+    for (const double by_top_p : {-share, 0.0, share})
+      for (const double by_min_p : {-share, 0.0, share}) {
+        const double top_p = params_.top_p < 1 ? params_.top_p + by_top_p : 1.0;
+        const auto min_p = static_cast<float>(params_.min_p * (1 + by_min_p));
+        tokens.insert(draw(adjusted, best.logit, std::clamp(u + by_draw, 0.0, 1.0),
+                           std::clamp(top_p, 0.0, 1.0), std::min(min_p, 1.0f)));
+      }
+  return tokens;
+}
+
+std::int32_t Sampler::draw(std::span<const float> logits, float best, double u, double top_p, float min_p) {
   const auto keep = [](const Cut& cut, std::int64_t& ties, float value) {
     return value > cut.value || (value == cut.value && ties-- > 0);
   };
@@ -235,12 +257,12 @@ std::int32_t Sampler::draw(std::span<const float> logits, float best, double u) 
   }
 
   Cut by_mass{0, 0};
-  if (params_.top_p < 1) by_mass = heaviest(weights_, params_.top_p, scratch_);
+  if (top_p < 1) by_mass = heaviest(weights_, top_p, scratch_);
   ties = by_mass.ties;
   double total = 0;
   std::size_t left = 0;
   for (std::size_t i = 0; i < ids_.size(); ++i) {
-    if (!keep(by_mass, ties, weights_[i]) || weights_[i] < params_.min_p) continue;
+    if (!keep(by_mass, ties, weights_[i]) || weights_[i] < min_p) continue;
     ids_[left] = ids_[i];
     weights_[left++] = weights_[i];
     total += weights_[i];

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <set>
 #include <span>
 #include <unordered_map>
 #include <utility>
@@ -54,6 +55,9 @@ class Sampler {
   // Chooses from `logits` ([vocab_size]) and remembers the choice. Greedy ties go to the lower id.
   // -infinity excludes a token. Errors: inference when a logit is NaN or +infinity, or none is finite.
   Result<std::int32_t> sample(std::span<const float> logits);
+  // The tokens that sample() would choose next, were its sums off by up to `share` of the whole: what a
+  // device with other arithmetic may choose. Errors: as sample().
+  Result<std::set<std::int32_t>> possible(std::span<const float> logits, double share);
   // What the penalties know: for devices that keep the same.
   const std::unordered_map<std::int32_t, std::int32_t>& seen() const { return seen_; }
   const std::unordered_map<std::int32_t, std::int32_t>& generated() const { return generated_; }
@@ -64,7 +68,13 @@ class Sampler {
 
  private:
   std::span<const float> adjust(std::span<const float> logits);
-  std::int32_t draw(std::span<const float> logits, float best, double u);
+  struct Best {
+    std::int32_t id = 0;
+    float logit = 0;
+  };
+  static Result<Best> best_of(std::span<const float> logits);
+  bool is_greedy() const { return params_.temperature == 0 || params_.top_k == 1; }
+  std::int32_t draw(std::span<const float> logits, float best, double u, double top_p, float min_p);
   void note_seen(std::int32_t token);
   void note_chosen(std::int32_t token);
   // Subtracted from the logit of a token that was generated so often.
