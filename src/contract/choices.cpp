@@ -124,8 +124,14 @@ Result<ChoiceFigures> judge_alone(model::DeviceModel& device, const Sequence& se
     TRINE_TRY(const model::StepOutput output, device.run(step));
     if (sequence.setting.is_masked) sampler.allow(mask_at(n, device.config().vocab_size));
     sampling::Sampler before = sampler;
-    TRINE_TRY(const std::int32_t expected, sampler.sample(output.logits));
     ++figures.tokens;
+    const auto chosen_by_rules = sampler.sample(output.logits);
+    if (!chosen_by_rules) {  // no numbers to choose from, of which leg X says more
+      figures.different = 1;
+      figures.first = static_cast<std::int64_t>(n);
+      break;
+    }
+    const std::int32_t expected = *chosen_by_rules;
     const bool alone = output.tokens.front() == expected, together = chosen[n] == expected;
     if (alone && together) continue;
     TRINE_TRY(const std::set<std::int32_t> possible,

@@ -201,7 +201,7 @@ TEST(PlantedNumbers, DecodeWrongWherePrefillIsRight) {
 TEST(PlantedNumbers, AStaleKvPage) {
   FaultyBench bench({{},
                      [](FaultyStep& faulty) {
-                       if (faulty.step.rows.size() == 1)
+                       if (faulty.step.rows.size() == 1 && faulty.page_tables[0].size() > 1)
                          std::swap(faulty.page_tables[0][0], faulty.page_tables[0][1]);
                      },
                      {},
