@@ -5,6 +5,7 @@
 // Times are medians of seven runs and, for each launch, hold the timestamp between two (trine bench
 // --kernels).
 #include "gguf/file.h"
+#include "model/open_slot.h"
 #include "model/weights.h"
 #include "wgpu/model.h"
 
@@ -64,17 +65,16 @@ Result<void> measure(const model::Weights& weights, const std::string& device, c
   options.checked_shaders = variant.checked;
   options.self_test = false;
   TRINE_TRY(const std::unique_ptr<wgpu::WgpuModel> model, wgpu::WgpuModel::load(weights, options));
-  model::Batch batch;
-  batch.rows = {{1, 0, 0, true}};
-  batch.page_tables = {{0}};
-  if (!model->times_passes()) {
+  TRINE_TRY(const model::OpenSlot slot, model::OpenSlot::open_whole(*model));
+  const model::Step step = {{{1, 0, slot.id(), model::Wants::token}}};
+  if (!model->times_steps()) {
     return fail({.code = ErrorCode::backend_unavailable,
                  .what = "this device times no kernels",
                  .where = model->describe().name});
   }
-  model::PassTime time;
+  model::StepTime time;
   for (int run = 0; run < 20; ++run) {  // the first come before the clocks do
-    TRINE_TRY(time, model->time_pass(batch, true));
+    TRINE_TRY(time, model->time_step(step, true));
   }
   const std::map<std::string, double> bytes = weight_bytes(weights);
   fmt::print("{}: {:.3f} ms a token\n", variant.name, time.microseconds / 1000);

@@ -129,7 +129,8 @@ Sampler::Sampler(SamplingParams params) : params_(std::move(params)) {
 }
 
 float Sampler::penalty_of(std::int32_t count) const {
-  return std::fma(params_.frequency_penalty, static_cast<float>(count), params_.presence_penalty);
+  const float product = params_.frequency_penalty * static_cast<float>(count);
+  return params_.presence_penalty + product;
 }
 
 void Sampler::note_seen(std::int32_t token) {
@@ -157,9 +158,8 @@ void Sampler::accept_chosen(std::span<const std::int32_t> tokens) {
   for (const std::int32_t token : tokens) note_chosen(token);
 }
 
-// Penalties, bias and mask; `logits` itself when there are none. Every token's logit l becomes
-// fma(l, scale, -(presence + frequency · count)) + bias, with the inner sum an fma too: operations that give
-// the same bits on every device.
+// Penalties, bias and mask; `logits` itself when there are none. Each operation is rounded by itself, in a
+// statement of its own: compilers do not fuse across those, and so every device can give the same bits.
 std::span<const float> Sampler::adjust(std::span<const float> logits) {
   const bool counts = params_.presence_penalty != 0 || params_.frequency_penalty != 0;
   if (seen_.empty() && !(counts && !generated_.empty()) && bias_.empty() && allowed_.empty()) return logits;
@@ -171,14 +171,12 @@ std::span<const float> Sampler::adjust(std::span<const float> logits) {
     if (!known(token)) continue;
     float& logit = adjusted_[static_cast<std::size_t>(token)];
     const float scale = logit > 0 ? 1.0f / params_.repeat_penalty : params_.repeat_penalty;
-    // What is subtracted is part of the same fma.
-    const auto made = counts ? generated_.find(token) : generated_.end();
-    const float cost = made == generated_.end() ? 0.0f : penalty_of(made->second);
-    logit = std::fma(logit, scale, -cost);
+    logit *= scale;
   }
   for (const auto& [token, count] : generated_) {
-    if (counts && known(token) && !seen_.contains(token))
-      adjusted_[static_cast<std::size_t>(token)] -= penalty_of(count);
+    if (!counts || !known(token)) continue;
+    const float cost = penalty_of(count);
+    adjusted_[static_cast<std::size_t>(token)] -= cost;
   }
   for (const auto& [token, bias] : bias_) {
     if (known(token)) adjusted_[static_cast<std::size_t>(token)] += bias;

@@ -5,11 +5,11 @@
 namespace trine::wgpu {
 namespace {
 
-// Of a row, for each kernel that looks at all of it.
+// Of a row, for argmax.wgsl: more than top-k usually keeps, so that sample.wgsl need look at few.
 std::uint32_t parts_of(const Builder& builder) {
-  const Tuning& tuning = builder.kernels.tuning();
-  return std::clamp(static_cast<std::uint32_t>(builder.config.vocab_size) / (8 * tuning.choose_workgroup), 1u,
-                    tuning.choose_parts);
+  constexpr std::uint32_t least_length = 16;
+  return std::clamp(static_cast<std::uint32_t>(builder.config.vocab_size) / least_length, 1u,
+                    builder.kernels.tuning().choose_parts);
 }
 
 // The constants of every kernel here, and its files.
@@ -17,8 +17,7 @@ ShaderSource source_of(const Builder& builder, std::vector<std::string> files) {
   ShaderSource source;
   source.constants = {{"VOCAB", static_cast<std::uint32_t>(builder.config.vocab_size)},
                       {"PARTS", parts_of(builder)},
-                      {"RING", builder.work.capacity.ring},
-                      {"MOST_K", builder.kernels.tuning().choose_top_k}};
+                      {"RING", builder.work.capacity.ring}};
   source.files = {"choice.wgsl"};
   source.files.insert(source.files.end(), files.begin(), files.end());
   return source;
@@ -35,17 +34,16 @@ Result<Op> make_adjust(const Builder& builder) {
                               divide_up(static_cast<std::uint64_t>(builder.config.vocab_size), workgroup));
 }
 
-// One workgroup reads all that it chooses from, so it is as large as they come.
-Result<Op> make_sample(const Builder& builder, const ChooseOps& ops, bool few) {
+// One workgroup chooses from all of the vocabulary, so it is as large as they come.
+Result<Op> make_sample(const Builder& builder, const Buffer& best) {
   const Workspace& work = builder.work;
   ShaderSource source = source_of(builder, {"accept.wgsl", "sample.wgsl"});
   source.constants.emplace_back("WORKGROUP",
                                 std::min(1024u, builder.kernels.gpu().limits().max_workgroup_invocations));
-  source.flags = {{"CANDIDATES", few}};
   return builder.kernels.make(
-      few ? "sample_few" : "sample_all", source,
-      {reads(work.step), reads(work.choices), reads(work.rules), reads(ops.best), writes(work.last_choices),
-       writes(work.tallies), writes(work.rings), reads(few ? ops.candidates : work.logits)});
+      "sample", source,
+      {reads(work.step), reads(work.choices), reads(work.rules), reads(best), writes(work.last_choices),
+       writes(work.tallies), writes(work.rings), reads(work.logits)});
 }
 
 }  // namespace
@@ -56,8 +54,6 @@ Result<ChooseOps> make_choose(const Builder& builder) {
   const std::uint32_t parts = parts_of(builder), rows = work.capacity.logits_rows;
   ChooseOps ops;
   TRINE_TRY(ops.best, kernels.gpu().create_buffer("best logits", std::uint64_t{rows} * parts * 8));
-  TRINE_TRY(ops.candidates, kernels.gpu().create_buffer("candidates", std::uint64_t{rows} * parts *
-                                                                          kernels.tuning().choose_top_k * 8));
   TRINE_TRY(ops.adjust, make_adjust(builder));
 
   ShaderSource argmax = source_of(builder, {"argmax.wgsl"});
@@ -69,19 +65,13 @@ Result<ChooseOps> make_choose(const Builder& builder) {
             kernels.make("argmax_merge", source_of(builder, {"accept.wgsl", "argmax_merge.wgsl"}),
                          {reads(work.step), reads(work.choices), reads(work.rules), reads(ops.best),
                           writes(work.last_choices), writes(work.tallies), writes(work.rings)}));
-  TRINE_TRY(ops.top_of_parts, kernels.make("top_of_parts", source_of(builder, {"top_of_parts.wgsl"}),
-                                           {reads(work.step), reads(work.choices), reads(work.rules),
-                                            reads(work.logits), writes(ops.candidates)},
-                                           parts));
-  TRINE_TRY(ops.sample_few, make_sample(builder, ops, true));
-  TRINE_TRY(ops.sample_all, make_sample(builder, ops, false));
+  TRINE_TRY(ops.sample, make_sample(builder, ops.best));
   return ops;
 }
 
 void record_choice(Pass& pass, const ChooseOps& ops, const Slots& slots, std::uint32_t first,
                    std::uint32_t rows) {
-  bool any = false, adjusts = false, greedy = true, few = true;
-  const std::uint32_t most = pass.choose_top_k;
+  bool any = false, adjusts = false, greedy = true;
   for (std::uint32_t i = first; i < first + rows; ++i) {
     const model::Row& row = pass.plan.rows[static_cast<std::size_t>(pass.plan.head_rows[i])];
     if (!model::wants_token(row.wants)) continue;
@@ -89,19 +79,11 @@ void record_choice(Pass& pass, const ChooseOps& ops, const Slots& slots, std::ui
     any = true;
     adjusts |= rules.adjusts();
     greedy &= rules.is_greedy();
-    few &= rules.is_greedy() || (rules.top_k > 0 && rules.top_k <= most);
   }
   if (!any) return;
   if (adjusts) pass.run(ops.adjust, rows);
   pass.run(ops.argmax, rows);
-  if (greedy) {
-    pass.run(ops.merge, 1);
-  } else if (few) {
-    pass.run(ops.top_of_parts, rows);
-    pass.run(ops.sample_few, rows);
-  } else {
-    pass.run(ops.sample_all, rows);
-  }
+  pass.run(greedy ? ops.merge : ops.sample, rows);
 }
 
 }  // namespace trine::wgpu

@@ -9,14 +9,11 @@ namespace trine::wgpu {
 // Chooses the next tokens from Workspace::logits, on the device, and puts them into Workspace::last_choices,
 // where the next step reads them.
 struct ChooseOps {
-  Buffer best;        // [logits_rows][parts] (key, id)
-  Buffer candidates;  // [logits_rows][parts · the most that top-k keeps] (id, logit)
-  Op adjust;          // penalties, bias, mask
+  Buffer best;  // [logits_rows][parts] (key, id)
+  Op adjust;    // penalties, bias, mask
   Op argmax;
-  Op merge;         // of greedy choices
-  Op top_of_parts;  // what any other choice is made from, when top-k keeps few
-  Op sample_few;    // and the choice
-  Op sample_all;    // without that
+  Op merge;   // of greedy choices
+  Op sample;  // of any others
 };
 
 // Errors: inference, model_load.

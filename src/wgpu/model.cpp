@@ -54,7 +54,7 @@ struct WgpuModel::State {
   Result<void> make_operations_of_many();
   Result<void> make_choosing();
   Result<void> write_rows(const model::StepPlan& plan);
-  Result<Pass> begin(const model::StepPlan& plan, model::TraceSink* trace);
+  Result<Pass> begin(const model::StepPlan& plan, model::TraceSink* trace, bool is_timed = false);
   Result<StepReadback*> find_readback(const model::StepPlan& plan, bool traces_logits);
 
   const model::Weights& weights;
@@ -212,7 +212,7 @@ Result<void> WgpuModel::State::write_rows(const model::StepPlan& plan) {
 }
 
 // A pass over the plan's rows.
-Result<Pass> WgpuModel::State::begin(const model::StepPlan& plan, model::TraceSink* trace) {
+Result<Pass> WgpuModel::State::begin(const model::StepPlan& plan, model::TraceSink* trace, bool is_timed) {
   TRINE_CHECK_OK(write_rows(plan));
   const auto n_rows = static_cast<std::uint32_t>(plan.rows.size());
   const bool many = n_rows > work.capacity.decode_rows || n_rows >= kernels.tuning().gemm_from_rows;
@@ -228,6 +228,7 @@ Result<Pass> WgpuModel::State::begin(const model::StepPlan& plan, model::TraceSi
   step.n_rows = n_rows;
   step.n_logits = std::min(n_logits, work.capacity.logits_rows);
   step.n_splits = n_splits;
+  step.is_timed = is_timed ? 1 : 0;
   TRINE_CHECK_OK(gpu->write(work.step, 0, std::as_bytes(std::span(&step, 1))));
   const std::uint32_t n_tiles = most_tiles(config(), kernels.tuning(), n_rows);
   return Pass{.config = config(),
@@ -241,7 +242,6 @@ Result<Pass> WgpuModel::State::begin(const model::StepPlan& plan, model::TraceSi
               .n_splits = n_splits,
               .n_tiles = n_tiles,
               .layers_per_submit = std::max(1u, kernels.tuning().row_layers_per_submit / n_rows),
-              .choose_top_k = kernels.tuning().choose_top_k,
               .many = many,
               .grouped = grouped,
               .one_each = plan.one_each};
@@ -303,7 +303,7 @@ Result<model::StepTime> WgpuModel::time_plan(const model::StepPlan& plan, bool b
     return fail(ErrorCode::inference,
                 "a step cannot be timed: no timestamps, or too long for one submission");
   return wgpu::time_step(*s.gpu, by_kernel, [&](Timing timing) -> Result<Commands> {
-    TRINE_TRY(Pass pass, s.begin(plan, nullptr));
+    TRINE_TRY(Pass pass, s.begin(plan, nullptr, true));
     pass.commands = s.gpu->record(timing);
     TRINE_CHECK_OK(forward_layers(pass, s.forward));
     if (pass.n_logits > 0) record_logits(pass, s.forward.head, pass.n_logits);

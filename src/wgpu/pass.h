@@ -24,10 +24,9 @@ struct Pass {
   std::uint32_t n_tiles = 0;   // of the experts' pairs
   // Long batches are split into submissions of so many layers, and at most two of them wait.
   std::uint32_t layers_per_submit = 1;
-  std::uint32_t choose_top_k = 0;  // up to so many candidates are found part by part
-  bool many = false;               // whether matrices are multiplied, not vectors
-  bool grouped = false;            // whether a split is a group of chunks
-  bool one_each = false;           // whether all rows are of different slots
+  bool many = false;      // whether matrices are multiplied, not vectors
+  bool grouped = false;   // whether a split is a group of chunks
+  bool one_each = false;  // whether all rows are of different slots
 
   // Appends an operation for all rows of the batch, or another number of them.
   void run(const Op& op) { run(op, n_rows); }

@@ -73,7 +73,6 @@ struct Tuning {
   std::uint32_t group_rows_workgroup = 0;
   std::uint32_t choose_workgroup = 0;  // a power of 2
   std::uint32_t choose_parts = 0;      // of a row of logits, at most
-  std::uint32_t choose_top_k = 0;      // of candidates that each part keeps, at most; else all are looked at
   std::uint32_t row_workgroup = 0;     // of what takes each number, or block, of a row by itself
 
   // Batches and submissions.

@@ -37,11 +37,12 @@ Capacity plan_capacity(const model::Config& config, const Tuning& tuning, const 
 // What changes from pass to pass and kernels read.
 struct Step {
   std::uint32_t n_rows = 0;
-  std::uint32_t n_logits = 0;  // of the slice that is computed
-  std::uint32_t n_splits = 0;  // of a context, that attention runs side by side
-  std::uint32_t unused = 0;
+  std::uint32_t n_logits = 0;      // of the slice that is computed
+  std::uint32_t n_splits = 0;      // of a context, that attention runs side by side
+  std::uint32_t zero = 0;          // which no compiler of kernels knows
   std::uint32_t first_logits = 0;  // of the slice, among the rows whose logits are computed
-  std::uint32_t padding[3] = {};   // buffers are multiples of 16 bytes
+  std::uint32_t is_timed = 0;      // 1: choices are made and forgotten
+  std::uint32_t padding[2] = {};   // buffers are multiples of 16 bytes
 };
 
 // Buffers of one forward pass, sized once for the largest batch.

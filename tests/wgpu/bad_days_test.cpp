@@ -2,6 +2,7 @@
 #include "wgpu/model.h"
 
 #include "loaded_model.h"
+#include "model/open_slot.h"
 #include "wgpu_fixture.h"
 
 #include <gtest/gtest.h>
@@ -9,7 +10,6 @@
 #include <chrono>
 #include <fstream>
 #include <memory>
-#include <numeric>
 
 namespace trine::test {
 namespace {
@@ -34,15 +34,13 @@ class BadDays : public testing::Test {
     return result;
   }
 
-  // The model's next token of one sequence.
-  static Result<void> step(model::DeviceModel& model, std::int32_t position, std::vector<float>& logits,
+  // One row at this position of a sequence, whose earlier ones are of no matter.
+  static Result<void> step(model::DeviceModel& model, std::int32_t position,
                            model::TraceSink* trace = nullptr) {
-    model::Batch batch;
-    batch.page_tables.emplace_back(static_cast<std::size_t>(model.kv_pages()));
-    std::iota(batch.page_tables[0].begin(), batch.page_tables[0].end(), 0);
-    batch.rows = {{7, position, 0, true}};
-    logits.resize(static_cast<std::size_t>(model.config().vocab_size));
-    return model.forward(batch, logits, trace);
+    TRINE_TRY(const model::OpenSlot slot, model::OpenSlot::open(model));
+    TRINE_CHECK_OK(model.set_pages(slot.id(), {0}, position));
+    TRINE_CHECK_OK(model.run({{{7, position, slot.id(), model::Wants::both}}}, trace));
+    return {};
   }
 };
 
@@ -54,11 +52,10 @@ TEST_F(BadDays, LoadingAgainAndAgainKeepsNoMemory) {
   const bool slow = adapter->type == "software";
   const int warm_up = slow ? 4 : 10, cycles = slow ? 12 : 40;
   const LoadedModel loaded(demo_path);
-  std::vector<float> logits;
   const auto cycle = [&] {
     const auto model = WgpuModel::load(loaded.weights, options());
     ASSERT_TRUE(model) << to_string(model.error());
-    const auto done = step(**model, 0, logits);
+    const auto done = step(**model, 0);
     ASSERT_TRUE(done) << to_string(done.error());
   };
   for (int i = 0; i < warm_up; ++i) cycle();
@@ -103,13 +100,11 @@ TEST_F(BadDays, ADeviceLostBetweenTokensIsAnError) {
   const LoadedModel loaded(models_dir + "tiny/tiny-Q4_K.gguf");
   const auto model = WgpuModel::load(loaded.weights, options());
   ASSERT_TRUE(model) << to_string(model.error());
-  std::vector<float> logits;
-  for (std::int32_t position = 0; position < 3; ++position)
-    ASSERT_TRUE(step(**model, position, logits)) << position;
+  for (std::int32_t position = 0; position < 3; ++position) ASSERT_TRUE(step(**model, position)) << position;
   (*model)->lose_device();
   const auto begin = std::chrono::steady_clock::now();
   for (std::int32_t position = 3; position < 5; ++position) {
-    const auto lost = step(**model, position, logits);
+    const auto lost = step(**model, position);
     ASSERT_FALSE(lost) << position;
     EXPECT_EQ(lost.error().code, ErrorCode::inference);
     EXPECT_NE(to_string(lost.error()).find("lost"), std::string::npos) << to_string(lost.error());
@@ -135,9 +130,8 @@ TEST_F(BadDays, ADeviceLostWithinAPassIsAnError) {
   {
     const auto model = WgpuModel::load(loaded.weights, options());
     ASSERT_TRUE(model) << to_string(model.error());
-    std::vector<float> logits;
     LosesItsDevice sink(**model);
-    const auto lost = step(**model, 0, logits, &sink);
+    const auto lost = step(**model, 0, &sink);
     ASSERT_FALSE(lost);
     EXPECT_EQ(lost.error().code, ErrorCode::inference);
     EXPECT_NE(to_string(lost.error()).find("lost"), std::string::npos) << to_string(lost.error());
@@ -145,8 +139,7 @@ TEST_F(BadDays, ADeviceLostWithinAPassIsAnError) {
   // The next model of this process is as good as the first.
   const auto next = WgpuModel::load(loaded.weights, options());
   ASSERT_TRUE(next) << to_string(next.error());
-  std::vector<float> logits;
-  EXPECT_TRUE(step(**next, 0, logits));
+  EXPECT_TRUE(step(**next, 0));
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include "compare.h"
 #include "loaded_model.h"
 #include "reference/model.h"
+#include "step_helpers.h"
 #include "trace_recorder.h"
 #include "wgpu_fixture.h"
 
@@ -30,6 +31,7 @@ WgpuOptions options(Numerics numerics, std::vector<std::string> without = {}) {
   result.threads = 2;
   result.without = std::move(without);
   result.checked_shaders = true;
+  result.slots = 3;
   return result;
 }
 
@@ -47,41 +49,36 @@ std::vector<std::int32_t> sample_tokens(std::size_t n, std::int32_t vocab, std::
 class Runner {
  public:
   Runner(const LoadedModel& loaded, const WgpuOptions& options) {
-    auto created = WgpuModel::load(loaded.weights, options);
-    if (!created) throw std::runtime_error(to_string(created.error()));
-    model = *std::move(created);
+    model = value_of(WgpuModel::load(loaded.weights, options));
+    slot = value_of(model->open_slot());
     restart();
   }
 
   // Forgets the sequence; the next one gets its pages in an order of its own.
   void restart(bool reversed = false) {
-    pages.resize(static_cast<std::size_t>(model->kv_pages()));
+    std::vector<std::int32_t> pages(static_cast<std::size_t>(model->limits().kv_pages));
     std::iota(pages.begin(), pages.end(), 0);
     if (reversed) std::reverse(pages.begin(), pages.end());
-    position = 0;
+    EXPECT_TRUE(model->set_pages(slot, std::move(pages), 0));
   }
 
   // Appends tokens in slices of at most `slice`; returns [tokens][vocab_size].
   std::vector<float> run(const std::vector<std::int32_t>& tokens, std::size_t slice = 256,
                          model::TraceSink* trace = nullptr) {
-    const std::size_t vocab = static_cast<std::size_t>(model->config().vocab_size);
     std::vector<float> all;
     for (std::size_t begin = 0; begin < tokens.size(); begin += slice) {
       const std::size_t n = std::min(slice, tokens.size() - begin);
-      model::Batch batch;
-      batch.page_tables.push_back(pages);
-      for (std::size_t i = 0; i < n; ++i) batch.rows.push_back({tokens[begin + i], position++, 0, true});
-      std::vector<float> logits(n * vocab);
-      const auto done = model->forward(batch, logits, trace);
-      if (!done) throw std::runtime_error(to_string(done.error()));
+      const auto first = tokens.begin() + static_cast<std::ptrdiff_t>(begin);
+      const model::Step step =
+          rows_of({first, first + static_cast<std::ptrdiff_t>(n)}, model->length_of(slot), slot);
+      const std::vector<float> logits = value_of(model->run(step, trace)).logits;
       all.insert(all.end(), logits.begin(), logits.end());
     }
     return all;
   }
 
   std::unique_ptr<WgpuModel> model;
-  std::vector<std::int32_t> pages;
-  std::int32_t position = 0;
+  std::int32_t slot = 0;
 };
 
 bool same_bytes(const std::vector<float>& a, const std::vector<float>& b) {
@@ -250,39 +247,42 @@ TEST_F(FastTied, SequencesDoNotSeeEachOther) {
   const std::vector<float> alone_first = runner->run(first);
   runner->restart();
   const std::vector<float> alone_second = runner->run(second);
-  model::Batch batch;
-  batch.page_tables = {{6, 1}, {}, {0, 5}};  // the one in the middle has no rows
-  for (std::size_t i = 0; i < first.size(); ++i) {
-    batch.rows.push_back({first[i], static_cast<std::int32_t>(i), 0, i + 1 == first.size()});
-    if (i < second.size())
-      batch.rows.push_back({second[i], static_cast<std::int32_t>(i), 2, i + 1 == second.size()});
+  EXPECT_TRUE(runner->model->close_slot(runner->slot));
+  const std::vector<std::vector<std::int32_t>> pages = {{6, 1}, {2}, {0, 5}};  // the middle one has no rows
+  for (std::int32_t slot = 0; slot < 3; ++slot) {
+    ASSERT_EQ(value_of(runner->model->open_slot()), slot);
+    EXPECT_TRUE(runner->model->set_pages(slot, pages[static_cast<std::size_t>(slot)], 0));
   }
-  std::vector<float> logits(2 * vocab);  // the second sequence is shorter: its last row comes first
-  const auto done = runner->model->forward(batch, logits, nullptr);
-  ASSERT_TRUE(done) << to_string(done.error());
-  EXPECT_TRUE(compare(std::span(logits).first(vocab), std::span(alone_second).last(vocab)).cosine >=
-              0.999999);
-  EXPECT_TRUE(compare(std::span(logits).last(vocab), std::span(alone_first).last(vocab)).cosine >= 0.999999);
+  model::Step step;
+  for (std::size_t i = 0; i < first.size(); ++i) {
+    const auto position = static_cast<std::int32_t>(i);
+    const auto wants = [&](const std::vector<std::int32_t>& of) {
+      return i + 1 == of.size() ? model::Wants::logits : model::Wants::nothing;
+    };
+    step.rows.push_back({first[i], position, 0, wants(first)});
+    if (i < second.size()) step.rows.push_back({second[i], position, 2, wants(second)});
+  }
+  // The second sequence is shorter: its last row comes first.
+  const std::vector<float> logits = value_of(runner->model->run(step)).logits;
+  ASSERT_EQ(logits.size(), 2 * vocab);
+  EXPECT_TRUE(same_bytes({logits.begin(), logits.begin() + static_cast<std::ptrdiff_t>(vocab)},
+                         {alone_second.end() - static_cast<std::ptrdiff_t>(vocab), alone_second.end()}));
+  EXPECT_TRUE(same_bytes({logits.begin() + static_cast<std::ptrdiff_t>(vocab), logits.end()},
+                         {alone_first.end() - static_cast<std::ptrdiff_t>(vocab), alone_first.end()}));
 }
 
-TEST_F(FastTied, RefusesWhatIsOutOfRangeAndStaysUsable) {
-  const std::int32_t end = runner->model->kv_pages() * runner->model->kv_page_size();
-  const std::int32_t n_vocab = loaded->weights.config.vocab_size;
-  std::vector<float> logits(vocab);
-  const auto code = [&](std::vector<model::Row> rows, std::vector<std::vector<std::int32_t>> pages) {
-    const auto result = runner->model->forward({std::move(rows), std::move(pages)}, logits, nullptr);
-    return result ? ErrorCode{} : result.error().code;
-  };
-  EXPECT_EQ(code({}, {{0}}), ErrorCode::inference);
-  EXPECT_EQ(code({{n_vocab, 0, 0, true}}, {{0}}), ErrorCode::inference);
-  EXPECT_EQ(code({{0, 0, 1, true}}, {{0}}), ErrorCode::inference);
-  EXPECT_EQ(code({{0, 0, 0, true}}, {{runner->model->kv_pages()}}), ErrorCode::inference);
-  // A table that names a page twice holds more positions than the cache.
-  std::vector<std::int32_t> too_long = runner->pages;
-  too_long.push_back(0);
-  EXPECT_EQ(code({{0, end, 0, true}}, {too_long}), ErrorCode::inference);
-  EXPECT_EQ(code({{0, end - 1, 0, true}}, {runner->pages}), ErrorCode{});
-  EXPECT_EQ(code({{0, 0, 0, false}}, {{0}}), ErrorCode{});
+TEST_F(FastTied, TheLastPositionIsRunAndTheNextIsRefused) {
+  const model::StepLimits& limits = runner->model->limits();
+  const std::int32_t end = limits.kv_pages * limits.kv_page_size;
+  std::vector<std::int32_t> pages(static_cast<std::size_t>(limits.kv_pages));
+  std::iota(pages.begin(), pages.end(), 0);
+  EXPECT_TRUE(runner->model->set_pages(runner->slot, pages, end));
+  const auto refused = runner->model->run({{{0, end, runner->slot, model::Wants::logits}}});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::inference);
+  EXPECT_EQ(value_of(runner->model->run({{{0, end - 1, runner->slot, model::Wants::logits}}})).logits.size(),
+            vocab);
+  EXPECT_TRUE(value_of(runner->model->run({{{0, end - 1, runner->slot}}})).logits.empty());
 }
 
 TEST_F(FastTied, DescribesItsDevice) {

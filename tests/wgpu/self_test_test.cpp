@@ -4,12 +4,12 @@
 #include "compare.h"
 #include "loaded_model.h"
 #include "reference/model.h"
+#include "step_helpers.h"
 #include "wgpu_fixture.h"
 
 #include <gtest/gtest.h>
 #include <limits>
 #include <memory>
-#include <numeric>
 
 namespace trine::test {
 namespace {
@@ -47,17 +47,13 @@ class SelfTest : public testing::Test {
   // Greedy tokens after a prompt, one row at a time.
   static std::vector<std::int32_t> greedy(model::DeviceModel& model, std::vector<std::int32_t> prompt,
                                           std::size_t n) {
-    model::Batch batch;
-    batch.page_tables.emplace_back(static_cast<std::size_t>(model.kv_pages()));
-    std::iota(batch.page_tables[0].begin(), batch.page_tables[0].end(), 0);
-    std::vector<float> logits(static_cast<std::size_t>(model.config().vocab_size));
+    const auto slot = value_of(model::OpenSlot::open_whole(model));
     std::vector<std::int32_t> chosen;
     for (std::size_t i = 0; chosen.size() < n; ++i) {
       const std::int32_t token = i < prompt.size() ? prompt[i] : chosen.back();
-      batch.rows = {{token, static_cast<std::int32_t>(i), 0, true}};
-      const auto done = model.forward(batch, logits, nullptr);
-      if (!done) throw std::runtime_error(to_string(done.error()));
-      if (i + 1 >= prompt.size()) chosen.push_back(argmax(logits));
+      const auto position = static_cast<std::int32_t>(i);
+      const auto output = value_of(model.run({{{token, position, slot.id(), model::Wants::logits}}}));
+      if (i + 1 >= prompt.size()) chosen.push_back(argmax(output.logits));
     }
     return chosen;
   }

@@ -4,12 +4,12 @@
 #include "compare.h"
 #include "loaded_model.h"
 #include "reference/model.h"
+#include "step_helpers.h"
 #include "wgpu/model.h"
 #include "wgpu_fixture.h"
 
 #include <gtest/gtest.h>
 #include <cstdlib>
-#include <numeric>
 
 namespace trine::test {
 namespace {
@@ -105,17 +105,14 @@ TEST_P(WithoutVariants, BatchesOfAnyLengthAgreeWithTheReference) {
   const bool rounds = std::find(without.begin(), without.end(), "integer-dot") == without.end();
   for (const std::size_t rows : {1, 16, 17, 65, 300}) {
     SCOPED_TRACE(testing::Message() << rows << " rows");
+    const auto slot = value_of(model::OpenSlot::open_whole(**model));
     std::vector<float> logits;
     for (std::size_t begin = 0; begin < rows;) {
-      const std::size_t n = std::min(rows - begin, static_cast<std::size_t>((*model)->max_batch_rows()));
-      model::Batch batch;
-      batch.page_tables.emplace_back(static_cast<std::size_t>((*model)->kv_pages()));
-      std::iota(batch.page_tables[0].begin(), batch.page_tables[0].end(), 0);
-      for (std::size_t i = begin; i < begin + n; ++i)
-        batch.rows.push_back({tokens[i], static_cast<std::int32_t>(i), 0, true});
-      std::vector<float> some(n * vocab);
-      const auto done = (*model)->forward(batch, some, nullptr);
-      ASSERT_TRUE(done) << to_string(done.error());
+      const std::size_t n = std::min(rows - begin, static_cast<std::size_t>((*model)->limits().rows));
+      const auto first = tokens.begin() + static_cast<std::ptrdiff_t>(begin);
+      const model::Step step = rows_of({first, first + static_cast<std::ptrdiff_t>(n)},
+                                       static_cast<std::int32_t>(begin), slot.id());
+      const std::vector<float> some = value_of((*model)->run(step)).logits;
       logits.insert(logits.end(), some.begin(), some.end());
       begin += n;
     }

@@ -1,4 +1,4 @@
-// Penalties, bias and mask, as sampling::Sampler::adjust has them, to the bit.
+// Penalties, bias and mask, as sampling::Sampler::adjust has them, to the bit but for subnormal numbers.
 //
 // L rows of logits, V vocabulary, S slots. logits [L][V] f32, tallies [S][3][V], allowed [S][ceil(V / 32)].
 // Files before it: choice. Constants: WORKGROUP and those of choice.
@@ -10,6 +10,12 @@
 @group(0) @binding(3) var<storage, read> tallies: array<u32>;
 @group(0) @binding(4) var<storage, read> allowed: array<u32>;
 @group(0) @binding(5) var<storage, read_write> logits: array<u32>;
+
+// A product or sum that is rounded by itself: a compiler that sees only the operations may fuse them, or not, as it
+// does with fma().
+fn rounded(value: f32) -> f32 {
+  return bitcast<f32>(bitcast<u32>(value) ^ step.zero);
+}
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) thread: vec3<u32>) {
@@ -25,21 +31,17 @@ fn main(@builtin(global_invocation_id) thread: vec3<u32>) {
   }
   let at = row * VOCAB + token;
   var bits = logits[at];
-  if ((flags & HAS_TALLIES) != 0u) {
+  // Penalties and bias leave an infinity or NaN what it is.
+  if ((flags & HAS_TALLIES) != 0u && (bits & 0x7fffffffu) < 0x7f800000u) {
     let slot = rules[choice.slot];
-    let logit = bitcast<f32>(bits);
-    var scale = 1.0;
     if (tallies[seen_at(choice.slot, token)] > 0u) {
-      scale = select(slot.other_scale, slot.positive_scale, logit > 0.0);
+      let logit = bitcast<f32>(bits);
+      bits = bitcast<u32>(rounded(logit * select(slot.other_scale, slot.positive_scale, logit > 0.0)));
     }
-    var cost = 0.0;
     let generated = tallies[generated_at(choice.slot, token)];
     if (generated > 0u) {
-      cost = fma(slot.frequency_penalty, f32(generated), slot.presence_penalty);
-    }
-    // What no rule touches keeps its bits, a NaN too.
-    if (scale != 1.0 || cost != 0.0) {
-      bits = bitcast<u32>(fma(logit, scale, -cost));
+      let cost = rounded(slot.presence_penalty + rounded(slot.frequency_penalty * f32(generated)));
+      bits = bitcast<u32>(rounded(bitcast<f32>(bits) - cost));
     }
     let bias = tallies[bias_at(choice.slot, token)];
     if ((bias & 0x7fffffffu) != 0u) {

@@ -6,8 +6,9 @@ struct Step {
   n_rows: u32,
   n_logits: u32,  // rows of the slice that is computed
   n_splits: u32,
-  unused: u32,
+  zero: u32,  // which no compiler knows
   first_logits: u32,  // of the slice, among the rows whose logits are computed
+  is_timed: u32,      // not 0: choices are made and forgotten
 }
 
 // How a slot chooses: as sampling::SamplingParams has it.
@@ -47,10 +48,6 @@ fn order_key(bits: u32) -> u32 {
     return 0xffffffffu;
   }
   return select(0x80000000u | size, 0x80000000u - size, (bits >> 31u) != 0u);
-}
-// A number with this key.
-fn bits_of_key(key: u32) -> u32 {
-  return select(0x80000000u | (0x80000000u - key), key & 0x7fffffffu, key >= 0x80000000u);
 }
 const KEY_MINUS_INFINITY = 0x00800000u;
 const KEY_PLUS_INFINITY = 0xff800000u;

@@ -8,12 +8,14 @@
 // double weights: a weight is rounded to 2^-32, and top-p takes (logit - largest) / temperature of 2^-23 apart for
 // equal; together below 1e-5 of the sum.
 //
-// L rows, V vocabulary, P parts of argmax.wgsl. best [L][P]; values: logits [L][V] f32, or with CANDIDATES what
-// top_of_parts.wgsl left of them, [L][P·MOST_K] (id, logit). The slot's last choice becomes the token; NO_TOKEN where a
-// logit is NaN or +infinity, or none is finite. Which of the two forms ran cannot be told from the result: what is left
-// out has no part in any sum.
-// Files before it: choice, accept. Constants: WORKGROUP (at most 1024), PARTS = P, CANDIDATES (bool), MOST_K and those
-// of choice.
+// Where top-k keeps few, which is usual, most tokens need no look: each of the k parts with the largest logits has a
+// token that is at least as good as the k-th of these, so no worse token is among the top k. What is left is few, and
+// each lane compares its own with all of them. Whether that or the passes ran cannot be told from the result, as all
+// sums are exact.
+//
+// L rows, V vocabulary, P parts of argmax.wgsl. logits [L][V] f32, best [L][P] (key, id). The slot's last choice
+// becomes the token; NO_TOKEN where a logit is NaN or +infinity, or none is finite.
+// Files before it: choice, accept. Constants: WORKGROUP (at most 1024), PARTS = P (at most 1024) and those of choice.
 // Grid: (1, L, 1); rows from n_logits on, and those that choose no token, are left alone.
 
 @group(0) @binding(0) var<storage, read> step: Step;
@@ -23,9 +25,12 @@
 @group(0) @binding(4) var<storage, read_write> last_choices: array<u32>;
 @group(0) @binding(5) var<storage, read_write> tallies: array<u32>;
 @group(0) @binding(6) var<storage, read_write> rings: array<u32>;
-@group(0) @binding(7) var<storage, read> values: array<u32>;
+@group(0) @binding(7) var<storage, read> logits: array<u32>;
 
+const LENGTH = (VOCAB + WORKGROUP - 1u) / WORKGROUP;  // consecutive ids of a lane
+const PART_LENGTH = (VOCAB + PARTS - 1u) / PARTS;
 const BINS = 1024u;
+const FEW = min(WORKGROUP, BINS);
 const SEGMENT = 32u;
 
 // What is measured, and by which key tokens are ordered.
@@ -37,34 +42,19 @@ var<workgroup> low: array<atomic<u32>, BINS>;
 var<workgroup> high: array<atomic<u32>, BINS>;
 var<workgroup> segments: array<vec2<u32>, BINS / SEGMENT>;
 var<workgroup> found: array<u32, 4>;
+var<workgroup> ranked: array<u32, PARTS>;  // parts by falling logit, then the measures of few tokens
+var<workgroup> n_few: atomic<u32>;
 
 // Set alike by every invocation.
-var<private> first_value: u32;  // of the row
-var<private> count: u32;        // of the tokens to choose from, which have the numbers 0, 1, … in the order of ids
-var<private> length: u32;       // consecutive numbers of a lane
+var<private> first_logit: u32;  // of the row
 var<private> largest: f32;
 var<private> best_key: u32;
+var<private> last_best: vec2<u32>;  // (key, id) of the top_k-th part
 var<private> sampling: Rules;
 var<private> draw_number: vec2<u32>;
 // Tokens with a smaller key stay, and those of this key up to an id.
 var<private> count_cut: vec2<u32>;
 var<private> weight_cut: vec2<u32>;
-
-// The bits of a token's logit.
-fn logit_bits(number: u32) -> u32 {
-  if (CANDIDATES) {
-    return values[2u * (first_value + number) + 1u];
-  }
-  return values[first_value + number];
-}
-
-// Its id.
-fn id_of(number: u32) -> u32 {
-  if (CANDIDATES) {
-    return values[2u * (first_value + number)];
-  }
-  return number;
-}
 
 fn add(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
   let sum = a.x + b.x;
@@ -109,13 +99,13 @@ fn random_word() -> u32 {
 
 // (largest - logit) / temperature.
 fn distance_of(id: u32) -> f32 {
-  return (largest - bitcast<f32>(logit_bits(id))) / sampling.temperature;
+  return (largest - bitcast<f32>(logits[first_logit + id])) / sampling.temperature;
 }
 
 // The token's key: smaller is better.
 fn key_of(kind: u32, id: u32) -> u32 {
   if (kind == COUNT) {
-    return best_key - order_key(logit_bits(id));
+    return best_key - order_key(logits[first_logit + id]);
   }
   return u32(min(distance_of(id), 127.0) * 8388608.0);
 }
@@ -209,7 +199,7 @@ fn locate(goal: vec2<u32>, lane: u32) -> Place {
 fn sum_by_lane(kind: u32, key: u32, lane: u32) -> vec2<u32> {
   clear_bins(lane);
   var sum = vec2<u32>();
-  for (var id = lane * length; id < min((lane + 1u) * length, count); id++) {
+  for (var id = lane * LENGTH; id < min((lane + 1u) * LENGTH, VOCAB); id++) {
     if (kind == DRAW || key_of(kind, id) == key) {
       sum = add(sum, vec2(measure(kind, id), 0u));
     }
@@ -225,7 +215,7 @@ fn id_at(kind: u32, key: u32, goal: vec2<u32>, lane: u32) -> u32 {
   if (lane == place.bin) {
     var sum = place.before;
     var last = 0u;
-    for (var id = lane * length; id < min((lane + 1u) * length, count) && less(sum, goal); id++) {
+    for (var id = lane * LENGTH; id < min((lane + 1u) * LENGTH, VOCAB) && less(sum, goal); id++) {
       if (kind == DRAW || key_of(kind, id) == key) {
         let one = measure(kind, id);
         sum = add(sum, vec2(one, 0u));
@@ -240,16 +230,27 @@ fn id_at(kind: u32, key: u32, goal: vec2<u32>, lane: u32) -> u32 {
   return id;
 }
 
-// Where the smallest set of best tokens ends whose measures sum to at least `goal` (COUNT), or to `goal` / 2^32 of
-// the whole (WEIGHT).
-fn find_cut(kind: u32, goal_in: u32, lane: u32) -> vec2<u32> {
-  var goal = vec2(goal_in, 0u);
+// What the top-p set's weights sum to at least, of the sum of all.
+fn share_of(sum: vec2<u32>, share: f32) -> vec2<u32> {
+  let part = part_of(sum, u32(share * 4294967296.0));
+  let goal = add(part.xy, vec2(part.z, 0u));
+  return select(goal, vec2(1u, 0u), goal.x == 0u && goal.y == 0u);
+}
+
+// What the running sum of weights reaches at the token that is drawn.
+fn goal_of_draw(sum: vec2<u32>) -> vec2<u32> {
+  return add(part_of(sum, random_word()).xy, vec2(1u, 0u));
+}
+
+// Where the smallest set of best tokens ends that are top_k (COUNT), or weigh top_p of the whole (WEIGHT).
+fn find_cut(kind: u32, lane: u32) -> vec2<u32> {
+  var goal = vec2(sampling.top_k, 0u);
   var base = 0u;
   let first_shift = select(20u, 22u, kind == COUNT);  // weights have keys of 30 bits
   var shift = first_shift;
   loop {
     clear_bins(lane);
-    for (var id = lane; id < count; id += WORKGROUP) {
+    for (var id = lane; id < VOCAB; id += WORKGROUP) {
       let key = key_of(kind, id);
       let i = (key - base) >> shift;
       if (key >= base && i < BINS) {
@@ -264,11 +265,7 @@ fn find_cut(kind: u32, goal_in: u32, lane: u32) -> vec2<u32> {
     }
     let sum = total(lane);
     if (kind == WEIGHT && shift == first_shift) {
-      let part = part_of(sum, goal_in);
-      goal = add(part.xy, vec2(part.z, 0u));
-      if (goal.x == 0u && goal.y == 0u) {
-        goal.x = 1u;
-      }
+      goal = share_of(sum, sampling.top_p);
     }
     let place = locate(goal, lane);
     let rest = subtract(goal, place.before);
@@ -289,18 +286,143 @@ fn find_cut(kind: u32, goal_in: u32, lane: u32) -> vec2<u32> {
   return vec2(base, id_at(kind, base, goal, lane));
 }
 
+// Ranks the parts and returns the best (key, id). Parts are in the order of ids: of equal ones the earlier is better.
+fn rank_parts(row: u32, lane: u32) -> vec2<u32> {
+  for (var i = lane; i < PARTS; i += WORKGROUP) {
+    let one = best[row * PARTS + i];
+    atomicStore(&low[i], one.x);
+    atomicStore(&high[i], one.y);
+  }
+  if (lane == 0u) {
+    atomicStore(&n_few, 0u);
+  }
+  workgroupBarrier();
+  for (var i = lane; i < PARTS; i += WORKGROUP) {
+    let key = atomicLoad(&low[i]);
+    var rank = 0u;
+    for (var other = 0u; other < PARTS; other++) {
+      let candidate = atomicLoad(&low[other]);
+      rank += select(0u, 1u, candidate > key || (candidate == key && other < i));
+    }
+    ranked[rank] = i;
+    if (rank == 0u) {
+      found[0] = key;
+      found[1] = atomicLoad(&high[i]);
+    }
+    if (rank + 1u == sampling.top_k) {
+      found[2] = key;
+      found[3] = atomicLoad(&high[i]);
+    }
+  }
+  workgroupBarrier();
+  let winner = vec2(found[0], found[1]);
+  last_best = vec2(found[2], found[3]);
+  workgroupBarrier();
+  return winner;
+}
+
+// The number of tokens that can be among the top k, at most PARTS of them; the first FEW are put into low (keys) and
+// high (ids).
+fn gather_few(lane: u32) -> u32 {
+  for (var i = lane; i < sampling.top_k * PART_LENGTH; i += WORKGROUP) {
+    let id = ranked[i / PART_LENGTH] * PART_LENGTH + i % PART_LENGTH;
+    if (id < VOCAB) {
+      let key = order_key(logits[first_logit + id]);
+      if (key > last_best.x || (key == last_best.x && id <= last_best.y)) {
+        let place = atomicAdd(&n_few, 1u);
+        if (place < FEW) {
+          atomicStore(&low[place], key);
+          atomicStore(&high[place], id);
+        }
+      }
+    }
+  }
+  workgroupBarrier();
+  return atomicLoad(&n_few);
+}
+
+// draw() for what gather_few() left, `n` tokens, of which each lane has one.
+fn draw_of_few(n: u32, lane: u32) -> u32 {
+  var rank = n;
+  var id = 0u;
+  if (lane < n) {
+    let key = atomicLoad(&low[lane]);
+    id = atomicLoad(&high[lane]);
+    rank = 0u;
+    for (var i = 0u; i < n; i++) {
+      let other = atomicLoad(&low[i]);
+      rank += select(0u, 1u, other > key || (other == key && atomicLoad(&high[i]) < id));
+    }
+  }
+  let is_kept = rank < sampling.top_k;
+  workgroupBarrier();
+  let key = key_of(WEIGHT, id);
+  var own = measure(WEIGHT, id);
+  if (is_kept) {
+    atomicStore(&low[rank], key);
+    atomicStore(&high[rank], id);
+    ranked[rank] = own;
+  }
+  workgroupBarrier();
+  if (sampling.top_p < 1.0) {
+    var sum = vec2<u32>();
+    var upto = vec2<u32>();  // of what is no lighter
+    for (var i = 0u; i < sampling.top_k && is_kept; i++) {
+      let one = vec2(ranked[i], 0u);
+      sum = add(sum, one);
+      let other = atomicLoad(&low[i]);
+      if (other < key || (other == key && atomicLoad(&high[i]) <= id)) {
+        upto = add(upto, one);
+      }
+    }
+    let goal = share_of(sum, sampling.top_p);
+    if (is_kept && !less(upto, goal) && less(subtract(upto, vec2(own, 0u)), goal)) {
+      found[0] = key;
+      found[1] = id;
+    }
+    workgroupBarrier();
+    weight_cut = vec2(found[0], found[1]);
+  }
+  own = measure(DRAW, id);
+  if (is_kept) {
+    ranked[rank] = own;
+  }
+  workgroupBarrier();
+  var sum = vec2<u32>();
+  var upto = vec2<u32>();  // of no later id
+  for (var i = 0u; i < sampling.top_k && is_kept; i++) {
+    let one = vec2(ranked[i], 0u);
+    sum = add(sum, one);
+    if (atomicLoad(&high[i]) <= id) {
+      upto = add(upto, one);
+    }
+  }
+  let goal = goal_of_draw(sum);
+  if (is_kept && !less(upto, goal) && less(subtract(upto, vec2(own, 0u)), goal)) {
+    found[2] = id;
+  }
+  workgroupBarrier();
+  return found[2];
+}
+
 // Called by every invocation.
 fn draw(lane: u32) -> u32 {
   count_cut = vec2(0xffffffffu, 0xffffffffu);
   weight_cut = count_cut;
-  if (sampling.top_k > 0u && sampling.top_k < count) {
-    count_cut = find_cut(COUNT, sampling.top_k, lane);
+  if (sampling.top_k > 0u && sampling.top_k <= PARTS) {
+    let n = gather_few(lane);
+    if (n <= FEW) {
+      return draw_of_few(n, lane);
+    }
+    workgroupBarrier();
+  }
+  if (sampling.top_k > 0u && sampling.top_k < VOCAB) {
+    count_cut = find_cut(COUNT, lane);
   }
   if (sampling.top_p < 1.0) {
-    weight_cut = find_cut(WEIGHT, u32(sampling.top_p * 4294967296.0), lane);
+    weight_cut = find_cut(WEIGHT, lane);
   }
-  let sum = sum_by_lane(DRAW, 0u, lane);
-  let goal = add(part_of(sum, random_word()).xy, vec2(1u, 0u));
+  let goal = goal_of_draw(sum_by_lane(DRAW, 0u, lane));
   return id_at(DRAW, 0u, goal, lane);
 }
 
@@ -314,26 +436,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (choice.wants_token == 0u) {
     return;
   }
-  // Parts are in the order of ids: only a larger key replaces an earlier one.
-  var winner = best[row * PARTS];
-  for (var i = 1u; i < PARTS; i++) {
-    let candidate = best[row * PARTS + i];
-    if (candidate.x > winner.x) {
-      winner = candidate;
-    }
-  }
-  best_key = winner.x;
   sampling = rules[choice.slot];
   draw_number = choice.draw;
-  first_value = row * select(VOCAB, PARTS * MOST_K, CANDIDATES);
-  count = select(VOCAB, PARTS * min(sampling.top_k, MOST_K), CANDIDATES);
-  length = (count + WORKGROUP - 1u) / WORKGROUP;
+  first_logit = row * VOCAB;
+  let winner = rank_parts(row, lane);
+  best_key = winner.x;
   var token = winner.y;
   if (!(winner.x > KEY_MINUS_INFINITY && winner.x < KEY_PLUS_INFINITY)) {
     token = NO_TOKEN;
   } else if (sampling.temperature != 0.0 && sampling.top_k != 1u) {
-    largest = bitcast<f32>(bits_of_key(winner.x));
-    token = id_of(draw(lane));
+    largest = bitcast<f32>(logits[first_logit + winner.y]);
+    token = draw(lane);
   }
   if (lane == 0u) {
     accept(choice.slot, sampling, token);
