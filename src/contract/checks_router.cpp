@@ -17,7 +17,6 @@ using Rows = std::vector<std::vector<float>>;  // logits of each token
 struct Expected {
   std::vector<std::int64_t> ids;
   std::vector<double> weights;
-  double probability_sum = 0;
 };
 
 Expected choose(const std::vector<float>& logits, std::size_t k) {
@@ -39,7 +38,6 @@ Expected choose(const std::vector<float>& logits, std::size_t k) {
   for (const std::int64_t id : expected.ids) chosen += p[static_cast<std::size_t>(id)];
   for (const std::int64_t id : expected.ids)
     expected.weights.push_back(p[static_cast<std::size_t>(id)] / chosen);
-  for (const double one : p) expected.probability_sum += one;
   return expected;
 }
 
@@ -79,13 +77,11 @@ void judge_rows(const Rows& rows, std::int64_t k, const Observed& observed, Judg
       ids_differ += ids[i] == expected.ids[i] ? 0 : 1;
     }
     judge.sample("weight sum error", std::abs(sum - 1));
-    judge.sample("probability sum error", std::abs(expected.probability_sum - 1));
     judge.sample("expert ids that differ", ids_differ);
   }
   judge.hold("expert ids that differ", "==", 0);
   judge.hold("weight error", "<=", 1e-6);
   judge.hold("weight sum error", "<=", 1e-6);
-  judge.hold("probability sum error", "<=", 1e-5);
 }
 
 CheckResult judge_router(const CheckContext& context, const Rows& rows, std::int64_t k) {
@@ -137,6 +133,8 @@ CheckResult large(const CheckContext& context) {
       {-1000, -1000, -999, -1000, -1000, -1000, -1000, -1000},
       {1000, -1000, -1000, -1000, -1000, -1000, -1000, -1000},
       {0, 0, 0, 0, 0, 0, 0, 1000},
+      // All but one have a probability of 0 in fp64 as well, and yet an order.
+      {-900, 1000, -800, -850, -900, -870, -900, -860},
   };
   return judge_router(context, rows, 3);
 }

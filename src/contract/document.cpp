@@ -7,6 +7,7 @@
 #include <fmt/ranges.h>
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <initializer_list>
@@ -55,8 +56,13 @@ bool is_date(std::string_view text) {
   if (!all_of(text.substr(0, 4), digits) || !all_of(text.substr(5, 2), digits) ||
       !all_of(text.substr(8), digits))
     return false;
-  const std::string_view month = text.substr(5, 2), day = text.substr(8);
-  return month >= "01" && month <= "12" && day >= "01" && day <= "31";
+  const auto number = [&](std::size_t begin, std::size_t length) {
+    return std::stoi(std::string(text.substr(begin, length)));
+  };
+  using namespace std::chrono;
+  return year_month_day(year(number(0, 4)), month(static_cast<unsigned>(number(5, 2))),
+                        day(static_cast<unsigned>(number(8, 2))))
+      .ok();
 }
 
 // The keys of one mapping, handed out by name; what nobody took is unknown. Says each problem once, with its

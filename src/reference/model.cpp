@@ -62,14 +62,14 @@ float silu(float x) {
 
 // The k largest, in falling order; of equal ones the lower index first. Distinct whatever the
 // numbers: a NaN is larger than nothing.
-std::vector<int> top_k(const std::vector<double>& p, int k) {
-  std::vector<int> rest(p.size());
+std::vector<int> top_k(std::span<const float> x, int k) {
+  std::vector<int> rest(x.size());
   for (std::size_t i = 0; i < rest.size(); ++i) rest[i] = static_cast<int>(i);
   std::vector<int> chosen;
   while (static_cast<int>(chosen.size()) < k) {
     auto best = rest.begin();
     for (auto it = rest.begin(); it != rest.end(); ++it)
-      if (p[*it] > p[*best]) best = it;
+      if (x[*it] > x[*best]) best = it;
     chosen.push_back(*best);
     rest.erase(best);
   }
@@ -241,7 +241,8 @@ class Pass {
   }
 
   // Each token's experts and their weights, [T][k]: softmax over ALL experts, the top k, renormalised to
-  // sum 1.
+  // sum 1. Chosen by logits, which order experts as probabilities do and tell apart those whose probability
+  // is 0 for being 745 and more below the largest.
   void route_tokens(const model::LayerWeights& w, int layer, const Floats& g) {
     const std::int64_t n_experts = config_.n_experts, top = config_.experts_per_token;
     const Floats logits = multiply(w.router, g);
@@ -251,7 +252,7 @@ class Pass {
       const float* row = &logits[times(t, n_experts)];
       std::vector<double> p(row, row + n_experts);
       softmax(p);
-      const std::vector<int> chosen = top_k(p, config_.experts_per_token);
+      const std::vector<int> chosen = top_k({row, p.size()}, config_.experts_per_token);
       double sum = 0;
       for (int expert : chosen) sum += p[static_cast<std::size_t>(expert)];
       for (std::int64_t rank = 0; rank < top; ++rank) {

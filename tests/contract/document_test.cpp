@@ -72,6 +72,8 @@ const Defect defects[] = {
     {"StatusIsUnknown", 20, {"    status: DONE"}, "wrong-type", 20},
     {"DateIsNone", 27, {"    date: 3 February"}, "wrong-type", 27},
     {"MonthIsNone", 27, {"    date: 2026-13-01"}, "wrong-type", 27},
+    {"DayIsNotInTheMonth", 27, {"    date: 2026-02-30"}, "wrong-type", 27},
+    {"YearIsNoLeapYear", 27, {"    date: 2026-02-29"}, "wrong-type", 27},
     {"BoundIsNone", 35, {"      - {figure: error, must_be: small}"}, "wrong-type", 35},
     {"BoundIsNan", 35, {"      - {figure: error, must_be: \"<= nan\"}"}, "wrong-type", 35},
     {"BoundHasTail", 35, {"      - {figure: error, must_be: \"<= 1e-6 or so\"}"}, "wrong-type", 35},

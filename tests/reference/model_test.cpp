@@ -229,6 +229,22 @@ TEST_F(ReferenceModel, HugeRouterLogitsStayFinite) {
   for (float logit : all) ASSERT_TRUE(std::isfinite(logit));
 }
 
+// Experts whose probability underflows have an order all the same: the one of their logits.
+TEST_F(ReferenceModel, RouterChoosesByLogitsWhereProbabilitiesAreZero) {
+  use_with_router([](int, int, float value) { return value * 1e7f; });
+  Recorder trace;
+  Sequence sequence;
+  run(sequence, some_tokens(6), 1, &trace);
+  const auto logits = trace.at(Stage::router_logits, 0).last_row();
+  const auto ids = trace.at(Stage::expert_ids, 0).last_row();
+  std::vector<std::size_t> order(logits.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return logits[a] > logits[b]; });
+  ASSERT_GT(logits[order[0]] - logits[order[1]], 745.0f) << "else nothing underflows";
+  for (std::size_t rank = 0; rank < ids.size(); ++rank) EXPECT_EQ(ids[rank], static_cast<float>(order[rank]));
+}
+
 // A router of NaNs is the file's fault and must not become an index out of range.
 TEST_F(ReferenceModel, ANanInTheRouterReachesTheLogits) {
   use_with_router([](int, int, float) { return std::nanf(""); });
