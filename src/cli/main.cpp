@@ -88,7 +88,35 @@ std::string plain_words(const CLI::App& app, const CLI::ParseError& problem) {
   if (option == nullptr) option = app.get_option_no_throw("--" + name);  // of a flag it leaves the dashes out
   if (dynamic_cast<const CLI::ArgumentMismatch*>(&problem) == nullptr || option == nullptr) return text;
   if (option->get_items_expected_max() == 0) return option->get_name() + " takes no value";
-  return option->count() > 1 ? name + " is given more than once" : name + " needs a value";
+  return name + " needs a value";
+}
+
+// What other engines call an option, and what it is called here.
+struct OtherName {
+  std::string_view theirs, ours;
+};
+constexpr OtherName other_names[] = {
+    {"-c", "--ctx"},        {"--ctx-size", "--ctx"},         {"-t", "--threads"},
+    {"-n", "--max-tokens"}, {"--n-predict", "--max-tokens"}, {"-f", "--file"},
+    {"-s", "--seed"},       {"--temp", "--temperature"},     {"-dev", "--device"},
+    {"-ngl", "--backend"},  {"--n-gpu-layers", "--backend"}, {"--gpu-layers", "--backend"}};
+
+// The hint for an option that nobody here has; empty when there is none.
+std::string hint_for(const CLI::App& app, const std::string& unknown) {
+  if (!unknown.starts_with("-")) return {};
+  const std::string name = unknown.substr(0, unknown.find('='));
+  if (name == "-p" || name == "--prompt")
+    return app.get_option_no_throw("PROMPT") != nullptr ? fmt::format("The prompt needs no {} here. ", name)
+                                                        : "";
+  for (const auto& [theirs, ours] : other_names)
+    if (name == theirs && app.get_option_no_throw(std::string(ours)) != nullptr)
+      return fmt::format("{} is {} here. ", name, ours);
+  std::vector<std::string> names;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& one : option->get_lnames()) names.push_back("--" + one);
+  }
+  const std::string close = nearest(name, names);
+  return close.empty() ? "" : fmt::format("Did you mean {}? ", close);
 }
 
 Error usage_error(const CLI::App& app, const CLI::ParseError& problem) {
@@ -103,13 +131,7 @@ Error usage_error(const CLI::App& app, const CLI::ParseError& problem) {
       std::find_if(remaining.begin(), remaining.end(), [](const auto& word) { return word != "--"; });
   const std::string unknown = first == remaining.end() ? remaining.front() : *first;
   error.what = fmt::format("unexpected argument '{}'", unknown);
-  std::vector<std::string> names;
-  for (const CLI::Option* option : app.get_options()) {
-    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
-  }
-  const std::string close =
-      unknown.starts_with("-") ? nearest(unknown.substr(0, unknown.find('=')), names) : "";
-  if (!close.empty()) error.hint = fmt::format("Did you mean {}? {}", close, error.hint);
+  error.hint = hint_for(app, unknown) + error.hint;
   return error;
 }
 
@@ -155,6 +177,8 @@ Result<int> dispatch(std::vector<std::string> arguments) {
   std::string name = arguments.front();
   arguments.erase(arguments.begin());
   if (name == "-h" || name == "--help" || name == "help") {
+    // `trine help help`: what `trine help` shows.
+    if (arguments.size() == 1 && arguments.front() == "help") arguments.clear();
     if (arguments.empty()) {
       write_out(overview());
       return 0;

@@ -39,6 +39,12 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
   return row[b.size()];
 }
 
+// An option that is given again takes the newer value: so scripts and aliases can be overridden.
+CLI::Option* last_counts(CLI::Option* option) {
+  if (!option->get_positional()) option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  return option;
+}
+
 std::string_view without_dashes(std::string_view word) {
   return word.substr(std::min(word.find_first_not_of('-'), word.size()));
 }
@@ -187,7 +193,7 @@ OptionRef add_text(CLI::App& app, const std::string& flags, std::string& target,
 }
 OptionRef add_text(CLI::App& app, const std::string& flags, std::optional<std::string>& target,
                    const std::string& help) {
-  return OptionRef(app.add_option(flags, target, help));
+  return OptionRef(last_counts(app.add_option(flags, target, help)));
 }
 OptionRef add_text(CLI::App& app, const std::string& flags, std::vector<std::string>& target,
                    const std::string& help) {
@@ -195,7 +201,7 @@ OptionRef add_text(CLI::App& app, const std::string& flags, std::vector<std::str
 }
 OptionRef add_parsed(CLI::App& app, const std::string& flags, std::function<void(const std::string&)> set,
                      const std::string& help) {
-  return OptionRef(app.add_option_function<std::string>(flags, set, help));
+  return OptionRef(last_counts(app.add_option_function<std::string>(flags, set, help)));
 }
 OptionRef add_parsed_each(CLI::App& app, const std::string& flags,
                           std::function<void(const std::vector<std::string>&)> set, const std::string& help) {

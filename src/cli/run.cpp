@@ -111,46 +111,50 @@ double prompt_rate(const Session& session, const engine::GenerateResult& result)
 }
 
 // Decode steps per second: every token after the first, the end token (which is not among `tokens`) included.
-double decode_rate(const engine::GenerateResult& result) {
+// Nothing where there was only the first.
+std::optional<double> decode_rate(const engine::GenerateResult& result) {
   const std::size_t chosen =
       result.tokens.size() + (result.finish == engine::FinishReason::end_of_generation ? 1 : 0);
-  return chosen > 1 && result.decode_seconds > 0 ? static_cast<double>(chosen - 1) / result.decode_seconds
-                                                 : 0;
+  if (chosen < 2 || result.decode_seconds <= 0) return std::nullopt;
+  return static_cast<double>(chosen - 1) / result.decode_seconds;
 }
 
 void print_statistics(const Session& session, const engine::GenerateResult& result) {
   write_err(fmt::format("prompt  {}, {:.1f} tok/s; first token after {:.3f} s\n",
                         plural(session.prompt_tokens, "token"), prompt_rate(session, result),
                         result.first_token_seconds));
-  write_err(fmt::format("output  {}, {:.1f} tok/s; ended by {}; seed {}\n",
-                        plural(result.tokens.size(), "token"), decode_rate(result),
-                        engine::name_of(result.finish), session.seed));
+  const std::optional<double> rate = decode_rate(result);
+  write_err(fmt::format("output  {}{}; ended by {}; seed {}\n", plural(result.tokens.size(), "token"),
+                        rate ? fmt::format(", {:.1f} tok/s", *rate) : "", engine::name_of(result.finish),
+                        session.seed));
   write_err(fmt::format("device  {} ({})\n", describe_device(session.model.device->describe()),
                         session.model.choice));
 }
 
 std::string to_json(const Session& session, const engine::GenerateResult& result) {
+  const std::optional<double> rate = decode_rate(result);
   const model::DeviceInfo device = session.model.device->describe();
   const model::Config& config = session.model.config();
-  const nlohmann::ordered_json out = {{"text", result.text},
-                                      {"tokens", result.tokens},
-                                      {"finish_reason", engine::name_of(result.finish)},
-                                      {"prompt_tokens", session.prompt_tokens},
-                                      {"timings",
-                                       {{"prefill_seconds", result.prefill_seconds},
-                                        {"first_token_seconds", result.first_token_seconds},
-                                        {"decode_seconds", result.decode_seconds},
-                                        {"prefill_tokens_per_second", prompt_rate(session, result)},
-                                        {"decode_tokens_per_second", decode_rate(result)}}},
-                                      {"device", device_json(device)},
-                                      {"backend_choice", session.model.choice},
-                                      {"model",
-                                       {{"path", session.model.source.path},
-                                        {"demo", session.model.source.is_demo},
-                                        {"name", config.name},
-                                        {"architecture", config.architecture}}},
-                                      {"context", session.context},
-                                      {"seed", session.seed}};
+  const nlohmann::ordered_json out = {
+      {"text", result.text},
+      {"tokens", result.tokens},
+      {"finish_reason", engine::name_of(result.finish)},
+      {"prompt_tokens", session.prompt_tokens},
+      {"timings",
+       {{"prefill_seconds", result.prefill_seconds},
+        {"first_token_seconds", result.first_token_seconds},
+        {"decode_seconds", result.decode_seconds},
+        {"prefill_tokens_per_second", prompt_rate(session, result)},
+        {"decode_tokens_per_second", rate ? nlohmann::ordered_json(*rate) : nlohmann::ordered_json()}}},
+      {"device", device_json(device)},
+      {"backend_choice", session.model.choice},
+      {"model",
+       {{"path", session.model.source.path},
+        {"demo", session.model.source.is_demo},
+        {"name", config.name},
+        {"architecture", config.architecture}}},
+      {"context", session.context},
+      {"seed", session.seed}};
   return out.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 

@@ -54,7 +54,6 @@ TEST(ExitCode, NoSuggestionWhenNothingIsNear) {
 }
 
 TEST(ExitCode, MisuseIsToldInPlainWords) {
-  expect_failure({"run", "--ctx", "1", "--ctx", "2", "hi"}, 2, "--ctx is given more than once\n");
   expect_failure({"run", "hi", "--model"}, 2, "--model needs a value\n");
   expect_failure({"run", "--raw=5", "hi"}, 2, "--raw takes no value\n");
   expect_failure({"bench", "--json", "--markdown"}, 2, "--json and --markdown exclude each other\n");
@@ -62,6 +61,22 @@ TEST(ExitCode, MisuseIsToldInPlainWords) {
   expect_failure({"contract", "show"}, 2, "needs more arguments\n");
   expect_failure({"contract", "list", "extra"}, 2, "unexpected argument 'extra'\n");
   expect_failure({"help", "run", "extra"}, 2, "unexpected argument 'extra'\n");
+}
+
+TEST(ExitCode, NamesOfOtherEnginesAreKnown) {
+  expect_failure({"run", "-c", "512", "hi"}, 2, "-c is --ctx here");
+  expect_failure({"run", "-t", "2", "hi"}, 2, "-t is --threads here");
+  expect_failure({"run", "-p", "hi"}, 2, "The prompt needs no -p here");
+  expect_failure({"run", "--temp", "0", "hi"}, 2, "--temp is --temperature here");
+  expect_failure({"run", "-ngl", "99", "hi"}, 2, "-ngl is --backend here");
+  expect_failure({"run", "--n-predict=5", "hi"}, 2, "--n-predict is --max-tokens here");
+}
+
+TEST(ExitCode, AnOptionGivenTwiceTakesTheLast) {
+  const Outcome outcome = run_trine({"run", "-m", tiny, "--raw", "--ctx", "99999999", "--ctx", "64", "-n",
+                                     "7", "-n", "1", "--temperature", "0", "hi"});
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_NE(outcome.err.find("output  1 token; "), std::string::npos) << outcome.err;  // and no rate of 0
 }
 
 TEST(ExitCode, EmptyValuesAreRefused) {

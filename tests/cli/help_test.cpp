@@ -70,6 +70,12 @@ TEST(Help, LinesFitATerminal) {
   }
 }
 
+TEST(Help, HelpOfHelpIsTheOverview) {
+  const std::string overview = run_trine({"help"}).out;
+  EXPECT_EQ(run_trine({"help", "help"}).out, overview);
+  EXPECT_EQ(run_trine({"help", "help"}).status, 0);
+}
+
 TEST(Help, NumbersStateDefaultAndRange) {
   for (const std::string command : {"run", "bench", "perplexity"}) {
     const std::string help =
