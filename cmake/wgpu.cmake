@@ -12,6 +12,12 @@ foreach(file ${TRINE_WGPU_DIR}/webgpu.h ${TRINE_WGPU_DIR}/wgpu.h ${wgpu_library}
   endif()
 endforeach()
 if(TRINE_WGPU STREQUAL "AUTO")
+  # The next build looks again when something has been put beside it since.
+  cmake_path(GET TRINE_WGPU_DIR PARENT_PATH deps)
+  if(NOT EXISTS ${deps})
+    set(deps ${CMAKE_SOURCE_DIR})
+  endif()
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${deps})
   set(TRINE_WGPU ${wgpu_found})  # for this run only: the cache keeps AUTO
   if(NOT wgpu_found)
     message(STATUS "No WebGPU backend: 'scripts/setup wgpu' fetches what it needs")

@@ -78,7 +78,7 @@ std::string adapter_text(std::size_t index, const wgpu::Adapter& adapter) {
 }
 #endif
 
-// Adapters are listed whether or not this build has kernels for them.
+// A build without the backend cannot list adapters: it lacks what asks for them.
 nlohmann::ordered_json wgpu_json() {
   nlohmann::ordered_json json = {{"name", "wgpu"}, {"built", is_built("wgpu")}};
 #ifdef TRINE_HAS_WGPU

@@ -3,8 +3,8 @@
 #include "base/thread_pool.h"
 #include "wgpu/forward.h"
 #include "wgpu/gemm.h"
+#include "wgpu/load_tested.h"
 #include "wgpu/measure.h"
-#include "wgpu/self_test.h"
 #include "wgpu/slots.h"
 
 #include <fmt/format.h>

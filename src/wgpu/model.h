@@ -22,7 +22,7 @@ struct WgpuOptions {
   int threads = 0;                                   // that repack weights at load; 0: one per available core
   std::vector<std::string> without = {};             // as variants_without() takes them
   bool checked_shaders = false;                      // bounds checks in every kernel: for tests
-  bool self_test = true;                             // at load: self_test.h
+  bool self_test = true;                             // at load: device/self_test.h
   std::uint32_t few_chunks = 0;                      // of Tuning::attention_few_chunks, when not 0: for tests
   std::vector<ShaderEdit> shader_edits = {};         // bugs in kernels, for tests of what finds them
 };

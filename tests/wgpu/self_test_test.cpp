@@ -1,10 +1,11 @@
 // What the self-test at load finds, and what it does about it.
-#include "wgpu/self_test.h"
+#include "device/self_test.h"
 
 #include "compare.h"
 #include "loaded_model.h"
 #include "reference/model.h"
 #include "step_helpers.h"
+#include "wgpu/model.h"
 #include "wgpu_fixture.h"
 
 #include <gtest/gtest.h>
@@ -83,7 +84,7 @@ TEST_F(SelfTest, ASoundModelKeepsEverything) {
     ASSERT_TRUE(model) << to_string(model.error());
     EXPECT_EQ((*model)->describe().switched_off, Names());
     // A prefill as well, which load() leaves out on a software adapter.
-    const auto tested = wgpu::self_test(**model, loaded.weights, true);
+    const auto tested = device::self_test(**model, loaded.weights, true);
     EXPECT_TRUE(tested) << to_string(tested.error());
   }
 }
@@ -181,7 +182,7 @@ TEST_F(SelfTest, WithoutItAWrongKernelIsUsed) {
   untested.self_test = false;
   const auto model = WgpuModel::load(loaded.weights, untested);
   ASSERT_TRUE(model) << to_string(model.error());
-  EXPECT_FALSE(wgpu::self_test(**model, loaded.weights, false));
+  EXPECT_FALSE(device::self_test(**model, loaded.weights, false));
 }
 
 TEST_F(SelfTest, AKernelThatDoesNotCompileIsNamed) {
