@@ -3,6 +3,7 @@
 #include "wgpu/adapter_handle.h"
 #include "wgpu/gpu_state.h"
 #include "wgpu/shader.h"
+#include "wgpu/tuning.h"
 
 #include <fmt/format.h>
 #include <algorithm>
@@ -14,8 +15,6 @@
 
 namespace trine::wgpu {
 namespace {
-
-constexpr std::uint64_t piece_bytes = 64ull << 20;
 
 Result<void> check_range(const Buffer& buffer, std::uint64_t offset, std::uint64_t bytes) {
   if (buffer && offset % 4 == 0 && bytes <= buffer.bytes() && offset <= buffer.bytes() - bytes) return {};
@@ -126,9 +125,9 @@ Result<void> Gpu::read(const Buffer& buffer, std::uint64_t offset, std::span<std
   TRINE_CHECK_OK(check_range(buffer, offset, into.size()));
   if (into.empty()) return {};
   TRINE_TRY(Readback readback,
-            create_readback(buffer.label(), std::min<std::uint64_t>(piece_bytes, into.size())));
-  for (std::uint64_t done = 0; done < into.size(); done += piece_bytes) {
-    const std::uint64_t size = std::min<std::uint64_t>(piece_bytes, into.size() - done);
+            create_readback(buffer.label(), std::min<std::uint64_t>(read_piece_bytes, into.size())));
+  for (std::uint64_t done = 0; done < into.size(); done += read_piece_bytes) {
+    const std::uint64_t size = std::min<std::uint64_t>(read_piece_bytes, into.size() - done);
     Commands commands = record();
     commands.copy(buffer, offset + done, readback, 0, (size + 3) / 4 * 4);
     TRINE_CHECK_OK(submit(std::move(commands)));
@@ -154,7 +153,6 @@ bool Gpu::done(Submission submission) const {
 // Polls instead of blocking: the library's own wait knows no time limit, and aborts when it fails.
 Result<void> Gpu::wait_until(const std::function<bool()>& finished, double timeout_seconds) {
   using Clock = std::chrono::steady_clock;
-  constexpr auto patience = std::chrono::milliseconds(1);
   const auto start = Clock::now();
   while (!finished()) {
     TRINE_CHECK_OK(poll());
@@ -166,10 +164,10 @@ Result<void> Gpu::wait_until(const std::function<bool()>& finished, double timeo
                    .where = adapter().name,
                    .expected = fmt::format("an end within {} s", timeout_seconds)});
     }
-    if (waited < patience) {
+    if (waited < busy_polling) {
       std::this_thread::yield();
     } else {
-      std::this_thread::sleep_for(std::chrono::microseconds(20));
+      std::this_thread::sleep_for(sleep_between_polls);
     }
   }
   return {};

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 
 namespace trine::wgpu {
@@ -80,6 +81,13 @@ struct Tuning {
   std::uint32_t logits_rows = 0;            // that are computed and read back at a time
   std::uint32_t row_layers_per_submit = 0;  // rows · layers of one submission, so that no watchdog fires
 };
+
+// What the host does, whatever the device.
+inline constexpr std::uint64_t repack_piece_bytes = 16 << 20;  // of weights, that are repacked at a time
+inline constexpr std::uint64_t staged_bytes = 64 << 20;        // of them, that wait in staging memory
+inline constexpr std::uint64_t read_piece_bytes = 64 << 20;    // that are read back at a time
+// A wait polls without pause for so long, then with a sleep between polls.
+inline constexpr std::chrono::microseconds busy_polling{1000}, sleep_between_polls{20};
 
 // For a device with subgroups of this size (0: none).
 Tuning tuning_for(std::uint32_t subgroup_size, bool is_software);

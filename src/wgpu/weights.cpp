@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "device/tensors.h"
 #include "wgpu/repack.h"
+#include "wgpu/tuning.h"
 
 #include <fmt/format.h>
 #include <algorithm>
@@ -12,10 +13,6 @@
 
 namespace trine::wgpu {
 namespace {
-
-// What is repacked at once, and what may wait in staging memory.
-constexpr std::uint64_t piece_bytes = 16ull << 20;
-constexpr std::uint64_t staged_bytes = 64ull << 20;
 
 std::uint64_t row_bytes(const model::Weight& weight) {
   return device_row_bytes(weight.codec->type, static_cast<std::uint64_t>(weight.columns));
@@ -161,7 +158,7 @@ class Uploader {
   Result<void> send_rows(const model::Weight& weight, const Buffer& buffer, std::uint64_t first,
                          std::uint64_t count) {
     const std::uint64_t out_bytes = row_bytes(weight);
-    const std::uint64_t per_piece = std::max<std::uint64_t>(1, piece_bytes / out_bytes);
+    const std::uint64_t per_piece = std::max<std::uint64_t>(1, repack_piece_bytes / out_bytes);
     constexpr std::int64_t per_task = 64;
     for (std::uint64_t done = 0; done < count; done += per_piece) {
       const std::uint64_t rows = std::min(per_piece, count - done);
