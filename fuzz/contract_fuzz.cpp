@@ -1,8 +1,8 @@
 // Any bytes are a contract or a list of findings, never a crash; what is said of them has a line that exists.
 #include "base/check.h"
-#include "contract/diff.h"
-#include "contract/graph.h"
-#include "contract/validate.h"
+#include "contract/spec/diff.h"
+#include "contract/spec/graph.h"
+#include "contract/spec/validate.h"
 
 #include <algorithm>
 #include <cstddef>

@@ -1,8 +1,8 @@
 // Any bytes are a trace or an error, and a trace of finite numbers and possible experts is within tolerance
 // of itself.
 #include "base/check.h"
-#include "contract/trace_diff.h"
-#include "contract/trace_file.h"
+#include "contract/trace/diff.h"
+#include "contract/trace/file.h"
 
 #include <cmath>
 #include <cstddef>

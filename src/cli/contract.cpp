@@ -6,9 +6,9 @@
 #include "cli/load.h"
 #include "cli/options.h"
 #include "cli/table.h"
-#include "contract/diff.h"
-#include "contract/graph.h"
-#include "contract/validate.h"
+#include "contract/spec/diff.h"
+#include "contract/spec/graph.h"
+#include "contract/spec/validate.h"
 #include "gguf/file.h"
 #include "trine_version.h"
 

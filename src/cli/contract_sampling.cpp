@@ -1,6 +1,6 @@
 #include "base/random.h"
 #include "cli/contract_tools.h"
-#include "contract/judge.h"
+#include "contract/judge/judge.h"
 #include "sampling/sampler.h"
 
 #include <algorithm>

@@ -1,9 +1,9 @@
 #include "cli/contract_tools.h"
 
+#include "base/number_text.h"
 #include "cli/console.h"
 #include "cli/options.h"
-#include "contract/judge.h"
-#include "contract/number_text.h"
+#include "contract/judge/judge.h"
 
 #include <fcntl.h>
 #include <spawn.h>
@@ -29,8 +29,7 @@ using contract::Line;
 
 // The worst sample: the smallest where the bound is from below, else the largest.
 std::string figure_text(const Figure& figure) {
-  if (figure.bound.starts_with(">="))
-    return fmt::format("{} {}", figure.name, contract::cosine_text(figure.min));
+  if (figure.bound.starts_with(">=")) return fmt::format("{} {}", figure.name, cosine_text(figure.min));
   return fmt::format("{} {:.3g}", figure.name, figure.max);
 }
 

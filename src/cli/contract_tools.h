@@ -1,8 +1,8 @@
 #pragma once
 
 #include "base/error.h"
-#include "contract/checks.h"
-#include "contract/falsify.h"
+#include "contract/checks/checks.h"
+#include "contract/checks/falsify.h"
 
 #include <nlohmann/json_fwd.hpp>
 #include <span>

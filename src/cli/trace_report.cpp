@@ -1,11 +1,11 @@
 #include "cli/trace_report.h"
 
+#include "base/number_text.h"
 #include "cli/console.h"
 #include "cli/load.h"
 #include "cli/options.h"
 #include "cli/system.h"
 #include "cli/table.h"
-#include "contract/number_text.h"
 
 #include <fmt/format.h>
 #include <array>
@@ -86,8 +86,7 @@ std::string stages_table(const TraceDiff& diff) {
     const SlotDiff &c = *line.cosine, &l = *line.relative_l2;
     const bool is_ids = stage == Stage::expert_ids;
     table.add({std::string(model::name_of(stage)), layer_ranges(line.layers),
-               fmt::format("{} of {}", line.outside, line.rows),
-               is_ids ? "-" : contract::cosine_text(c.worst_cosine),
+               fmt::format("{} of {}", line.outside, line.rows), is_ids ? "-" : cosine_text(c.worst_cosine),
                is_ids ? "" : place(c.slot, c.worst_cosine_row),
                is_ids ? "-" : fmt::format("{:.3g}", l.worst_relative_l2),
                is_ids ? "" : place(l.slot, l.worst_relative_l2_row)});
@@ -131,7 +130,7 @@ std::string divergence_text(const TraceComparison& comparison) {
            (first.slot.stage == Stage::expert_ids ? "expert" : "finite number") + "\n";
   if (first.slot.stage == Stage::expert_ids) return text + swap_text(comparison.diff.swaps.front()) + "\n";
   if (!(first.cosine >= limit.cosine))
-    text += fmt::format("cosine {}, below {}", contract::cosine_text(first.cosine), limit.cosine);
+    text += fmt::format("cosine {}, below {}", cosine_text(first.cosine), limit.cosine);
   if (!(first.relative_l2 <= limit.relative_l2))
     text += fmt::format("{}relative L2 {:.3g}, above {}", first.cosine >= limit.cosine ? "" : "; ",
                         first.relative_l2, limit.relative_l2);

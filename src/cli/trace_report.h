@@ -1,7 +1,7 @@
 #pragma once
 
-#include "contract/trace_diff.h"
-#include "contract/trace_file.h"
+#include "contract/trace/diff.h"
+#include "contract/trace/file.h"
 
 #include <span>
 #include <string>

@@ -1,4 +1,6 @@
 #include "backend/registry.h"
+#include "base/number_text.h"
+#include "base/sha256.h"
 #include "base/thread_pool.h"
 #include "cli/command.h"
 #include "cli/console.h"
@@ -6,15 +8,13 @@
 #include "cli/options.h"
 #include "cli/output_file.h"
 #include "cli/progress.h"
-#include "contract/gate.h"
-#include "contract/goldens.h"
-#include "contract/model_stamp.h"
-#include "contract/number_text.h"
-#include "contract/receipt.h"
-#include "contract/report.h"
-#include "contract/scope.h"
-#include "contract/sha256.h"
-#include "contract/software.h"
+#include "contract/gate/gate.h"
+#include "contract/gate/goldens.h"
+#include "contract/gate/model_stamp.h"
+#include "contract/gate/scope.h"
+#include "contract/receipt/receipt.h"
+#include "contract/report/report.h"
+#include "model/device_names.h"
 #include "reference/model.h"
 
 #include <fmt/chrono.h>
@@ -217,7 +217,7 @@ std::string figure_text(const contract::Figure& figure) {
       figure.bound.starts_with(">=") || figure.name.find("cosine") != std::string::npos;
   const double worst = lower_is_worse ? figure.min : figure.max;
   return fmt::format("{} {} ({})", figure.name,
-                     lower_is_worse ? contract::cosine_text(worst) : fmt::format("{:.6g}", worst),
+                     lower_is_worse ? cosine_text(worst) : fmt::format("{:.6g}", worst),
                      figure.bound.empty() ? "measured, not judged" : figure.bound);
 }
 
@@ -249,11 +249,11 @@ std::string positions_text(const LegResult& leg) {
   return fmt::format(
       "{} of {} positions held to them; {} miss one behind an expert swap and are excused, "
       "worst cosine {}",
-      judged, judged + excused, excused, contract::cosine_text(worst));
+      judged, judged + excused, excused, cosine_text(worst));
 }
 
 std::string leg_text(const LegResult& leg) {
-  std::string text = fmt::format("{}  {:<6} {:<48} {}\n", leg.leg, contract::name_of(leg.numerics),
+  std::string text = fmt::format("{}  {:<6} {:<48} {}\n", leg.leg, model::name_of(leg.numerics),
                                  contract::title_of(leg.leg), contract::name_of(leg.result.verdict));
   if (leg.result.verdict != Verdict::pass) text += fmt::format("     {}\n", printable(leg.result.reason));
   if (const std::string figures = figures_text(leg); !figures.empty())
@@ -274,12 +274,12 @@ std::string to_text(const Subject& subject, const GateResult& result) {
   std::string text;
   for (const model::DeviceInfo& device : result.devices)
     text += fmt::format("device   {} ({})\n", printable(describe_device(device)), subject.choice.reason);
-  if (std::any_of(result.devices.begin(), result.devices.end(), contract::is_software))
-    text += fmt::format("         {}\n", contract::software_note);
+  if (std::any_of(result.devices.begin(), result.devices.end(), model::is_software))
+    text += fmt::format("         {}\n", model::software_note);
   for (const model::DeviceInfo& device : result.devices)
     if (!device.switched_off.empty())
       text += fmt::format("         switched off in {} numerics, as its kernels gave wrong numbers: {}\n",
-                          contract::name_of(device.numerics), fmt::join(device.switched_off, ", "));
+                          model::name_of(device.numerics), fmt::join(device.switched_off, ", "));
   text += fmt::format("model    {}, sha256 {}\n", printable(result.model.path), result.model.sha256);
   text += prompts_text(result.prompts) + "\n";
   for (const LegResult& leg : result.legs) text += leg_text(leg);

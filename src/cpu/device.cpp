@@ -1,6 +1,7 @@
 #include "cpu/device.h"
 
 #include "cpu/kernels/kernels.h"
+#include "model/device_names.h"
 
 #include <fstream>
 #include <string_view>
@@ -50,7 +51,7 @@ model::DeviceInfo describe_device(std::string_view isa, int threads, model::Nume
   model::DeviceInfo info;
   info.backend = "cpu";
   info.name = processor_name();
-  info.type = "cpu";
+  info.type = model::cpu_type;
   info.api = isa;
   info.threads = threads;
   info.numerics = numerics;

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "contract/document.h"
-#include "contract/validate.h"
+#include "contract/spec/document.h"
+#include "contract/spec/validate.h"
 
 #include <gtest/gtest.h>
 #include <string>

@@ -1,8 +1,8 @@
 #pragma once
 
 #include "backend/registry.h"
-#include "contract/gate.h"
-#include "contract/sha256.h"
+#include "base/sha256.h"
+#include "contract/gate/gate.h"
 #include "loaded_model.h"
 
 #include <gtest/gtest.h>
@@ -43,7 +43,7 @@ struct GateBench {
   LoadedModel loaded;
   model::Weights weights;
   contract::PromptSet prompts, backend_prompts;
-  std::string model_sha256 = contract::sha256("the same file");
+  std::string model_sha256 = sha256("the same file");
   std::string backend_sha256 = model_sha256;
   std::string backend = "cpu";
   bool is_gpu = false;

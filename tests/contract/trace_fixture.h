@@ -1,8 +1,8 @@
 #pragma once
 
-#include "contract/reference_device.h"
-#include "contract/trace_file.h"
-#include "contract/trace_writer.h"
+#include "contract/gate/reference_device.h"
+#include "contract/trace/file.h"
+#include "contract/trace/writer.h"
 #include "gate_fixture.h"
 
 #include <unistd.h>
