@@ -283,7 +283,9 @@ TEST_F(DeviceSteps, MoreRowsThanASliceHolds) {
       const model::Row& row = step.rows[r];
       const StepOutput alone = value_of(model->run({{row}}));
       ASSERT_EQ(alone.logits.size(), model::wants_logits(row.wants) ? vocab : 0);
-      if (!alone.tokens.empty()) EXPECT_EQ(together.tokens.at(next_token++), alone.tokens[0]) << i;
+      if (!alone.tokens.empty()) {
+        EXPECT_EQ(together.tokens.at(next_token++), alone.tokens[0]) << i;
+      }
       if (alone.logits.empty()) continue;
       ASSERT_LE((next_logits + 1) * vocab, together.logits.size());
       EXPECT_EQ(std::memcmp(&together.logits[next_logits++ * vocab], alone.logits.data(), vocab * 4), 0) << i;
