@@ -14,11 +14,11 @@ namespace {
 using model::Numerics;
 using model::Stage;
 
-// What a trace must be: every stage of every layer, once per row, in the order of the model, with its width;
-// and what routing must give. Judged as it arrives.
-class AuditSink final : public RowSink {
+// What a trace must be: every stage of every layer, once per row, in the order of the model, with its width.
+// Judged as it arrives; the numbers are not looked at.
+class OrderSink final : public RowSink {
  public:
-  AuditSink(const model::Config& config, Judge& judge) : config_(config), slots_(config), judge_(judge) {}
+  OrderSink(const model::Config& config, Judge& judge) : config_(config), slots_(config), judge_(judge) {}
 
   void start(std::int64_t rows) {
     rows_ = rows;
@@ -32,12 +32,7 @@ class AuditSink final : public RowSink {
     judge_.require(
         width == stage_width(config_, stage) && static_cast<std::int64_t>(values.size()) == rows * width,
         place_text(stage, layer) + " has another width than the model's");
-    judge_.require(std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); }),
-                   place_text(stage, layer) + " is not finite");
     if (stage != Stage::logits) note_slot(stage, layer, first, rows);
-    for (std::int64_t r = 0; r < rows && width > 0; ++r)
-      audit_row(stage, layer,
-                values.subspan(static_cast<std::size_t>(r * width), static_cast<std::size_t>(width)));
   }
 
   void finish() {
@@ -61,6 +56,37 @@ class AuditSink final : public RowSink {
     }
   }
 
+  const model::Config& config_;
+  const Slots slots_;
+  Judge& judge_;
+  std::int64_t rows_ = 0;
+  std::size_t last_slot_ = 0;
+  std::vector<int> delivered_;  // [slot][row]
+};
+
+// What the numbers of a trace must be, whichever stages it holds: as many as the stage's shape says, finite,
+// and routing that routes.
+class NumbersSink final : public RowSink {
+ public:
+  NumbersSink(const model::Config& config, Judge& judge) : config_(config), judge_(judge) {}
+
+  void start(std::int64_t) {}
+  bool wants(Stage, int) override { return true; }
+  void take(Stage stage, int layer, std::int64_t, std::int64_t rows, std::int64_t width,
+            std::span<const float> values) override {
+    const bool fits = width > 0 && width == stage_width(config_, stage) &&
+                      static_cast<std::int64_t>(values.size()) == rows * width;
+    judge_.require(fits, place_text(stage, layer) + " has another shape than the model's");
+    judge_.require(std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); }),
+                   place_text(stage, layer) + " is not finite");
+    for (std::int64_t r = 0; fits && r < rows; ++r)
+      audit_row(stage, layer,
+                values.subspan(static_cast<std::size_t>(r * width), static_cast<std::size_t>(width)));
+  }
+  // Without samples this fails, so a trace without routing is no pass.
+  void finish() { judge_.hold("expert weights off 1", "<=", 1e-6); }
+
+ private:
   void audit_row(Stage stage, int layer, std::span<const float> row) {
     if (stage == Stage::expert_weights) {
       double sum = 0;
@@ -83,11 +109,7 @@ class AuditSink final : public RowSink {
   }
 
   const model::Config& config_;
-  const Slots slots_;
   Judge& judge_;
-  std::int64_t rows_ = 0;
-  std::size_t last_slot_ = 0;
-  std::vector<int> delivered_;  // [slot][row]
 };
 
 // Opens the context's backend in each of its modes and hands it to `run`.
@@ -109,10 +131,11 @@ CheckResult judge_device(const CheckContext& context, const RunDevice& run) {
   return judge.result();
 }
 
+template <typename Sink>
 CheckResult audit(const CheckContext& context) {
   return judge_device(
       context, [](model::DeviceModel& device, const PromptSet& prompts, Judge& judge) -> Result<void> {
-        AuditSink sink(device.config(), judge);
+        Sink sink(device.config(), judge);
         for (std::size_t i = 0; i < prompts.prompts.size(); ++i) {
           sink.start(prompts.prompts[i].size());
           JudgedLogits logits;
@@ -121,7 +144,6 @@ CheckResult audit(const CheckContext& context) {
           judge.require(std::all_of(logits.begin(), logits.end(), [](float x) { return std::isfinite(x); }),
                         "logits are not finite");
         }
-        judge.hold("expert weights off 1", "<=", 1e-6);
         return {};
       });
 }
@@ -130,7 +152,7 @@ CheckResult production_unchanged(const CheckContext& context) {
   return judge_device(
       context, [](model::DeviceModel& device, const PromptSet& prompts, Judge& judge) -> Result<void> {
         Judge ignored;
-        AuditSink everything(device.config(), ignored);
+        OrderSink everything(device.config(), ignored);
         for (std::size_t i = 0; i < prompts.prompts.size(); ++i) {
           JudgedLogits plain, traced;
           TRINE_CHECK_OK(run_decode(device, prompts.prompts[i], i, plain, nullptr));
@@ -153,9 +175,9 @@ CheckResult production_unchanged(const CheckContext& context) {
 void register_trace_checks(CheckRegistry& registry) {
   registry.add({"gate.invariants",
                 "every stage has its shape and is finite; expert ids are distinct, their weights sum to 1",
-                audit});
-  registry.add(
-      {"trace.stage-names", "a trace holds every stage of every layer once per row, in order", audit});
+                audit<NumbersSink>});
+  registry.add({"trace.stage-names", "a trace holds every stage of every layer once per row, in order",
+                audit<OrderSink>});
   registry.add({"trace.production-unchanged",
                 "the logits of a traced run are those of an untraced one, to the byte",
                 production_unchanged});

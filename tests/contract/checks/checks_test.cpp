@@ -63,8 +63,9 @@ class FaultyDevice final : public ForwardingModel, private model::TraceSink {
  public:
   // Changes one delivery of the stage: its values, row by row of `width`.
   using Fault = std::function<void(std::vector<float>& values, std::int64_t width)>;
-  FaultyDevice(std::unique_ptr<model::DeviceModel> device, model::Stage stage, Fault fault)
-      : ForwardingModel(std::move(device)), stage_(stage), fault_(std::move(fault)) {}
+  FaultyDevice(std::unique_ptr<model::DeviceModel> device, model::Stage stage, Fault fault,
+               bool twice = false)
+      : ForwardingModel(std::move(device)), stage_(stage), fault_(std::move(fault)), twice_(twice) {}
 
  protected:
   Result<model::StepOutput> run_step(const model::Step& step, model::TraceSink* trace) override {
@@ -77,12 +78,14 @@ class FaultyDevice final : public ForwardingModel, private model::TraceSink {
   void take(model::Stage stage, int layer, std::int64_t first_row, std::int64_t rows, std::int64_t width,
             std::span<const float> values) override {
     std::vector<float> changed(values.begin(), values.end());
-    if (stage == stage_) fault_(changed, width);
+    if (stage == stage_ && fault_) fault_(changed, width);
     out_->take(stage, layer, first_row, rows, width, changed);
+    if (stage == stage_ && twice_) out_->take(stage, layer, first_row, rows, width, changed);
   }
 
   model::Stage stage_;
   Fault fault_;
+  bool twice_;
   model::TraceSink* out_ = nullptr;
 };
 
@@ -177,6 +180,33 @@ TEST_P(PlantedFault, IsCaught) {
   const CheckResult result = registry.find(fault.check)->run(context);
   EXPECT_EQ(result.verdict, Verdict::fail) << fault.fault;
   EXPECT_FALSE(result.reason.empty());
+}
+
+// The numbers of a trace and its order are two checks: each has a fault that the other does not see.
+TEST(TraceChecks, OneJudgesTheNumbersAndOneTheOrder) {
+  struct Case {
+    const char* fails;
+    const char* passes;
+    FaultyDevice::Fault change;
+    bool twice;  // the stage is delivered again
+  };
+  const Case cases[] = {{"gate.invariants", "trace.stage-names", scale, false},
+                        {"gate.invariants", "trace.stage-names", spoil_one, false},
+                        {"trace.stage-names", "gate.invariants", {}, true}};
+  const CheckRegistry registry = contract::builtin_checks();
+  for (const Case& one : cases) {
+    CheckContext context{demo, "cpu", 1};
+    context.load =
+        [&](const model::Weights& weights,
+            const backend::BackendOptions& options) -> Result<std::unique_ptr<model::DeviceModel>> {
+      TRINE_TRY(auto device, backend::load_model("cpu", weights, options));
+      return std::make_unique<FaultyDevice>(std::move(device), model::Stage::expert_weights, one.change,
+                                            one.twice);
+    };
+    EXPECT_EQ(registry.find(one.fails)->run(context).verdict, Verdict::fail) << one.fails;
+    const CheckResult passed = registry.find(one.passes)->run(context);
+    EXPECT_EQ(passed.verdict, Verdict::pass) << one.passes << ": " << passed.reason;
+  }
 }
 
 // Every check that judges a backend has a fault that it catches.
