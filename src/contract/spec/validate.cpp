@@ -126,13 +126,28 @@ class Validator {
   }
 
   void check_stage(const StageRecord& stage) {
-    if (stage.status == StageStatus::shipped && stage.evidence.empty())
-      report("stage-evidence", fmt::format("{} is SHIPPED and names no evidence", stage.id), stage.line);
-    for (const Line& evidence : stage.evidence) check_evidence(stage, evidence);
+    if (stage.evidence.empty())
+      report("stage-evidence", fmt::format("{} names no evidence", stage.id), stage.line);
+    if (stage.status == StageStatus::shipped) {
+      for (const Line& evidence : stage.evidence) check_evidence(stage, evidence);
+    } else if (!stage.evidence.empty() && !known_.project.empty() &&
+               std::all_of(stage.evidence.begin(), stage.evidence.end(),
+                           [&](const Line& evidence) { return is_project_file(evidence.text); })) {
+      report("stage-evidence", fmt::format("{} is PLANNED, and all its evidence is there", stage.id),
+             stage.line);
+    }
+  }
+
+  bool is_project_file(const std::string& text) const {
+    namespace fs = std::filesystem;
+    const fs::path path(text);
+    const bool inside = path.is_relative() && std::none_of(path.begin(), path.end(),
+                                                           [](const fs::path& part) { return part == ".."; });
+    std::error_code problem;
+    return inside && fs::is_regular_file(fs::path(known_.project) / path, problem);
   }
 
   void check_evidence(const StageRecord& stage, const Line& evidence) {
-    namespace fs = std::filesystem;
     if (all_tests_.count(evidence.text) != 0 || known_.is_check(evidence.text)) return;
     if (known_.project.empty()) {
       report("stage-evidence",
@@ -140,11 +155,7 @@ class Validator {
              evidence.line, Level::info);
       return;
     }
-    const fs::path path(evidence.text);
-    const bool inside = path.is_relative() && std::none_of(path.begin(), path.end(),
-                                                           [](const fs::path& part) { return part == ".."; });
-    std::error_code problem;
-    if (!inside || !fs::is_regular_file(fs::path(known_.project) / path, problem))
+    if (!is_project_file(evidence.text))
       report("stage-evidence",
              fmt::format("evidence '{}' of {} is no test, no check and no file of the project", evidence.text,
                          stage.id),

@@ -28,7 +28,8 @@ struct KnownNames {
 //   unknown-command    a command that is not trine's
 //   unknown-backend    a backend that does not exist, or is named twice
 //   duplicate-bound    a figure is bounded twice the same way
-//   stage-evidence     a SHIPPED stage without evidence, or evidence that does not exist
+//   stage-evidence     a stage without evidence, a SHIPPED one whose evidence does not exist, a PLANNED one
+//                      whose files are all there
 //   amendment-order    versions that do not increase, dates that fall, or a newest version that is not the
 //                      file's
 //   depends-on         a contract that the folder lacks, itself, or one named twice

@@ -87,8 +87,19 @@ TEST(Validate, ShippedStagesHaveEvidence) {
   expect_only(sample(21, {"    evidence: [src]"}), "stage-evidence", 21);  // a folder proves nothing
   expect_only(sample(21, {"    evidence: [../main/CMakeLists.txt]"}), "stage-evidence", 21);
   expect_only(sample(21, {"    evidence: [/etc/hostname]"}), "stage-evidence", 21);
-  EXPECT_EQ(joined(findings_of(sample(21, {"    evidence: [CMakeLists.txt]"}))), "");
-  EXPECT_EQ(joined(findings_of(sample(21, {"    evidence: [FALSIFY-SAMPLE-001]"}))), "");
+}
+
+// Both ways: what is shown has shipped, and what is not shown has not.
+TEST(Validate, AStatusFollowsItsEvidence) {
+  const auto planned = [](const std::string& evidence) {
+    const std::string shown = "    evidence: [sample.check]\n";
+    std::string text = sample(20, {"    status: PLANNED"});
+    return text.replace(text.find(shown), shown.size(), evidence);
+  };
+  expect_only(planned("    evidence: [CMakeLists.txt]\n"), "stage-evidence", 18);
+  expect_only(planned(""), "stage-evidence", 18);
+  EXPECT_EQ(joined(findings_of(planned("    evidence: [no/such/file.cpp]\n"))), "");
+  EXPECT_EQ(joined(findings_of(planned("    evidence: [CMakeLists.txt, no/such/file.cpp]\n"))), "");
 }
 
 TEST(Validate, EvidenceOutsideTheProjectIsOnlyNoted) {
