@@ -18,8 +18,8 @@ void add_prompts(const GateResult& result, const RunScope& scope, std::vector<st
   const PromptIdentity& prompts = result.prompts;
   if (scope.own_prompts) left.emplace_back("--prompts: the built-in prompts");
   if (scope.quick) {
-    left.push_back(fmt::format("--quick: {} of {} prompts, each cut to {} tokens", prompts.count,
-                               scope.all_prompts, shortest_prompt));
+    left.push_back(fmt::format("--quick: {} of {} prompts, one cut to {} tokens and the others to {}",
+                               prompts.count, scope.all_prompts, quick_long_prompt, shortest_prompt));
   } else if (prompts.count < full_prompt_count) {
     left.push_back(
         fmt::format("{}, and a complete run has {}", plural(prompts.count, "prompt"), full_prompt_count));

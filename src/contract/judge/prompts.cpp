@@ -183,12 +183,17 @@ PromptSet quick_subset(const PromptSet& all) {
     return std::any_of(quick.prompts.begin(), quick.prompts.end(),
                        [&](const Prompt& prompt) { return prompt.tokens == cut.tokens; });
   };
+  const auto shorter = [](const Prompt& a, const Prompt& b) { return a.size() < b.size(); };
+  const auto longest = std::max_element(all.prompts.begin(), all.prompts.end(), shorter);
   for (std::size_t i = 0; i < wanted; ++i) {
-    const std::size_t from = wanted == 1 ? 0 : i * (count - 1) / (wanted - 1);
+    const bool is_long = i == wanted / 2;
+    const std::size_t from =
+        is_long ? static_cast<std::size_t>(longest - all.prompts.begin()) : i * (count - 1) / (wanted - 1);
     // Prompts may begin alike.
     for (std::size_t next = 0; next < count; ++next) {
       Prompt prompt = all.prompts[(from + next) % count];
-      prompt.tokens.resize(std::min<std::size_t>(prompt.tokens.size(), shortest_prompt));
+      prompt.tokens.resize(
+          std::min<std::size_t>(prompt.tokens.size(), is_long ? quick_long_prompt : shortest_prompt));
       if (is_known(prompt)) continue;
       quick.prompts.push_back(std::move(prompt));
       break;

@@ -16,6 +16,9 @@ namespace trine::contract {
 inline constexpr std::int64_t decode_positions = 8;
 inline constexpr std::int64_t judged_positions = decode_positions + 1;
 inline constexpr std::int64_t shortest_prompt = 12;  // tokens
+// Of one prompt of quick_subset, where the set has it: its prefill is long enough for a product of tiles,
+// which backends have for batches of more than 16 rows.
+inline constexpr std::int64_t quick_long_prompt = 32;
 inline constexpr std::size_t full_prompt_count = 16;
 inline constexpr std::int64_t longest_prompt = 300;  // tokens of the longest built-in one: five pages of 64
 
@@ -54,7 +57,8 @@ inline constexpr std::size_t most_prompts = 256;
 Result<PromptSet> read_prompts(const std::string& path, const gguf::Metadata& metadata,
                                const model::Config& config);
 
-// Four prompts of at most 12 tokens, spread over the set, no two alike: what --quick runs.
+// Four prompts spread over the set, no two alike, of at most 12 tokens but for one of at most 32: what
+// --quick runs.
 PromptSet quick_subset(const PromptSet& all);
 
 }  // namespace trine::contract
