@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/thread_pool.h"
 #include "cpu/forward.h"
+#include "device/kv_type.h"
 
 #include <fmt/format.h>
 #include <algorithm>
@@ -67,7 +68,8 @@ CpuModel::~CpuModel() = default;
 
 Result<std::unique_ptr<CpuModel>> CpuModel::load(const model::Weights& weights, const CpuOptions& options) {
   TRINE_TRY(const Kernels* kernels, choose_kernels(options.isa));
-  const KvType kv_type = options.numerics == model::Numerics::exact ? KvType::f32 : options.kv_type;
+  const KvType kv_type =
+      device::safe_kv_type(device::kv_type_for(options.numerics), weights, options.threads);
   TRINE_TRY(KvCache kv, KvCache::create(weights.config, options.context, kv_type));
   return std::unique_ptr<CpuModel>(
       new CpuModel(std::make_unique<State>(weights, options, *kernels, std::move(kv))));

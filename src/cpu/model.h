@@ -2,7 +2,6 @@
 
 #include "base/error.h"
 #include "cpu/device.h"
-#include "cpu/kv_cache.h"
 #include "model/device_model.h"
 #include "model/weights.h"
 
@@ -12,10 +11,9 @@
 namespace trine::cpu {
 
 struct CpuOptions {
-  int threads = 0;               // 0: one per available core
-  std::int32_t context = 4096;   // positions to hold in the KV cache, all sequences together
-  std::int32_t slots = 8;        // sequences at a time
-  KvType kv_type = KvType::f16;  // exact numerics use f32 whatever this says
+  int threads = 0;              // 0: one per available core
+  std::int32_t context = 4096;  // positions to hold in the KV cache, all sequences together
+  std::int32_t slots = 8;       // sequences at a time
   model::Numerics numerics = model::Numerics::fast;
   std::string isa;  // "portable", "avx2", "avx512vnni"; empty: the best this processor has
 };

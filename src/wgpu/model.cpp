@@ -1,6 +1,7 @@
 #include "wgpu/model.h"
 
 #include "base/thread_pool.h"
+#include "device/kv_type.h"
 #include "wgpu/forward.h"
 #include "wgpu/gemm.h"
 #include "wgpu/load_tested.h"
@@ -140,8 +141,11 @@ Result<std::unique_ptr<WgpuModel>> WgpuModel::load_with(const model::Weights& we
   TRINE_TRY(std::unique_ptr<Gpu> gpu, Gpu::open(open));
   auto state = std::make_unique<State>(weights, std::move(gpu), options.numerics, asked, variants);
   if (options.few_chunks > 0) state->kernels.set_few_chunks(options.few_chunks);
-  const bool f16_cache = options.numerics == Numerics::fast && variants.f16;
-  TRINE_CHECK_OK(state->allocate(options, f16_cache ? KvType::f16 : KvType::f32));
+  const KvType wanted = variants.f16 ? device::kv_type_for(options.numerics) : KvType::f32;
+  // Weights are read once there is room.
+  TRINE_CHECK_OK(KvCache::check_room(*state->gpu, weights.config, options.context, wanted));
+  const KvType kv_type = device::safe_kv_type(wanted, weights, options.threads);
+  TRINE_CHECK_OK(state->allocate(options, kv_type));
   TRINE_CHECK_OK(state->make_operations());
   if (state->gpu->adapter().type != "software") {
     TRINE_CHECK_OK(state->make_operations_of_many());

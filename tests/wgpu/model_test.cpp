@@ -3,6 +3,7 @@
 #include "compare.h"
 #include "loaded_model.h"
 #include "reference/model.h"
+#include "scaled_weights.h"
 #include "step_helpers.h"
 #include "trace_recorder.h"
 #include "wgpu_fixture.h"
@@ -316,6 +317,23 @@ TEST_F(OnDevice, AnUnknownAdapterIsUnavailable) {
   const auto result = WgpuModel::load(loaded.weights, wrong);
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().code, ErrorCode::backend_unavailable);
+}
+
+// Values of the first layer are near 10^6, which f16 does not have; W_o takes them back to where they were.
+TEST_F(OnDevice, ValuesBeyondF16GiveTheReferencesLogitsAndBlameNoKernel) {
+  LoadedModel loaded(models_dir + "tiny/tiny-BF16.gguf");
+  model::LayerWeights& first = loaded.weights.layers.front();
+  const auto values = scale_weight(first.attn_v, 0x1p20f), output = scale_weight(first.attn_output, 0x1p-20f);
+  const std::vector<std::int32_t> tokens = sample_tokens(5, loaded.weights.config.vocab_size);
+  ThreadPool pool(2);
+  reference::Sequence sequence;
+  const auto expected = reference::Model(loaded.weights).forward(sequence, tokens, true, pool, nullptr);
+  ASSERT_TRUE(expected) << to_string(expected.error());
+
+  Runner runner(loaded, options(Numerics::fast));
+  EXPECT_TRUE(runner.model->describe().switched_off.empty());
+  const Difference difference = compare(runner.run(tokens, 2), *expected);
+  EXPECT_TRUE(difference.cosine >= 0.999) << difference.cosine;
 }
 
 }  // namespace
