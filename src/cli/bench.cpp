@@ -1,4 +1,5 @@
 #include "backend/registry.h"
+#include "base/human.h"
 #include "cli/bench_measure.h"
 #include "cli/command.h"
 #include "cli/console.h"

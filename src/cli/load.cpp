@@ -1,6 +1,7 @@
 #include "cli/load.h"
 
 #include "backend/registry.h"
+#include "base/human.h"
 #include "cli/console.h"
 #include "cli/options.h"
 #include "cli/system.h"

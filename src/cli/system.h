@@ -20,11 +20,6 @@ std::uint64_t last_level_cache();  // bytes; of one core's last-level cache
 // Errors: those of MappedFile::open, io.
 Result<std::uint64_t> resident_bytes(const std::string& path);
 
-// Bytes as people read them: "17.28 GiB", "412 B".
-std::string human_bytes(std::uint64_t bytes);
-// Counts as people read them: "30.53 B", "12.4 M", "512".
-std::string human_count(std::uint64_t count);
-
 // Memory bandwidth, measured: `threads` threads read a buffer of 64-bit words that no cache holds, `passes`
 // times.
 struct Bandwidth {

@@ -1,9 +1,9 @@
 #include "cli/trace_report.h"
 
+#include "base/human.h"
 #include "cli/console.h"
 #include "cli/load.h"
 #include "cli/options.h"
-#include "cli/system.h"
 #include "cli/table.h"
 #include "contract/number_text.h"
 
