@@ -1,5 +1,6 @@
 #include "backend/registry.h"
 #include "base/human.h"
+#include "base/system.h"
 #include "cli/bench_measure.h"
 #include "cli/command.h"
 #include "cli/console.h"

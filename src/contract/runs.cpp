@@ -1,5 +1,6 @@
 #include "contract/runs.h"
 
+#include "base/system.h"
 #include "base/thread_pool.h"
 #include "contract/software.h"
 
