@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 namespace trine {
@@ -127,13 +129,58 @@ std::string temporary_name(const std::string& path) {
   return path.substr(0, name + std::min(path.size() - name, most_kept)) + end;
 }
 
+std::string link_target(const std::string& path) {
+  std::filesystem::path target = path;
+  std::error_code problem;
+  // As many links as Linux follows; a chain that is longer, or closed, fails where the file is opened.
+  for (int links = 0; links < 40; ++links) {
+    const std::filesystem::path next = std::filesystem::read_symlink(target, problem);
+    if (problem) return target.string();
+    target = target.parent_path() / next;  // an absolute one replaces what is before it
+  }
+  return path;
+}
+
+namespace {
+
+// rename(2), but fails with EEXIST where that would replace a file. False on failure, with errno set.
+bool rename_to_free_name(const char* from, const char* to) {
+  if (::renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) return true;
+  if (errno != EINVAL && errno != ENOSYS) return false;
+  // A file system that cannot do it in one step.
+  if (::link(from, to) == 0) {
+    ::unlink(from);
+    return true;
+  }
+  if (errno == EEXIST) return false;
+  // Nor has it links, as on a memory card: nothing better is left than to look first.
+  if (::access(to, F_OK) == 0) {
+    errno = EEXIST;
+    return false;
+  }
+  return ::rename(from, to) == 0;
+}
+
+// A new name survives a power cut only when its directory is on disk too. The file is whole either way.
+void sync_folder_of(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  const Descriptor descriptor(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (descriptor.fd >= 0) ::fsync(descriptor.fd);
+}
+
+}  // namespace
+
 Result<void> put_in_place(const std::string& temporary, const std::string& path,
                           const std::function<Result<void>()>& may_replace) {
-  if (::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE) == 0) return {};
-  // Not every file system can tell in the same step whether the name is free.
-  if (errno == EEXIST || errno == EINVAL || errno == ENOSYS) {
+  bool placed = rename_to_free_name(temporary.c_str(), path.c_str());
+  if (!placed && errno == EEXIST) {
     TRINE_CHECK_OK(may_replace());
-    if (::rename(temporary.c_str(), path.c_str()) == 0) return {};
+    placed = ::rename(temporary.c_str(), path.c_str()) == 0;
+  }
+  if (placed) {
+    sync_folder_of(path);
+    return {};
   }
   const int code = errno;
   return fail({.code = code == ENOENT || code == ENOTDIR ? ErrorCode::file_not_found : ErrorCode::io,

@@ -39,12 +39,17 @@ Result<std::string> read_file(const std::string& path, std::uint64_t max_bytes =
 // max_bytes.
 Result<std::string> read_all(int descriptor, std::string_view name, std::uint64_t max_bytes = 1ull << 30);
 
+// The file that `path` leads to when it is a symbolic link, whether or not that exists; else `path`. A result
+// is written there: replacing the link by a file would leave what it points to as it was.
+std::string link_target(const std::string& path);
+
 // A name beside `path` to write it under until it is whole: its own, a number of this process, and ".part".
 // A long name is cut, so that whatever may be a name has room for this one.
 std::string temporary_name(const std::string& path);
 
 // Gives a finished file its name. Where that is taken by then, `may_replace` is asked first; its error is
-// returned and leaves both files. Errors: file_not_found (no folder any more), io.
+// returned and leaves both files. Nothing that appears meanwhile is replaced unasked. The name is on disk
+// when this returns. Errors: file_not_found (no folder any more), io.
 Result<void> put_in_place(const std::string& temporary, const std::string& path,
                           const std::function<Result<void>()>& may_replace);
 

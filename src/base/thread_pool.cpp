@@ -1,8 +1,8 @@
 #include "base/thread_pool.h"
 
 #include "base/check.h"
+#include "base/system.h"
 
-#include <sched.h>
 #include <algorithm>
 #include <atomic>
 #include <thread>
@@ -64,13 +64,6 @@ struct ThreadPool::State {
     }
   }
 };
-
-int available_cores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-}
 
 ThreadPool::ThreadPool(int threads) : state_(std::make_unique<State>()) {
   if (threads <= 0) threads = available_cores();

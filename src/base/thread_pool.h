@@ -29,8 +29,7 @@ class FunctionRef<R(Args...)> {
 // while before they sleep. One caller at a time; not reentrant.
 class ThreadPool {
  public:
-  // `threads` counts the caller, which works too; 1 starts none. 0 means one per available core (affinity
-  // respected).
+  // `threads` counts the caller, which works too; 1 starts none. 0 means one per core of available_cores().
   // Throws std::system_error when the system gives no more threads.
   explicit ThreadPool(int threads = 0);
   ~ThreadPool();
@@ -50,8 +49,5 @@ class ThreadPool {
   void work(int thread);
   std::unique_ptr<State> state_;
 };
-
-// Cores this process may run on.
-int available_cores();
 
 }  // namespace trine

@@ -1,5 +1,7 @@
 #include "engine/bench.h"
 #include "backend/registry.h"
+#include "base/human.h"
+#include "base/system.h"
 #include "cli/command.h"
 #include "cli/console.h"
 #include "cli/cost.h"

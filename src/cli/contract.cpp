@@ -1,4 +1,5 @@
 #include "backend/registry.h"
+#include "base/system.h"
 #include "base/thread_pool.h"
 #include "cli/command.h"
 #include "cli/console.h"

@@ -1,9 +1,10 @@
 #include "backend/registry.h"
+#include "base/human.h"
+#include "base/system.h"
 #include "base/thread_pool.h"
 #include "cli/command.h"
 #include "cli/console.h"
 #include "cli/options.h"
-#include "cli/system.h"
 
 #include <fmt/ranges.h>
 #include <memory>
@@ -111,11 +112,11 @@ nlohmann::ordered_json devices_json() {
             {{"name", "cuda"}, {"built", is_built("cuda")}},
             wgpu_json()}},
           {"cpu",
-           {{"name", cpu_name()},
+           {{"name", processor_name()},
             {"cores", online_cores()},
             {"cores_available", available_cores()},
             {"last_level_cache_bytes", last_level_cache()}}},
-          {"memory", {{"total_bytes", total_memory()}, {"available_bytes", available_memory()}}}};
+          {"memory", {{"total_bytes", total_memory()}, {"available_bytes", available_memory().value_or(0)}}}};
 }
 
 Result<int> show_devices(bool json) {
@@ -126,7 +127,7 @@ Result<int> show_devices(bool json) {
     write_out(devices_json().dump(2) + "\n");
     return 0;
   }
-  write_out(fmt::format("cpu     {}\n", is_built("cpu") ? cpu_name() : "not built (TRINE_CPU=OFF)"));
+  write_out(fmt::format("cpu     {}\n", is_built("cpu") ? processor_name() : "not built (TRINE_CPU=OFF)"));
   for (const Isa& isa : cpu_isas()) {
     write_out(
         fmt::format("        {:<12}{}\n", isa.name, isa.available ? "available" : "not on this processor"));
@@ -137,7 +138,7 @@ Result<int> show_devices(bool json) {
   if (last_level_cache() > 0)
     write_out(fmt::format("cache   {} last level\n", human_bytes(last_level_cache())));
   write_out(fmt::format("memory  {} total, {} available\n", human_bytes(total_memory()),
-                        human_bytes(available_memory())));
+                        human_bytes(available_memory().value_or(0))));
   return 0;
 }
 

@@ -1,10 +1,10 @@
+#include "base/human.h"
 #include "cli/command.h"
 #include "cli/console.h"
 #include "cli/cost.h"
 #include "cli/load.h"
 #include "cli/metadata_text.h"
 #include "cli/options.h"
-#include "cli/system.h"
 #include "cli/table.h"
 #include "text/chatml.h"
 

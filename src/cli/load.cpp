@@ -1,9 +1,10 @@
 #include "cli/load.h"
 
 #include "backend/registry.h"
+#include "base/human.h"
+#include "base/system.h"
 #include "cli/console.h"
 #include "cli/options.h"
-#include "cli/system.h"
 
 #include <fmt/ranges.h>
 #include <cstdlib>

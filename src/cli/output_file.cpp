@@ -101,10 +101,11 @@ Result<void> check_outputs(std::span<const OutputFile> outputs, std::span<const 
 }
 
 Result<void> write_output(const OutputFile& output, std::string_view text) {
+  const std::string path = link_target(output.path);
   std::string temporary;
   int descriptor = -1;
   do {
-    temporary = temporary_name(output.path);
+    temporary = temporary_name(path);
     descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   } while (descriptor < 0 && errno == EEXIST);
   if (descriptor < 0) return system_error("cannot create the file", output.path);
@@ -113,7 +114,7 @@ Result<void> write_output(const OutputFile& output, std::string_view text) {
   const bool closed = ::close(descriptor) == 0;
   if (!written) errno = code;
   Result<void> done = written && closed
-                          ? put_in_place(temporary, output.path, [&] { return check_replaced(output); })
+                          ? put_in_place(temporary, path, [&] { return check_replaced(output); })
                           : system_error("cannot write the file", output.path);
   if (!done) ::unlink(temporary.c_str());
   return done;

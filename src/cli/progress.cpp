@@ -1,8 +1,7 @@
 #include "cli/progress.h"
 
+#include "base/human.h"
 #include "cli/console.h"
-
-#include "cli/system.h"
 
 #include <fmt/format.h>
 #include <unistd.h>

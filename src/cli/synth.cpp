@@ -1,12 +1,12 @@
+#include "base/human.h"
 #include "cli/command.h"
 #include "cli/console.h"
 #include "cli/options.h"
 #include "cli/progress.h"
-#include "cli/synth_plan.h"
-#include "cli/synth_vocab.h"
-#include "cli/synth_write.h"
-#include "cli/system.h"
 #include "gguf/file.h"
+#include "synth/plan.h"
+#include "synth/vocab.h"
+#include "synth/write.h"
 
 #include <sys/stat.h>
 #include <cerrno>
@@ -51,23 +51,25 @@ Result<void> require_free_name(const std::string& path, bool force) {
   return fail(name_is_taken(path));
 }
 
-Result<std::vector<gguf::Metadata::Entry>> vocabulary_of(const Options& options, const SynthPreset& preset) {
-  if (options.vocab.empty()) return byte_vocabulary(preset.vocab_size);
+Result<std::vector<gguf::Metadata::Entry>> vocabulary_of(const Options& options,
+                                                         const synth::Preset& preset) {
+  if (options.vocab.empty()) return synth::byte_vocabulary(preset.vocab_size);
   TRINE_TRY(const gguf::File file, gguf::File::open(options.vocab));
-  return copied_vocabulary(file.metadata(), options.vocab, preset.vocab_size);
+  return synth::copied_vocabulary(file.metadata(), options.vocab, preset.vocab_size);
 }
 
-Result<int> synth(const Options& options) {
-  SynthOptions work{options.path, *find_synth_preset(options.preset), {}, options.seed, options.force};
+Result<int> synthesize(const Options& options) {
+  synth::WriteOptions work{
+      options.path, *synth::find_preset(options.preset), {}, options.seed, options.force};
   if (options.layers) work.preset.n_layers = *options.layers;
   TRINE_CHECK_OK(require_free_name(options.path, options.force));
-  TRINE_CHECK_OK(require_space(options.path, synth_tensor_bytes(work.preset) + header_room));
+  TRINE_CHECK_OK(synth::require_space(options.path, synth::tensor_bytes(work.preset) + header_room));
   TRINE_TRY(work.vocabulary, vocabulary_of(options, work.preset));
 
   const std::atomic<bool>& interrupted = watch_interrupt();
   ThreadPool pool(options.threads);
-  Progress progress("writing", synth_tensor_bytes(work.preset));
-  const Result<std::uint64_t> bytes = write_synth(work, pool, [&](std::uint64_t written) {
+  Progress progress("writing", synth::tensor_bytes(work.preset));
+  const Result<std::uint64_t> bytes = synth::write_model(work, pool, [&](std::uint64_t written) {
     progress.add(written);
     return !interrupted;
   });
@@ -101,7 +103,7 @@ Action define_synth(CLI::App& app) {
       "whole.");
   add_text(app, "OUT", options->path, "file to write, such as model.gguf").required();
   std::vector<std::string> names;
-  for (const SynthPreset& preset : synth_presets()) names.emplace_back(preset.name);
+  for (const synth::Preset& preset : synth::presets()) names.emplace_back(preset.name);
   add_choice(app, "--preset", options->preset, names, "whose shape; 17.3 GiB, 132 GiB and 8 MiB").required();
   add_text(app, "--vocab", options->vocab,
            "take the tokenizer from this GGUF, padded to the preset's size; default: one of single bytes")
@@ -124,7 +126,7 @@ Action define_synth(CLI::App& app) {
              "  trine synth big.gguf --preset qwen3-coder-30b-a3b\n"
              "  trine synth big.gguf --preset qwen3-coder-30b-a3b --vocab model.gguf --layers 8\n"
              "  trine synth mini.gguf --preset mini && trine run -m mini.gguf -n 16 hello");
-  return [options] { return synth(*options); };
+  return [options] { return synthesize(*options); };
 }
 
 }  // namespace trine::cli

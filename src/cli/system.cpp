@@ -2,83 +2,20 @@
 
 #include "base/check.h"
 #include "base/file.h"
+#include "base/system.h"
 #include "base/thread_pool.h"
 
-#include <fmt/format.h>
 #include <sys/mman.h>
 #include <unistd.h>
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <charconv>
 #include <chrono>
 #include <cstring>
 #include <memory>
 #include <vector>
 
 namespace trine::cli {
-namespace {
-
-// The text after "name<spaces>:" in a /proc file, or empty.
-std::string proc_field(const char* path, std::string_view name) {
-  const auto text = read_file(path);
-  if (!text) return {};
-  std::string_view rest = *text;
-  while (!rest.empty()) {
-    const std::size_t end = std::min(rest.find('\n'), rest.size());
-    const std::string_view line = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-    const std::size_t colon = line.find(':');
-    if (colon == std::string_view::npos || !line.starts_with(name)) continue;
-    if (line.substr(name.size(), colon - name.size()).find_first_not_of(" \t") != std::string_view::npos)
-      continue;
-    const std::size_t begin = line.find_first_not_of(" \t", colon + 1);
-    return begin == std::string_view::npos ? std::string() : std::string(line.substr(begin));
-  }
-  return {};
-}
-
-std::uint64_t leading_number(std::string_view text) {
-  std::uint64_t value = 0;
-  std::from_chars(text.data(), text.data() + text.size(), value);
-  return value;
-}
-
-std::uint64_t memory_field(std::string_view name) {
-  return leading_number(proc_field("/proc/meminfo", name)) * 1024;
-}
-
-std::uint64_t cache_bytes(int name) {
-  const long bytes = ::sysconf(name);
-  return bytes > 0 ? static_cast<std::uint64_t>(bytes) : 0;
-}
-
-}  // namespace
-
-std::string cpu_name() {
-  return proc_field("/proc/cpuinfo", "model name");
-}
-
-int online_cores() {
-  return static_cast<int>(::sysconf(_SC_NPROCESSORS_ONLN));
-}
-
-std::uint64_t total_memory() {
-  const std::uint64_t machine = memory_field("MemTotal");
-  const auto limit = read_file("/sys/fs/cgroup/memory.max");  // "max" (which reads as 0) or bytes
-  const std::uint64_t group = limit ? leading_number(*limit) : 0;
-  return group > 0 ? std::min(machine, group) : machine;
-}
-
-std::uint64_t available_memory() {
-  return std::min(memory_field("MemAvailable"), total_memory());
-}
-
-std::uint64_t last_level_cache() {
-  return std::max({cache_bytes(_SC_LEVEL3_CACHE_SIZE), cache_bytes(_SC_LEVEL2_CACHE_SIZE),
-                   cache_bytes(_SC_LEVEL4_CACHE_SIZE)});
-}
-
 Result<std::uint64_t> resident_bytes(const std::string& path) {
   TRINE_TRY(const MappedFile file, MappedFile::open(path));
   const std::span<const std::byte> bytes = file.bytes();
@@ -96,23 +33,6 @@ Result<std::uint64_t> resident_bytes(const std::string& path) {
   return std::min<std::uint64_t>(static_cast<std::uint64_t>(resident) * page, bytes.size());
 }
 
-std::string human_bytes(std::uint64_t bytes) {
-  constexpr const char* units[] = {"KiB", "MiB", "GiB", "TiB"};
-  if (bytes < 1024) return fmt::format("{} B", bytes);
-  double value = static_cast<double>(bytes) / 1024;
-  std::size_t unit = 0;
-  for (; value >= 1024 && unit + 1 < std::size(units); ++unit) value /= 1024;
-  return fmt::format("{:.2f} {}", value, units[unit]);
-}
-
-std::string human_count(std::uint64_t count) {
-  const auto value = static_cast<double>(count);
-  if (count >= 1'000'000'000) return fmt::format("{:.2f} B", value / 1e9);
-  if (count >= 1'000'000) return fmt::format("{:.2f} M", value / 1e6);
-  if (count >= 10'000) return fmt::format("{:.1f} k", value / 1e3);
-  return fmt::format("{}", count);
-}
-
 Bandwidth measure_bandwidth(int threads) {
   constexpr std::int64_t grain = 1 << 16;  // words: 512 KiB a piece, so that the pool's own cost vanishes
   ThreadPool pool(threads);
@@ -122,7 +42,7 @@ Bandwidth measure_bandwidth(int threads) {
   // Four times the cache, so that little of one pass survives to the next; bounded for small machines.
   const std::uint64_t wanted = std::max<std::uint64_t>(256ull << 20, 4 * last_level_cache());
   result.buffer_bytes =
-      std::min(wanted, std::max<std::uint64_t>(available_memory() / 4, 16ull << 20)) & ~7ull;
+      std::min(wanted, std::max<std::uint64_t>(available_memory().value_or(0) / 4, 16ull << 20)) & ~7ull;
   const auto words = static_cast<std::int64_t>(result.buffer_bytes / 8);
   const std::unique_ptr<std::uint64_t[]> buffer(new std::uint64_t[static_cast<std::size_t>(words)]);
   pool.parallel_for(words, grain, [&](std::int64_t begin, std::int64_t end, int) {

@@ -1,4 +1,5 @@
 #include "base/file.h"
+#include "base/human.h"
 #include "base/sha256.h"
 #include "cli/command.h"
 #include "cli/console.h"
@@ -6,7 +7,6 @@
 #include "cli/options.h"
 #include "cli/output_file.h"
 #include "cli/progress.h"
-#include "cli/system.h"
 #include "cli/trace_report.h"
 #include "contract/gate/model_stamp.h"
 #include "contract/gate/reference_device.h"

@@ -1,10 +1,10 @@
 #include "cli/trace_report.h"
 
+#include "base/human.h"
 #include "base/number_text.h"
 #include "cli/console.h"
 #include "cli/load.h"
 #include "cli/options.h"
-#include "cli/system.h"
 #include "cli/table.h"
 
 #include <fmt/format.h>

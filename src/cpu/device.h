@@ -17,12 +17,6 @@ struct IsaSupport {
 // Slowest first; the last available one is what `auto` takes.
 std::vector<IsaSupport> list_isas();
 
-// The processor's own name, as /proc/cpuinfo or the kernel gives it.
-std::string processor_name();
-
-// Bytes of memory that can be had without swapping (MemAvailable); 0 when the system does not say.
-std::uint64_t available_memory();
-
 model::DeviceInfo describe_device(std::string_view isa, int threads, model::Numerics numerics);
 
 }  // namespace trine::cpu

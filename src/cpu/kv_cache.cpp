@@ -1,12 +1,13 @@
 #include "cpu/kv_cache.h"
 
 #include "base/check.h"
-#include "cpu/device.h"
+#include "base/system.h"
 #include "device/capacity.h"
 
 #include <fmt/format.h>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 
 namespace trine::cpu {
 
@@ -24,11 +25,11 @@ Result<KvCache> KvCache::create(const model::Config& config, std::int32_t positi
 
   const device::CapacityPlan plan = {.kv_bytes = device::kv_bytes(config, positions, type),
                                      .positions = positions};
-  const std::uint64_t available = available_memory();
-  if (available != 0 && plan.total_bytes() > available) {
+  const std::optional<std::uint64_t> available = available_memory();
+  if (available && plan.total_bytes() > *available) {
     return fail(device::does_not_fit(
         plan, processor_name(),
-        fmt::format("{:.2f} GiB available", static_cast<double>(available) / (1 << 30))));
+        fmt::format("{:.2f} GiB available", static_cast<double>(*available) / (1 << 30))));
   }
   // calloc takes zero pages from the system: untouched positions cost nothing, and a page that was handed out
   // wrongly reads as zeros, not as another process's garbage.

@@ -1,13 +1,13 @@
 #include "gguf/writer.h"
 
 #include "base/check.h"
+#include "base/file.h"
 #include "gguf/parse.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 #include <algorithm>
-#include <atomic>
 #include <bit>
 #include <cerrno>
 #include <cmath>
@@ -160,16 +160,6 @@ bool append_value(std::string& out, const Value& value) {
       value.data);
 }
 
-// rename(2), but fails with EEXIST where that would replace a file. False on failure, with errno set.
-bool rename_to_free_name(const char* from, const char* to) {
-  if (::renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) return true;
-  if (errno != EINVAL && errno != ENOSYS) return false;
-  // A file system that cannot do it in one step.
-  if (::link(from, to) != 0) return false;
-  ::unlink(from);
-  return true;
-}
-
 }  // namespace
 
 struct Writer::State {
@@ -226,16 +216,12 @@ std::string Writer::State::header() const {
 
 // Opens a temporary file beside the final one, under a name nobody else uses.
 Result<void> Writer::State::create() {
-  static std::atomic<unsigned> serial{0};
-  for (int attempt = 0; attempt < 100; ++attempt) {
-    const std::string candidate = fmt::format("{}.{}-{}.part", path, ::getpid(), serial++);
-    descriptor = ::open(candidate.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (descriptor >= 0) {
-      temporary_path = candidate;
-      return {};
-    }
-    if (errno != EEXIST) break;
-  }
+  do {
+    temporary_path = temporary_name(path);
+    descriptor = ::open(temporary_path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  } while (descriptor < 0 && errno == EEXIST);
+  if (descriptor >= 0) return {};
+  temporary_path.clear();
   return io_error("cannot create file", path);
 }
 
@@ -257,7 +243,7 @@ Result<void> Writer::State::write_at(std::uint64_t offset, const std::byte* data
 Writer::Writer(std::string path, std::uint64_t alignment) : state_(std::make_unique<State>()) {
   check(std::has_single_bit(alignment) && alignment >= min_alignment && alignment <= max_alignment,
         "gguf::Writer: the alignment must be a power of two that the reader accepts");
-  state_->path = std::move(path);
+  state_->path = link_target(path);
   state_->alignment = alignment;
   if (alignment != 32) {
     const auto added =
@@ -392,24 +378,12 @@ Result<void> Writer::finish(Existing existing) {
   if (::fsync(state_->descriptor) != 0) return io_error("cannot write file to disk", state_->temporary_path);
   if (::close(std::exchange(state_->descriptor, -1)) != 0)
     return io_error("cannot close file", state_->temporary_path);
-  const char* from = state_->temporary_path.c_str();
-  const char* to = state_->path.c_str();
-  if (existing == Existing::keep ? !rename_to_free_name(from, to) : ::rename(from, to) != 0) {
-    if (errno == EEXIST)
-      return fail({.code = ErrorCode::usage, .what = "the file exists", .where = state_->path});
-    return io_error("cannot rename the finished file", state_->path);
-  }
+  TRINE_CHECK_OK(put_in_place(state_->temporary_path, state_->path, [&]() -> Result<void> {
+    if (existing == Existing::replace) return {};
+    return fail({.code = ErrorCode::usage, .what = "the file exists", .where = state_->path});
+  }));
   state_->temporary_path.clear();
   state_->finished = true;
-
-  // The new name survives a power cut only when its directory is on disk too. The file is whole either way.
-  const std::size_t slash = state_->path.rfind('/');
-  const std::string directory = slash == std::string::npos ? "." : state_->path.substr(0, slash + 1);
-  const int descriptor = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor >= 0) {
-    ::fsync(descriptor);
-    ::close(descriptor);
-  }
   return {};
 }
 

@@ -4,6 +4,7 @@
 #include <unistd.h>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <string>
 
@@ -52,6 +53,19 @@ TEST(ReadFile, KeepsBytesAndObeysItsLimit) {
   const auto limited = read_file(file.path, 3);
   ASSERT_FALSE(limited);
   EXPECT_EQ(limited.error().code, ErrorCode::validation_failed);
+}
+
+TEST(LinkTarget, LeadsThroughLinksToWhatIsOrWillBeThere) {
+  namespace fs = std::filesystem;
+  const fs::path folder = fs::path(testing::TempDir()) / ("trine_links_" + std::to_string(::getpid()));
+  fs::create_directories(folder / "below");
+  fs::create_symlink("below/absent", folder / "relative");
+  fs::create_symlink(folder / "relative", folder / "absolute");
+  EXPECT_EQ(link_target(folder / "absolute"), (folder / "below/absent").string());
+  EXPECT_EQ(link_target(folder / "plain"), (folder / "plain").string());
+  fs::create_symlink("loop", folder / "loop");
+  EXPECT_EQ(link_target(folder / "loop"), (folder / "loop").string());
+  fs::remove_all(folder);
 }
 
 TEST(Error, OneLineSaysWhatWhereExpectedActualAndHint) {

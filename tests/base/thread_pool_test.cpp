@@ -1,4 +1,5 @@
 #include "base/thread_pool.h"
+#include "base/system.h"
 
 #include <gtest/gtest.h>
 #include <atomic>
@@ -54,7 +55,6 @@ INSTANTIATE_TEST_SUITE_P(Threads, ThreadPoolTest, testing::Values(1, 2, 5));
 
 TEST(ThreadPool, ZeroMeansOnePerCore) {
   EXPECT_EQ(ThreadPool(0).size(), available_cores());
-  EXPECT_GE(available_cores(), 1);
 }
 
 TEST(ThreadPool, WorkersWakeAfterSleeping) {

@@ -1,5 +1,6 @@
 #include "contract/gate/runs.h"
 
+#include "base/system.h"
 #include "base/thread_pool.h"
 #include "contract/gate/choices.h"
 #include "model/device_names.h"

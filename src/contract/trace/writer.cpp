@@ -94,7 +94,7 @@ TraceWriter::~TraceWriter() {
 
 Result<void> TraceWriter::open_temporary() {
   do {
-    temporary_path_ = temporary_name(path_);
+    temporary_path_ = temporary_name(link_target(path_));
     descriptor_ = ::open(temporary_path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   } while (descriptor_ < 0 && errno == EEXIST);
   if (descriptor_ < 0) {
@@ -180,7 +180,7 @@ Result<void> TraceWriter::finish(const std::function<Result<void>()>& may_replac
   }
   if (::fsync(descriptor_) != 0) return io_error("cannot write file to disk", path_);
   if (::close(std::exchange(descriptor_, -1)) != 0) return io_error("cannot close file", path_);
-  TRINE_CHECK_OK(put_in_place(temporary_path_, path_, may_replace));
+  TRINE_CHECK_OK(put_in_place(temporary_path_, link_target(path_), may_replace));
   temporary_path_.clear();
   return {};
 }

@@ -1,6 +1,6 @@
-#include "cli/synth_write.h"
+#include "synth/write.h"
 
-#include "cli/system.h"
+#include "base/human.h"
 #include "gguf/writer.h"
 #include "quant/random.h"
 
@@ -13,7 +13,7 @@
 #include <mutex>
 #include <optional>
 
-namespace trine::cli {
+namespace trine::synth {
 namespace {
 
 // A piece is generated and written by one thread: small enough to stay in a core's cache on the way.
@@ -25,13 +25,13 @@ struct Piece {
   std::uint64_t blocks;
 };
 
-std::uint64_t block_count(const SynthTensor& tensor) {
+std::uint64_t block_count(const PlannedTensor& tensor) {
   std::uint64_t elements = 1;
   for (const std::uint64_t dim : tensor.dims) elements *= dim;
   return elements / gguf::info(tensor.type).block_elements;
 }
 
-std::vector<Piece> cut(const std::vector<SynthTensor>& tensors) {
+std::vector<Piece> cut(const std::vector<PlannedTensor>& tensors) {
   std::vector<Piece> pieces;
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     const std::uint64_t step = piece_bytes / gguf::info(tensors[i].type).block_bytes;
@@ -43,7 +43,7 @@ std::vector<Piece> cut(const std::vector<SynthTensor>& tensors) {
   return pieces;
 }
 
-Result<void> fill(const SynthTensor& tensor, quant::RandomStream stream, std::uint64_t first_block,
+Result<void> fill(const PlannedTensor& tensor, quant::RandomStream stream, std::uint64_t first_block,
                   std::span<std::byte> out) {
   TRINE_CHECK_OK(quant::fill_random(tensor.type, tensor.deviation, stream, first_block, out));
   if (tensor.mean == 0) return {};
@@ -74,13 +74,13 @@ class Outcome {
   std::atomic<bool> over_{false};
 };
 
-Result<void> declare(gguf::Writer& writer, const SynthOptions& options,
-                     const std::vector<SynthTensor>& tensors) {
+Result<void> declare(gguf::Writer& writer, const WriteOptions& options,
+                     const std::vector<PlannedTensor>& tensors) {
   for (auto& [key, value] : plan_metadata(options.preset, options.seed)) {
     TRINE_CHECK_OK(writer.add_metadata(key, value));
   }
   for (const auto& [key, value] : options.vocabulary) TRINE_CHECK_OK(writer.add_metadata(key, value));
-  for (const SynthTensor& tensor : tensors) {
+  for (const PlannedTensor& tensor : tensors) {
     TRINE_TRY([[maybe_unused]] const std::size_t index,
               writer.add_tensor(tensor.name, tensor.dims, tensor.type));
   }
@@ -89,9 +89,9 @@ Result<void> declare(gguf::Writer& writer, const SynthOptions& options,
 
 }  // namespace
 
-std::uint64_t synth_tensor_bytes(const SynthPreset& preset) {
+std::uint64_t tensor_bytes(const Preset& preset) {
   std::uint64_t bytes = 0;
-  for (const SynthTensor& tensor : plan_tensors(preset)) {
+  for (const PlannedTensor& tensor : plan_tensors(preset)) {
     bytes += block_count(tensor) * gguf::info(tensor.type).block_bytes;
   }
   return bytes;
@@ -118,8 +118,8 @@ Result<void> require_space(const std::string& path, std::uint64_t bytes) {
                .hint = "Make room, or write to another disk"});
 }
 
-Result<std::uint64_t> write_synth(const SynthOptions& options, ThreadPool& pool, SynthProgress progress) {
-  const std::vector<SynthTensor> tensors = plan_tensors(options.preset);
+Result<std::uint64_t> write_model(const WriteOptions& options, ThreadPool& pool, WriteProgress progress) {
+  const std::vector<PlannedTensor> tensors = plan_tensors(options.preset);
   gguf::Writer writer(options.path);
   TRINE_CHECK_OK(declare(writer, options, tensors));
   TRINE_CHECK_OK(writer.begin());
@@ -129,7 +129,7 @@ Result<std::uint64_t> write_synth(const SynthOptions& options, ThreadPool& pool,
                                               std::vector<std::byte>(piece_bytes));
   Outcome outcome;
   const auto make = [&](const Piece& piece, std::vector<std::byte>& buffer) -> Result<void> {
-    const SynthTensor& tensor = tensors[piece.tensor];
+    const PlannedTensor& tensor = tensors[piece.tensor];
     const std::uint64_t block_bytes = gguf::info(tensor.type).block_bytes;
     const std::span<std::byte> bytes(buffer.data(), piece.blocks * block_bytes);
     const quant::RandomStream stream{options.seed, static_cast<std::uint32_t>(piece.tensor)};
@@ -152,4 +152,4 @@ Result<std::uint64_t> write_synth(const SynthOptions& options, ThreadPool& pool,
   return total;
 }
 
-}  // namespace trine::cli
+}  // namespace trine::synth

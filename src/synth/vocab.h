@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-namespace trine::cli {
+namespace trine::synth {
 
 // The tokenizer.* keys of `source` (named `path` in errors), padded to `vocab_size` with unused tokens
 // `[PADn]`, as llama.cpp's converter pads. Errors: validation_failed when it is longer; model_load and
@@ -20,4 +20,4 @@ Result<std::vector<gguf::Metadata::Entry>> copied_vocabulary(const gguf::Metadat
 // ChatML template. `vocab_size` is at least 259.
 std::vector<gguf::Metadata::Entry> byte_vocabulary(std::int32_t vocab_size);
 
-}  // namespace trine::cli
+}  // namespace trine::synth

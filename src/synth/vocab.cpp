@@ -1,4 +1,4 @@
-#include "cli/synth_vocab.h"
+#include "synth/vocab.h"
 
 #include "text/tokenizer.h"
 #include "text/vocabulary.h"
@@ -7,7 +7,7 @@
 #include <utility>
 #include <variant>
 
-namespace trine::cli {
+namespace trine::synth {
 namespace {
 
 constexpr std::string_view tokens_key = "tokenizer.ggml.tokens";
@@ -107,4 +107,4 @@ std::vector<gguf::Metadata::Entry> byte_vocabulary(std::int32_t vocab_size) {
   };
 }
 
-}  // namespace trine::cli
+}  // namespace trine::synth

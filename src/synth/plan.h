@@ -9,10 +9,10 @@
 #include <string_view>
 #include <vector>
 
-namespace trine::cli {
+namespace trine::synth {
 
 // The shape of a Qwen3-MoE model that `trine synth` can make, as its published config.json and GGUF state it.
-struct SynthPreset {
+struct Preset {
   std::string_view name;   // on the command line
   std::string_view model;  // whose shape it is
   std::int32_t n_layers;
@@ -29,11 +29,11 @@ struct SynthPreset {
   std::int32_t context_length;
   float rope_theta;
 };
-std::span<const SynthPreset> synth_presets();
-const SynthPreset* find_synth_preset(std::string_view name);
+std::span<const Preset> presets();
+const Preset* find_preset(std::string_view name);
 
 // A tensor to be written: random values of this mean and standard deviation.
-struct SynthTensor {
+struct PlannedTensor {
   std::string name;
   std::vector<std::uint64_t> dims;  // innermost first
   gguf::TensorType type = gguf::TensorType::F32;
@@ -44,13 +44,13 @@ struct SynthTensor {
 // All tensors, with the types llama.cpp's Q4_K_M gives this architecture. Deviations keep activations near 1:
 // matrices have 1/sqrt(columns), norms are near 1, and the router has twice that, so that the chosen experts'
 // weights differ and the last chosen one is well above the first rejected one.
-std::vector<SynthTensor> plan_tensors(const SynthPreset& preset);
+std::vector<PlannedTensor> plan_tensors(const Preset& preset);
 
 // Whether Q4_K_M stores attn_v and ffn_down of this layer in Q6_K. Source: `use_more_bits` in llama.cpp's
 // llama-quant.cpp: the first and the last eighth, and every third layer between.
 bool uses_more_bits(std::int32_t layer, std::int32_t n_layers);
 
 // general.* and qwen3moe.* keys; general.name says that the weights are random.
-std::vector<gguf::Metadata::Entry> plan_metadata(const SynthPreset& preset, std::uint64_t seed);
+std::vector<gguf::Metadata::Entry> plan_metadata(const Preset& preset, std::uint64_t seed);
 
-}  // namespace trine::cli
+}  // namespace trine::synth

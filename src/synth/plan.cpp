@@ -1,9 +1,9 @@
-#include "cli/synth_plan.h"
+#include "synth/plan.h"
 
 #include <fmt/format.h>
 #include <cmath>
 
-namespace trine::cli {
+namespace trine::synth {
 namespace {
 
 using gguf::make_value;
@@ -12,7 +12,7 @@ using gguf::TensorType;
 // Sources: config.json of Qwen/Qwen3-Coder-30B-A3B-Instruct and of Qwen/Qwen3-235B-A22B. Order of the
 // numbers: layers, hidden size, heads, KV heads, head dim; experts, per token, expert width, dense width;
 // vocabulary, context, theta.
-constexpr SynthPreset presets[] = {
+constexpr Preset table[] = {
     {"qwen3-coder-30b-a3b", "Qwen3-Coder-30B-A3B", 48, 2048, 32, 4, 128, 128, 8, 768, 5472, 151936, 262144,
      1e7f},
     {"qwen3-235b-a22b", "Qwen3-235B-A22B", 94, 4096, 64, 4, 128, 128, 8, 1536, 12288, 151936, 40960, 1e6f},
@@ -38,23 +38,23 @@ class Plan {
   void norm(std::string name, std::int32_t width) {
     add({std::move(name), {size(width)}, TensorType::F32, 1, norm_deviation});
   }
-  std::vector<SynthTensor> take() { return std::move(tensors_); }
+  std::vector<PlannedTensor> take() { return std::move(tensors_); }
 
  private:
   static std::uint64_t size(std::int32_t n) { return static_cast<std::uint64_t>(n); }
-  void add(SynthTensor tensor) { tensors_.push_back(std::move(tensor)); }
+  void add(PlannedTensor tensor) { tensors_.push_back(std::move(tensor)); }
 
-  std::vector<SynthTensor> tensors_;
+  std::vector<PlannedTensor> tensors_;
 };
 
 }  // namespace
 
-std::span<const SynthPreset> synth_presets() {
-  return presets;
+std::span<const Preset> presets() {
+  return table;
 }
 
-const SynthPreset* find_synth_preset(std::string_view name) {
-  for (const SynthPreset& preset : presets) {
+const Preset* find_preset(std::string_view name) {
+  for (const Preset& preset : table) {
     if (preset.name == name) return &preset;
   }
   return nullptr;
@@ -65,7 +65,7 @@ bool uses_more_bits(std::int32_t layer, std::int32_t n_layers) {
   return layer < eighth || layer >= 7 * n_layers / 8 || (layer - eighth) % 3 == 2;
 }
 
-std::vector<SynthTensor> plan_tensors(const SynthPreset& p) {
+std::vector<PlannedTensor> plan_tensors(const Preset& p) {
   const std::int32_t hidden = p.hidden_size;
   const std::int32_t q_size = p.n_heads * p.head_dim;
   const std::int32_t kv_size = p.n_kv_heads * p.head_dim;
@@ -93,7 +93,7 @@ std::vector<SynthTensor> plan_tensors(const SynthPreset& p) {
   return plan.take();
 }
 
-std::vector<gguf::Metadata::Entry> plan_metadata(const SynthPreset& p, std::uint64_t seed) {
+std::vector<gguf::Metadata::Entry> plan_metadata(const Preset& p, std::uint64_t seed) {
   const auto count = [](std::int32_t n) { return make_value(static_cast<std::uint32_t>(n)); };
   return {
       {"general.architecture", make_value(std::string("qwen3moe"))},
@@ -121,4 +121,4 @@ std::vector<gguf::Metadata::Entry> plan_metadata(const SynthPreset& p, std::uint
   };
 }
 
-}  // namespace trine::cli
+}  // namespace trine::synth
