@@ -1,4 +1,3 @@
-#include "engine/bench.h"
 #include "backend/registry.h"
 #include "base/human.h"
 #include "base/system.h"
@@ -9,6 +8,7 @@
 #include "cli/options.h"
 #include "cli/system.h"
 #include "cli/table.h"
+#include "engine/bench.h"
 
 #include <algorithm>
 #include <memory>

@@ -107,7 +107,9 @@ Result<void> check_sampling(const sampling::SamplingParams& params, std::int32_t
 }
 
 double prompt_rate(const Session& session, const engine::GenerateResult& result) {
-  return result.first_token_seconds > 0 ? static_cast<double>(session.prompt_tokens) / result.first_token_seconds : 0;
+  return result.first_token_seconds > 0
+             ? static_cast<double>(session.prompt_tokens) / result.first_token_seconds
+             : 0;
 }
 
 // Decode steps per second: every token after the first, the end token (which is not among `tokens`) included.

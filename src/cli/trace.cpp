@@ -164,7 +164,8 @@ Result<LoadedModel> open_source(const Options& options) {
 
 Result<void> start(LoadedModel& model, const Options& options, std::int32_t context) {
   if (options.model.backend != "reference") return start_backend(model, options.model, context);
-  model.device = std::make_unique<contract::ReferenceDevice>(*model.weights, context, 1, options.model.threads);
+  model.device =
+      std::make_unique<contract::ReferenceDevice>(*model.weights, context, 1, options.model.threads);
   model.choice = "as asked";
   return {};
 }

@@ -460,18 +460,67 @@ class Bench {
   std::int32_t position_ = 0;
 };
 
-}  // namespace
+// A token that the device chose at position 0 is the sampler's of the same logits. Draws that fall on the
+// edge between two tokens may differ by a rounding, so of several one may.
+Result<void> judge_choices(model::DeviceModel& model, const sampling::SamplingParams& params) {
+  constexpr std::int32_t draws = 4;
+  const std::vector<std::int32_t> prompt = {0, 1, 1, 2};
+  const bool greedy = params.temperature == 0;
+  std::int32_t different = 0;
+  model::Choosing choosing{.params = params, .prompt = prompt};
+  for (choosing.params.seed = 1; choosing.params.seed <= draws; ++choosing.params.seed) {
+    TRINE_TRY(const model::OpenSlot slot, model::OpenSlot::open_whole(model, choosing));
+    const std::int32_t token = static_cast<std::int32_t>(choosing.params.seed) % model.config().vocab_size;
+    TRINE_TRY(const model::StepOutput output, model.run({{{token, 0, slot.id(), model::Wants::both}}}));
+    sampling::Sampler sampler(choosing.params);
+    sampler.accept_prompt(prompt);
+    const Result<std::int32_t> expected = sampler.sample(output.logits);
+    // Logits that are no numbers let nobody choose.
+    different += output.tokens.front() != (expected ? *expected : model::no_token) ? 1 : 0;
+  }
+  if (different <= (greedy ? 0 : 1)) return {};
+  return fail({.code = ErrorCode::inference,
+               .what = "a kernel chooses wrong tokens",
+               .where = greedy ? "greedy choice" : "choice by a draw",
+               .expected = "those of the sampler",
+               .actual = fmt::format("{} of {} others", different, draws)});
+}
 
-Result<void> self_test(model::DeviceModel& model, const model::Weights& weights, bool prefill) {
+Result<void> judge_all_choices(model::DeviceModel& model) {
+  TRINE_CHECK_OK(judge_choices(model, {.temperature = 0}));
+  TRINE_CHECK_OK(judge_choices(model, {.temperature = 0.7f, .top_k = 20, .top_p = 0.8f}));
+  return judge_choices(model, {.temperature = 1.0f,
+                               .min_p = 0.01f,
+                               .repeat_penalty = 1.3f,
+                               .presence_penalty = 0.5f,
+                               .frequency_penalty = 0.5f,
+                               .logit_bias = {{1, 2.0f}}});
+}
+
+Result<void> judge_stages(model::DeviceModel& model, const model::Weights& weights, bool many_rows) {
   TRINE_TRY(model::OpenSlot slot, model::OpenSlot::open_whole(model));
   Bench bench(model, std::move(slot), weights);
   // The second token has something to attend to.
   TRINE_CHECK_OK(bench.run(1));
   TRINE_CHECK_OK(bench.run(1));
-  if (!prefill) return {};
+  if (!many_rows) return {};
   // More rows than the decode kernels take, and no multiple of a tile.
   TRINE_CHECK_OK(bench.run(std::min(21, model.limits().rows)));
   return bench.run(1);
+}
+
+}  // namespace
+
+Result<void> self_test(model::DeviceModel& model, const model::Weights& weights, const Judged& judged) {
+  TRINE_CHECK_OK(judge_stages(model, weights, judged.many_rows));
+  return judged.choices ? judge_all_choices(model) : Result<void>();
+}
+
+model::Weights first_and_last_layer(const model::Weights& weights) {
+  model::Weights some = weights;
+  if (some.layers.size() > 2) some.layers = {weights.layers.front(), weights.layers.back()};
+  some.config.n_layers = static_cast<std::int32_t>(some.layers.size());
+  return some;
 }
 
 }  // namespace trine::device

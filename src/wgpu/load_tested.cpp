@@ -9,13 +9,6 @@
 namespace trine::wgpu {
 namespace {
 
-model::Weights first_and_last_layer(const model::Weights& weights) {
-  model::Weights some = weights;
-  if (some.layers.size() > 2) some.layers = {weights.layers.front(), weights.layers.back()};
-  some.config.n_layers = static_cast<std::int32_t>(some.layers.size());
-  return some;
-}
-
 // What is tried when a model with all that was asked for is wrong.
 std::vector<Variants> fallbacks(model::Numerics numerics, const Variants& asked) {
   const bool fast = numerics == model::Numerics::fast;
@@ -38,15 +31,15 @@ Result<std::unique_ptr<WgpuModel>> load_tested(const model::Weights& weights, mo
   const auto attempt = [&](const model::Weights& some,
                            const Variants& variants) -> Result<std::unique_ptr<WgpuModel>> {
     TRINE_TRY(std::unique_ptr<WgpuModel> model, load(some, variants));
-    // On a processor, compiling the kernels of a prefill takes many seconds.
-    const bool prefill = model->describe().type != "software";
-    TRINE_CHECK_OK(device::self_test(*model, some, prefill));
+    // On a processor, compiling takes many seconds: what few runs need is judged when it is first used.
+    const bool all = model->describe().type != "software";
+    TRINE_CHECK_OK(device::self_test(*model, some, {.many_rows = all, .choices = all}));
     return model;
   };
   auto model = attempt(weights, asked);
   if (model || model.error().code != ErrorCode::inference) return model;
   const Error first = model.error();
-  const model::Weights some = first_and_last_layer(weights);
+  const model::Weights some = device::first_and_last_layer(weights);
   for (const Variants& variants : fallbacks(numerics, asked)) {
     if (!attempt(some, variants)) continue;
     if (auto again = attempt(weights, variants); again) return again;

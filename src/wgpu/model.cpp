@@ -2,6 +2,7 @@
 
 #include "base/thread_pool.h"
 #include "device/kv_type.h"
+#include "device/self_test.h"
 #include "wgpu/forward.h"
 #include "wgpu/gemm.h"
 #include "wgpu/load_tested.h"
@@ -39,14 +40,16 @@ Error with_sizes(Error error, const model::Weights& weights, std::int32_t contex
 }  // namespace
 
 struct WgpuModel::State {
-  State(const model::Weights& weights, std::unique_ptr<Gpu> opened, Numerics numerics, const Variants& asked,
-        const Variants& variants)
+  State(const model::Weights& weights, std::shared_ptr<Gpu> opened, std::shared_ptr<KernelCache> compiled,
+        const WgpuOptions& options, const Variants& asked, const Variants& variants)
       : weights(weights),
-        numerics(numerics),
+        options(options),
+        numerics(options.numerics),
         asked(asked),
         variants(variants),
         gpu(std::move(opened)),
-        kernels(*gpu) {}
+        compiled(std::move(compiled)),
+        kernels(*this->compiled) {}
 
   const model::Config& config() const { return weights.config; }
   Builder builder() { return {kernels, work, config(), variants.integer_dot ? numerics : Numerics::exact}; }
@@ -58,12 +61,16 @@ struct WgpuModel::State {
   Result<Pass> begin(const model::StepPlan& plan, model::TraceSink* trace, bool is_timed = false);
   Result<StepReadback*> find_readback(const model::StepPlan& plan, bool traces_logits);
 
+  Result<void> judge_when_first_used(const device::Judged& judged);
+
   const model::Weights& weights;
+  WgpuOptions options;
   Numerics numerics;
   Variants asked;            // what was not left out
   Variants variants;         // of these, what the self-test did not switch off
-  std::unique_ptr<Gpu> gpu;  // outlives all that follows
-  KernelCache kernels;
+  std::shared_ptr<Gpu> gpu;  // outlives all that follows
+  std::shared_ptr<KernelCache> compiled;
+  KernelCache& kernels;
   KvCache kv;
   Workspace work;
   Matrices matrices;
@@ -104,7 +111,7 @@ Result<void> WgpuModel::State::make_operations() {
 Result<void> WgpuModel::State::make_choosing() {
   if (choose) return {};
   TRINE_TRY(choose, make_choose(builder()));
-  return {};
+  return judge_when_first_used({.choices = true});
 }
 
 // At load, but for a software adapter, whose compiler takes seconds a kernel: there when they are first
@@ -112,7 +119,23 @@ Result<void> WgpuModel::State::make_choosing() {
 Result<void> WgpuModel::State::make_operations_of_many() {
   TRINE_CHECK_OK(add_forward_of_many(builder(), matrices, kv, forward));
   has_many = true;
-  return {};
+  return judge_when_first_used({.many_rows = true});
+}
+
+// Tries kernels that the self-test at load did not have, on a model of two layers beside this one: it shares
+// the device and what is compiled, and neither slots nor pages.
+Result<void> WgpuModel::State::judge_when_first_used(const device::Judged& judged) {
+  if (!options.self_test || gpu->adapter().type != "software") return {};
+  const model::Weights some = device::first_and_last_layer(weights);
+  WgpuOptions untested = options;
+  untested.self_test = false;
+  TRINE_TRY(const std::unique_ptr<WgpuModel> model, load_on(gpu, compiled, some, untested, asked, variants));
+  Result<void> outcome = device::self_test(*model, some, judged);
+  if (!outcome)
+    outcome.error().hint =
+        "The self-test of kernels that are needed for the first time found it: --without leaves out what "
+        "'trine devices' names, or use --backend cpu";
+  return outcome;
 }
 
 WgpuModel::WgpuModel(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -138,9 +161,19 @@ Result<std::unique_ptr<WgpuModel>> WgpuModel::load_with(const model::Weights& we
   open.f16 = variants.f16;
   open.timestamps = variants.timestamps;
   open.shader_edits = options.shader_edits;
-  TRINE_TRY(std::unique_ptr<Gpu> gpu, Gpu::open(open));
-  auto state = std::make_unique<State>(weights, std::move(gpu), options.numerics, asked, variants);
-  if (options.few_chunks > 0) state->kernels.set_few_chunks(options.few_chunks);
+  TRINE_TRY(std::shared_ptr<Gpu> gpu, Gpu::open(open));
+  auto compiled = std::make_shared<KernelCache>(*gpu);
+  if (options.few_chunks > 0) compiled->set_few_chunks(options.few_chunks);
+  return load_on(std::move(gpu), std::move(compiled), weights, options, asked, variants);
+}
+
+Result<std::unique_ptr<WgpuModel>> WgpuModel::load_on(std::shared_ptr<Gpu> gpu,
+                                                      std::shared_ptr<KernelCache> compiled,
+                                                      const model::Weights& weights,
+                                                      const WgpuOptions& options, const Variants& asked,
+                                                      const Variants& variants) {
+  auto state =
+      std::make_unique<State>(weights, std::move(gpu), std::move(compiled), options, asked, variants);
   const KvType wanted = variants.f16 ? device::kv_type_for(options.numerics) : KvType::f32;
   // Weights are read once there is room.
   TRINE_CHECK_OK(KvCache::check_room(*state->gpu, weights.config, options.context, wanted));

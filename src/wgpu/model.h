@@ -14,6 +14,9 @@
 
 namespace trine::wgpu {
 
+class Gpu;
+class KernelCache;
+
 struct WgpuOptions {
   std::string device;           // as list_adapters() takes it
   std::int32_t context = 4096;  // positions to hold in the KV cache, all sequences together
@@ -31,7 +34,8 @@ struct WgpuOptions {
 // whole pass runs on the device. The same input gives the same bytes in every run.
 class WgpuModel final : public model::DeviceModel {
  public:
-  // `weights` must outlive the model; its tensors are read during the call only. Errors: usage
+  // `weights` must outlive the model; its tensors are read during the call and, on a software adapter,
+  // when kernels are first used. Errors: usage
   // (options.without), backend_unavailable (no such adapter), model_load (weights, KV cache and work space do
   // not fit, with their sizes), inference (a kernel does not compile, a device fault, a self-test that fails
   // whatever is switched off).
@@ -61,6 +65,10 @@ class WgpuModel final : public model::DeviceModel {
   static Result<std::unique_ptr<WgpuModel>> load_with(const model::Weights& weights,
                                                       const WgpuOptions& options, const Variants& asked,
                                                       const Variants& variants);
+  static Result<std::unique_ptr<WgpuModel>> load_on(std::shared_ptr<Gpu> gpu,
+                                                    std::shared_ptr<KernelCache> compiled,
+                                                    const model::Weights& weights, const WgpuOptions& options,
+                                                    const Variants& asked, const Variants& variants);
   std::unique_ptr<State> state_;
 };
 

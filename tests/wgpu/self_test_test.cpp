@@ -3,6 +3,7 @@
 
 #include "compare.h"
 #include "loaded_model.h"
+#include "model/open_slot.h"
 #include "reference/model.h"
 #include "step_helpers.h"
 #include "wgpu/model.h"
@@ -84,7 +85,7 @@ TEST_F(SelfTest, ASoundModelKeepsEverything) {
     ASSERT_TRUE(model) << to_string(model.error());
     EXPECT_EQ((*model)->describe().switched_off, Names());
     // A prefill as well, which load() leaves out on a software adapter.
-    const auto tested = device::self_test(**model, loaded.weights, true);
+    const auto tested = device::self_test(**model, loaded.weights, {.many_rows = true, .choices = true});
     EXPECT_TRUE(tested) << to_string(tested.error());
   }
 }
@@ -138,6 +139,28 @@ void fill_norm(model::Weight& weight, float value, std::vector<std::byte>& bytes
   weight.data = bytes.data();
 }
 
+// Kernels of many rows and of choices are judged at load, and on a software adapter when they are first used.
+TEST_F(SelfTest, WrongTilesAndChoicesAreErrorsBeforeTheyAreUsed) {
+  const ShaderEdit wrong_tile = {"(*sums).lane[at] = vec4(0.0);", "(*sums).lane[at] = (*sums).lane[at];"};
+  const ShaderEdit wrong_choice = {"draw_number = choice.draw;", "draw_number = choice.draw + vec2(1u, 0u);"};
+  const auto outcome = [&](const ShaderEdit& bug, std::int32_t rows, model::Wants wants) -> Result<void> {
+    TRINE_TRY(const auto model, WgpuModel::load(loaded.weights, options(Numerics::exact, {bug})));
+    TRINE_TRY(const model::OpenSlot slot, model::OpenSlot::open_whole(*model));
+    model::Step step;
+    for (std::int32_t i = 0; i < rows; ++i) step.rows.push_back({i + 1, i, slot.id()});
+    step.rows.back().wants = wants;
+    TRINE_CHECK_OK(model->run(step));
+    return {};
+  };
+  const Result<void> tile = outcome(wrong_tile, 20, model::Wants::logits);
+  ASSERT_FALSE(tile);
+  EXPECT_EQ(tile.error().where, "layer 0, qkv");
+  EXPECT_NE(tile.error().hint.find("self-test"), std::string::npos) << to_string(tile.error());
+  const Result<void> choice = outcome(wrong_choice, 1, model::Wants::token);
+  ASSERT_FALSE(choice);
+  EXPECT_EQ(choice.error().what, "a kernel chooses wrong tokens");
+}
+
 // No kernel is wrong because a model has no numbers.
 TEST_F(SelfTest, AModelOfNaNIsLoaded) {
   const auto with_nan = [&](model::Weight& weight, std::vector<std::byte>& bytes) {
@@ -182,7 +205,7 @@ TEST_F(SelfTest, WithoutItAWrongKernelIsUsed) {
   untested.self_test = false;
   const auto model = WgpuModel::load(loaded.weights, untested);
   ASSERT_TRUE(model) << to_string(model.error());
-  EXPECT_FALSE(device::self_test(**model, loaded.weights, false));
+  EXPECT_FALSE(device::self_test(**model, loaded.weights, {}));
 }
 
 TEST_F(SelfTest, AKernelThatDoesNotCompileIsNamed) {
