@@ -106,6 +106,23 @@ const std::vector<Mutation>& mutations() {
        .stage = Stage::moe_out,
        .work = Work::tiles},
 
+      {.name = "DrawOfTheNextToken",
+       .edits = {{"draw_number = choice.draw;", "draw_number = choice.draw + vec2(1u, 0u);"}},
+       .scene = Scene::as_it_is,
+       .stage = Stage::logits,
+       .leg = 'S'},
+      {.name = "PenaltyForgetsWhatWasChosen",
+       .edits = {{"tallies[generated_at(slot, token)] += 1u;", "tallies[generated_at(slot, token)] += 0u;"}},
+       .scene = Scene::as_it_is,
+       .stage = Stage::logits,
+       .leg = 'S'},
+      {.name = "RulesOfAnotherSlot",
+       .edits = {{"if (tallies[seen_at(choice.slot, token)] > 0u) {",
+                  "if (tallies[seen_at(choice.slot ^ 1u, token)] > 0u) {"}},
+       .scene = Scene::as_it_is,
+       .stage = Stage::logits,
+       .leg = 'S'},
+
       {.name = "IntegerDotDropsFourColumns",
        .edits = {{"dot4I8Packed(q.z, v.z) + dot4I8Packed(q.w, v.w);\n}\n\n// sum + w · v.",
                   "dot4I8Packed(q.z, v.z);\n}\n\n// sum + w · v."}},
@@ -254,7 +271,7 @@ TEST_P(WgslControl, PassesWithoutAMutation) {
   const contract::GateResult result = bench.run();
   EXPECT_EQ(result.verdict, Verdict::pass) << result.reason;
   const Numerics numerics = bench.options.numerics.front();
-  for (const char leg : {numerics == Numerics::exact ? 'X' : 'F', 'D', 'T'})
+  for (const char leg : {numerics == Numerics::exact ? 'X' : 'F', 'D', 'T', 'S'})
     EXPECT_EQ(leg_of(result, leg, numerics).verdict, Verdict::pass) << leg;
 }
 
