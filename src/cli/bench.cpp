@@ -1,3 +1,4 @@
+#include "engine/bench.h"
 #include "backend/registry.h"
 #include "base/human.h"
 #include "base/system.h"
@@ -8,7 +9,6 @@
 #include "cli/options.h"
 #include "cli/system.h"
 #include "cli/table.h"
-#include "engine/bench.h"
 
 #include <algorithm>
 #include <memory>

@@ -20,6 +20,7 @@ struct Setting {
   const char* name;
   sampling::SamplingParams params;
   bool is_masked = false;
+  bool is_alone = false;
 };
 
 std::vector<Setting> settings() {
@@ -165,8 +166,12 @@ Result<ChoiceRun> run_choices(model::DeviceModel& device, const PromptSet& promp
   run.numerics = device.describe().numerics;
   run.slots = together;
   run.steps_ahead = device.limits().steps_ahead;
-  for (std::size_t begin = 0; begin < all.size(); begin += static_cast<std::size_t>(together)) {
-    const std::size_t end = std::min(all.size(), begin + static_cast<std::size_t>(together));
+  for (std::size_t begin = 0, next = 0; begin < all.size(); begin = next) {
+    std::size_t end = begin + 1;
+    while (end < all.size() && end - begin < static_cast<std::size_t>(together) && !all[begin].is_alone &&
+           !all[end].is_alone)
+      ++end;
+    next = end;
     const auto prompt_of = [&](std::size_t i) -> const Prompt& {
       return prompts.prompts[i % prompts.prompts.size()];
     };

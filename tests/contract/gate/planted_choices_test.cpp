@@ -1,5 +1,5 @@
 // Devices whose logits are right and whose tokens do not follow from them: leg S.
-#include "contract/choices.h"
+#include "contract/gate/choices.h"
 #include "forwarding_model.h"
 #include "gate_fixture.h"
 #include "step_helpers.h"
@@ -89,7 +89,7 @@ contract::CheckResult leg_with(Mistake mistake, std::int32_t slots = 8) {
   options.slots = slots;
   Chooser device(value_of(backend::load_model("cpu", bench.weights, options)), mistake);
   const contract::ChoiceRun run = value_of(contract::run_choices(device, bench.prompts));
-  EXPECT_EQ(run.settings.size(), 6u);
+  EXPECT_EQ(run.settings.size(), 7u);
   return contract::judge_choices(run).result;
 }
 
