@@ -43,7 +43,9 @@ std::vector<Setting> settings() {
       {"mask", {.temperature = 1.0f, .seed = 3}, true},
       {"greedy with penalties",
        {.temperature = 0, .repeat_penalty = 1.5f, .frequency_penalty = 0.7f, .penalty_window = -1}},
-      {"no filter", {.temperature = 1.5f, .min_p = 0.001f, .seed = 4}}};
+      {"no filter", {.temperature = 1.5f, .min_p = 0.001f, .seed = 4}},
+      // Alone in its steps, where a device may choose in a way of its own.
+      {"greedy alone", {.temperature = 0}, false, true}};
 }
 
 // For the n-th token of a masked slot: every second id, the even ones and the odd ones in turn.
