@@ -4,6 +4,7 @@
 #include "base/sha256.h"
 #include "contract/gate/gate.h"
 #include "loaded_model.h"
+#include "model/device_names.h"
 
 #include <gtest/gtest.h>
 #include <memory>
