@@ -34,8 +34,8 @@ trine_mutation(LastRowDropped FILE cpu/attention.cpp
 
 # Every row attends to one position too many: the next token, or what the cache holds there.
 trine_mutation(MaskOffByOne FILE cpu/attention.cpp
-  FROM "attend(pass, pass.batch.rows[static_cast<std::size_t>(n)], layer, head,"
-  TO "model::Row row = pass.batch.rows[static_cast<std::size_t>(n)]; \
+  FROM "attend(pass, pass.plan.rows[static_cast<std::size_t>(n)], layer, head,"
+  TO "model::Row row = pass.plan.rows[static_cast<std::size_t>(n)]; \
 ++row.position; \
 attend(pass, row, layer, head,")
 
