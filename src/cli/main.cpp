@@ -101,6 +101,11 @@ constexpr OtherName other_names[] = {
     {"-s", "--seed"},       {"--temp", "--temperature"},     {"-dev", "--device"},
     {"-ngl", "--backend"},  {"--n-gpu-layers", "--backend"}, {"--gpu-layers", "--backend"}};
 
+bool is_other_name(std::string_view word) {
+  return std::any_of(std::begin(other_names), std::end(other_names),
+                     [&](const OtherName& one) { return one.theirs == word; });
+}
+
 // The hint for an option that nobody here has; empty when there is none.
 std::string hint_for(const CLI::App& app, const std::string& unknown) {
   if (!unknown.starts_with("-")) return {};
@@ -156,6 +161,15 @@ Result<int> run_command(const Command& command, const std::vector<std::string>& 
   CLI::App app(std::string(command.summary), fmt::format("trine {}", command.name));
   app.set_help_flag("-h,--help", "show this help");
   const Action action = command.define(app);
+  // CLI11 would read -ngl as -n with the value "gl".
+  for (const std::string& argument : given) {
+    if (argument == "--") break;
+    if (argument.size() < 3 || argument[0] != '-' || argument[1] == '-') continue;
+    if (std::string hint = hint_for(app, argument); is_other_name(argument) && !hint.empty())
+      return fail({.code = ErrorCode::usage,
+                   .what = fmt::format("unexpected argument '{}'", argument),
+                   .hint = fmt::format("{}'{} --help' shows the options", hint, app.get_name())});
+  }
   try {
     std::vector<std::string> arguments = with_empty_values(given);
     std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back

@@ -33,7 +33,7 @@ TEST(ExitCode, UnknownCommandSuggestsTheNearest) {
 TEST(ExitCode, UnknownOptionSuggestsTheNearest) {
   expect_failure({"run", "--temprature", "1", "hi"}, 2, "Did you mean --temperature?");
   // What was typed may be the beginning of what was meant.
-  expect_failure({"run", "--temp", "1", "hi"}, 2, "Did you mean --temperature?");
+  expect_failure({"run", "--temprature", "1", "hi"}, 2, "Did you mean --temperature?");
   expect_failure({"run", "--max=5", "hi"}, 2, "Did you mean --max-tokens?");
   expect_failure({"run", "--bakcend", "cpu", "hi"}, 2, "Did you mean --backend?");
   expect_failure({"rnu", "hi"}, 2, "Did you mean 'trine run'?");

@@ -149,7 +149,9 @@ TEST(Bench, JsonHoldsEveryMeasurement) {
   }
   const double cache = out["last_level_cache_bytes"];
   for (const json& line : out["decode"]) {
-    EXPECT_TRUE(line.contains("stream") && line["stream"].is_null()) << line;  // the host chooses
+    EXPECT_EQ(line["sequences"], 1) << line;
+    EXPECT_EQ(line["sampling"], "greedy") << line;
+    EXPECT_EQ(line["host"]["launches_per_step"], 0) << line;  // nothing runs beside the host
     const double read = line["bytes_per_token"];
     EXPECT_EQ(line["limit_tokens_per_second"].is_null(), read < cache) << line;
     EXPECT_EQ(line["share_of_limit"].is_null(), read < cache) << line;
@@ -190,7 +192,7 @@ TEST(Bench, TextAndMarkdownNameTheCircumstances) {
 
 // Its limit is that of its own memory, which is the host's for a software adapter only, whose caches count
 // too.
-TEST(Bench, OfADeviceHasAStreamAndItsOwnLimit) {
+TEST(Bench, OfADeviceHasTheHostsShareAndItsOwnLimit) {
   const json wgpu = json_of({"devices"})["backends"][2];
   if (wgpu.contains("unavailable")) TRINE_CANNOT_RUN("wgpu", wgpu["unavailable"].get<std::string>());
   const std::vector<std::string> arguments = {"bench",     "-m",        model_path("tiny/tiny-F16.gguf"),
@@ -210,7 +212,7 @@ TEST(Bench, OfADeviceHasAStreamAndItsOwnLimit) {
   EXPECT_EQ(line["limit_tokens_per_second"].is_number(), timed && !software) << line;
   EXPECT_EQ(line["share_of_limit"].is_number(), timed && !software) << line;
   if (timed) {
-    EXPECT_GT(line["device_time"]["ms_per_token"].get<double>(), 0);
+    EXPECT_GT(line["device_time"]["ms_per_step"].get<double>(), 0);
     EXPECT_TRUE(line["device_time"]["kernels"].empty()) << line;
     std::vector<std::string> with_kernels = arguments;
     with_kernels.push_back("--kernels");
@@ -221,23 +223,22 @@ TEST(Bench, OfADeviceHasAStreamAndItsOwnLimit) {
       EXPECT_GE(kernel["microseconds"].get<double>(), 0);
       launches += kernel["launches"].get<double>();
     }
-    EXPECT_EQ(launches, line["stream"]["dispatches_per_token"].get<double>());
+    EXPECT_EQ(launches, line["host"]["launches_per_step"].get<double>());
   }
-  const json& stream = line["stream"];
-  EXPECT_GT(stream["encode_ms_per_token"].get<double>(), 0);
-  EXPECT_GT(stream["wait_ms_per_token"].get<double>(), 0);
+  const json& host = line["host"];
+  EXPECT_GT(host["submit_ms_per_step"].get<double>(), 0);
+  EXPECT_GT(host["wait_ms_per_step"].get<double>(), 0);
   // The same for each token: at least the embedding, a layer's six or so, norm, head and two that choose.
-  const double dispatches = stream["dispatches_per_token"];
+  const double dispatches = host["launches_per_step"];
   EXPECT_GT(dispatches, 9);
   EXPECT_EQ(dispatches, std::floor(dispatches));
   // What the host spends on a token is part of its time.
   const double per_token = 1000 / line["tokens_per_second"]["min"].get<double>();
-  EXPECT_LE(stream["encode_ms_per_token"].get<double>() + stream["wait_ms_per_token"].get<double>(),
-            per_token);
+  EXPECT_LE(host["submit_ms_per_step"].get<double>() + host["wait_ms_per_step"].get<double>(), per_token);
 
   const Outcome text = run_trine(arguments);
   ASSERT_EQ(text.status, 0) << text.err;
-  for (const char* part : {"chosen on the device", "dispatches", "waiting"})
+  for (const char* part : {"chosen where the model runs", "launches", "waiting"})
     EXPECT_NE(text.out.find(part), std::string::npos) << part << "\n" << text.out;
 }
 

@@ -185,7 +185,7 @@ TEST(PromptHoles, BuiltInSetsHoldNothingTwice) {
   const auto set = contract::builtin_prompts(gguf::Metadata(), config);
   ASSERT_TRUE(set) << to_string(set.error());
   EXPECT_EQ(set->prompts.size(), 3u);
-  EXPECT_EQ(contract::quick_subset(*set).prompts.size(), 1u);
+  EXPECT_EQ(contract::quick_subset(*set).prompts.size(), 2u);
   const LoadedModel demo(demo_path);
   const auto all = contract::builtin_prompts(demo.file->metadata(), demo.weights.config);
   const contract::PromptSet quick = contract::quick_subset(*all);

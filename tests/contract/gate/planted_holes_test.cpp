@@ -195,9 +195,12 @@ TEST(PlantedHoles, OddNumbersOfPromptsRunSideBySideToo) {
     some.prompts.resize(count);
     bench.use_prompts(some);
     EXPECT_EQ(bench.run().verdict, Verdict::pass);
-    const std::vector<std::int32_t> last = some.prompts.back().tokens;
+    const contract::Prompt& last = some.prompts.back();
+    const std::int64_t position = last.prefill() + 3;  // while decoding
     bench.fault.logits = [&](const FaultyStep& faulty, std::span<float> logits) {
-      if (faulty.is_shared() && faulty.step.rows[0].position == 4 + 3 && faulty.step.rows[0].token == last[7])
+      const model::Row& row = faulty.step.rows[0];
+      if (faulty.is_shared() && row.position == position &&
+          row.token == last.tokens[static_cast<std::size_t>(position)])
         negate(faulty, logits);
     };
     EXPECT_EQ(leg_of(bench.run(), 'D', Numerics::exact).verdict, Verdict::fail) << count;
