@@ -60,7 +60,7 @@ std::optional<NamedSampling> find_sampling(const std::string& name) {
   if (name != "penalties") return std::nullopt;
   found.params.presence_penalty = 0.5f;
   found.params.frequency_penalty = 0.5f;
-  found.params.logit_bias = {{0, 1.0f}, {1, -1.0f}};
+  found.params.logit_bias = {{0, 1.0f}};
   return found;
 }
 

@@ -23,9 +23,9 @@ struct Setting {
   bool is_alone = false;
 };
 
-std::vector<Setting> settings() {
-  const auto with_bias = [](sampling::SamplingParams params) {
-    params.logit_bias = {{3, 2.0f}, {5, -1.5f}, {3, 0.25f}};
+std::vector<Setting> settings(std::int32_t vocab_size) {
+  const auto with_bias = [&](sampling::SamplingParams params) {
+    params.logit_bias = {{3 % vocab_size, 2.0f}, {5 % vocab_size, -1.5f}, {3 % vocab_size, 0.25f}};
     return params;
   };
   return {
@@ -155,11 +155,11 @@ Result<ChoiceFigures> judge_alone(model::DeviceModel& device, const Sequence& se
 }  // namespace
 
 std::int32_t context_for_choices() {
-  return static_cast<std::int32_t>(settings().size()) * page;
+  return static_cast<std::int32_t>(settings(1).size()) * page;
 }
 
 Result<ChoiceRun> run_choices(model::DeviceModel& device, const PromptSet& prompts) {
-  const std::vector<Setting> all = settings();
+  const std::vector<Setting> all = settings(device.config().vocab_size);
   const std::int32_t pages = (page + device.limits().kv_page_size - 1) / device.limits().kv_page_size;
   const std::int32_t together = std::min(
       {static_cast<std::int32_t>(all.size()), device.limits().slots, device.limits().kv_pages / pages});

@@ -5,7 +5,9 @@
 #include "contract/checks/lab.h"
 #include "contract/judge/judge.h"
 #include "contract_fixture.h"
+#include "device/self_test.h"
 #include "forwarding_model.h"
+#include "step_helpers.h"
 
 #include <algorithm>
 #include <cmath>
@@ -56,6 +58,14 @@ TEST_P(LabCheck, PassesOnReferenceAndCpu) {
       EXPECT_EQ(result.verdict, Verdict::pass) << backend << ": " << result.reason;
     }
   }
+}
+
+// Checks make models of one token, and every backend judges its kernels on the model it loads.
+TEST(SelfTest, JudgesChoicesFromAVocabularyOfOne) {
+  const auto lab = value_of(contract::make_model(contract::Lab(1, 1, 32, 1)));
+  const auto device = value_of(backend::load_model("cpu", lab.weights, {}));
+  const Result<void> judged = device::self_test(*device, lab.weights, {.many_rows = true, .choices = true});
+  EXPECT_TRUE(judged) << to_string(judged.error());
 }
 
 // A backend that runs on the CPU and lies in one stage of its trace.
