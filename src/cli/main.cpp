@@ -109,7 +109,9 @@ bool is_other_name(std::string_view word) {
 // The hint for an option that nobody here has; empty when there is none.
 std::string hint_for(const CLI::App& app, const std::string& unknown) {
   if (!unknown.starts_with("-")) return {};
-  const std::string name = unknown.substr(0, unknown.find('='));
+  std::string name = unknown.substr(0, unknown.find('='));
+  // A short option may carry its value: -c4096.
+  if (name.size() > 2 && name[1] != '-' && name.find_first_not_of("0123456789", 2) == name.npos) name.resize(2);
   if (name == "-p" || name == "--prompt")
     return app.get_option_no_throw("PROMPT") != nullptr ? fmt::format("The prompt needs no {} here. ", name)
                                                         : "";
@@ -192,8 +194,10 @@ Result<int> dispatch(std::vector<std::string> arguments) {
   arguments.erase(arguments.begin());
   if (name == "-h" || name == "--help" || name == "help") {
     // `trine help help`: what `trine help` shows.
-    if (arguments.size() == 1 && arguments.front() == "help") arguments.clear();
-    if (arguments.empty()) {
+    const auto is_help = [](const std::string& word) {
+      return word == "help" || word == "-h" || word == "--help";
+    };
+    if (arguments.empty() || (arguments.size() == 1 && is_help(arguments.front()))) {
       write_out(overview());
       return 0;
     }
@@ -204,9 +208,8 @@ Result<int> dispatch(std::vector<std::string> arguments) {
     }
     name = arguments.front();
     arguments = {"--help"};
-  } else if (name == "--version" || name == "-V") {
-    name = "version";
   }
+  if (name == "--version" || name == "-V") name = "version";
   if (name.starts_with("-")) {
     return fail({.code = ErrorCode::usage,
                  .what = fmt::format("unexpected option '{}' before a command", name),

@@ -65,6 +65,7 @@ TEST(ExitCode, MisuseIsToldInPlainWords) {
 
 TEST(ExitCode, NamesOfOtherEnginesAreKnown) {
   expect_failure({"run", "-c", "512", "hi"}, 2, "-c is --ctx here");
+  expect_failure({"run", "-c4096", "hi"}, 2, "-c is --ctx here");
   expect_failure({"run", "-t", "2", "hi"}, 2, "-t is --threads here");
   expect_failure({"run", "-p", "hi"}, 2, "The prompt needs no -p here");
   expect_failure({"run", "--temp", "0", "hi"}, 2, "--temp is --temperature here");

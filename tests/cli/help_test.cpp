@@ -74,6 +74,9 @@ TEST(Help, HelpOfHelpIsTheOverview) {
   const std::string overview = run_trine({"help"}).out;
   EXPECT_EQ(run_trine({"help", "help"}).out, overview);
   EXPECT_EQ(run_trine({"help", "help"}).status, 0);
+  EXPECT_EQ(run_trine({"help", "--help"}).out, overview);
+  EXPECT_EQ(run_trine({"help", "--version"}).out, run_trine({"help", "version"}).out);
+  EXPECT_EQ(run_trine({"help", "--version"}).status, 0);
 }
 
 TEST(Help, NumbersStateDefaultAndRange) {
