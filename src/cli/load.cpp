@@ -111,7 +111,7 @@ Result<LoadedModel> open_model(const ModelOptions& options) {
 Result<void> start_backend(LoadedModel& model, const ModelOptions& options, std::int32_t context,
                            std::int32_t slots) {
   TRINE_TRY(const backend::Choice choice, backend::choose_backend(options.backend, options.device));
-  backend::BackendOptions wanted;
+  model::LoadOptions wanted;
   wanted.threads = options.threads;
   wanted.context = context;
   wanted.slots = slots;

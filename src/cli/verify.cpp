@@ -177,7 +177,7 @@ GateResult judge_backend(const Subject& subject, const Options& options) {
     progress->add(done - std::exchange(shown, done));
   };
   const auto open = [&](Numerics numerics, int threads) {
-    backend::BackendOptions wanted;
+    model::LoadOptions wanted;
     wanted.threads = threads;
     wanted.numerics = numerics;
     wanted.device = options.model.device;

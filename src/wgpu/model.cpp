@@ -141,6 +141,26 @@ Result<void> WgpuModel::State::judge_when_first_used(const device::Judged& judge
 WgpuModel::WgpuModel(std::unique_ptr<State> state) : state_(std::move(state)) {}
 WgpuModel::~WgpuModel() = default;
 
+Result<void> WgpuModel::check_device(const std::string& device) {
+  TRINE_CHECK_OK(choose_adapter(device));
+  return {};
+}
+
+Result<std::string> WgpuModel::device_type(const std::string& device) {
+  TRINE_TRY(Adapter adapter, choose_adapter(device));
+  return std::move(adapter.type);
+}
+
+Result<void> WgpuModel::check_without(std::span<const std::string> names) {
+  TRINE_CHECK_OK(variants_without(names));
+  return {};
+}
+
+Result<std::unique_ptr<WgpuModel>> WgpuModel::load(const model::Weights& weights,
+                                                   const model::LoadOptions& options) {
+  return load(weights, WgpuOptions{options});
+}
+
 Result<std::unique_ptr<WgpuModel>> WgpuModel::load(const model::Weights& weights,
                                                    const WgpuOptions& options) {
   TRINE_TRY(const Variants asked, variants_without(options.without));

@@ -20,7 +20,7 @@ struct CheckContext {
   std::string device = {};  // of that backend; empty: its best
   std::vector<std::string> without = {};  // of its variants
   // Loads a lab's model instead of the backend of that name: tests hand in a device with a planted fault.
-  std::function<Result<std::unique_ptr<model::DeviceModel>>(const model::Weights&, const backend::BackendOptions&)>
+  std::function<Result<std::unique_ptr<model::DeviceModel>>(const model::Weights&, const model::LoadOptions&)>
       load = {};
 };
 

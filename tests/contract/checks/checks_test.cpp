@@ -182,7 +182,7 @@ TEST_P(PlantedFault, IsCaught) {
   const Planted& fault = GetParam();
   CheckContext context{demo, "cpu", 1};
   context.load = [&](const model::Weights& weights,
-                     const backend::BackendOptions& options) -> Result<std::unique_ptr<model::DeviceModel>> {
+                     const model::LoadOptions& options) -> Result<std::unique_ptr<model::DeviceModel>> {
     TRINE_TRY(auto device, backend::load_model("cpu", weights, options));
     return std::make_unique<FaultyDevice>(std::move(device), fault.stage, fault.change);
   };
@@ -207,7 +207,7 @@ TEST(TraceChecks, OneJudgesTheNumbersAndOneTheOrder) {
   for (const Case& one : cases) {
     CheckContext context{demo, "cpu", 1};
     context.load = [&](const model::Weights& weights,
-                       const backend::BackendOptions& options) -> Result<std::unique_ptr<model::DeviceModel>> {
+                       const model::LoadOptions& options) -> Result<std::unique_ptr<model::DeviceModel>> {
       TRINE_TRY(auto device, backend::load_model("cpu", weights, options));
       return std::make_unique<FaultyDevice>(std::move(device), model::Stage::expert_weights, one.change,
                                             one.twice);

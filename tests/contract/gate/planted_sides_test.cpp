@@ -124,7 +124,7 @@ TEST(PlantedSides, ASoftwareAdapterHasNoSpeed) {
   context.model_path = tied_path;
   context.backend = "wgpu";
   context.load = [](const model::Weights& weights,
-                    const backend::BackendOptions& options) -> Result<std::unique_ptr<model::DeviceModel>> {
+                    const model::LoadOptions& options) -> Result<std::unique_ptr<model::DeviceModel>> {
     static const Fault software{[](model::DeviceInfo& info) {
                                   info.backend = "wgpu";
                                   info.type = "software";
@@ -189,7 +189,7 @@ TEST(PlantedSides, AnotherModelUnderTheSameName) {
   FaultyBench bench;
   const model::Weights shorter = contract::cut_layers(bench.loaded.weights, 2);
   bench.open = [&](Numerics numerics, int threads) {
-    backend::BackendOptions options;
+    model::LoadOptions options;
     options.threads = threads;
     options.numerics = numerics;
     return backend::load_model("cpu", shorter, options);
