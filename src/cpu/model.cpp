@@ -79,7 +79,9 @@ const model::Config& CpuModel::config() const {
   return state_->config();
 }
 model::DeviceInfo CpuModel::describe() const {
-  return describe_device(state_->kernels.isa, state_->pool.size(), state_->numerics);
+  model::DeviceInfo info = describe_device(state_->kernels.isa, state_->pool.size(), state_->numerics);
+  info.stage_place = stage_places();
+  return info;
 }
 const model::StepLimits& CpuModel::limits() const {
   return state_->limits;
@@ -143,7 +145,7 @@ void keep_wanted(const model::StepPlan& plan, std::size_t vocab, std::vector<flo
 }  // namespace
 
 // There is nothing to wait for: the step is run here.
-Result<void> CpuModel::submit_plan(const model::StepPlan& plan, model::TraceSink* trace) {
+Result<void> CpuModel::submit_plan(const model::StepPlan& plan, model::StageTap* trace) {
   State& s = *state_;
   const auto vocab = static_cast<std::size_t>(s.config().vocab_size);
   s.output = {};

@@ -58,7 +58,7 @@ struct WgpuModel::State {
   Result<void> make_operations_of_many();
   Result<void> make_choosing();
   Result<void> write_rows(const model::StepPlan& plan);
-  Result<Pass> begin(const model::StepPlan& plan, model::TraceSink* trace, bool is_timed = false);
+  Result<Pass> begin(const model::StepPlan& plan, model::StageTap* trace, bool is_timed = false);
   Result<StepReadback*> find_readback(const model::StepPlan& plan, bool traces_logits);
 
   Result<void> judge_when_first_used(const device::Judged& judged);
@@ -202,7 +202,7 @@ model::DeviceInfo WgpuModel::describe() const {
   info.api = adapter.api;
   info.driver = adapter.driver;
   info.numerics = state_->numerics;
-  info.stage_place.fill("device");
+  info.stage_place = stage_places();
   info.left_out = names_of_missing(state_->asked);
   info.switched_off = names_of_missing(state_->variants, state_->asked);
   return info;
@@ -249,7 +249,7 @@ Result<void> WgpuModel::State::write_rows(const model::StepPlan& plan) {
 }
 
 // A pass over the plan's rows.
-Result<Pass> WgpuModel::State::begin(const model::StepPlan& plan, model::TraceSink* trace, bool is_timed) {
+Result<Pass> WgpuModel::State::begin(const model::StepPlan& plan, model::StageTap* trace, bool is_timed) {
   TRINE_CHECK_OK(write_rows(plan));
   const auto n_rows = static_cast<std::uint32_t>(plan.rows.size());
   const bool many = n_rows > work.capacity.decode_rows || n_rows >= kernels.tuning().gemm_from_rows;
@@ -303,7 +303,7 @@ Result<StepReadback*> WgpuModel::State::find_readback(const model::StepPlan& pla
   return &back;
 }
 
-Result<void> WgpuModel::submit_plan(const model::StepPlan& plan, model::TraceSink* trace) {
+Result<void> WgpuModel::submit_plan(const model::StepPlan& plan, model::StageTap* trace) {
   State& s = *state_;
   const bool traces_logits = trace != nullptr && trace->wants(model::Stage::logits, -1);
   TRINE_TRY(StepReadback* const back, s.find_readback(plan, traces_logits));

@@ -35,6 +35,7 @@ struct Fault {
   std::function<void(const FaultyStep&, std::span<float> logits)> untraced_logits = {};
   // Whether the device is still there; asked before each step.
   std::function<Result<void>()> alive = {};
+  std::function<model::Place(model::Stage)> place = {};  // where a stage runs
 };
 
 // A real backend that lies.
@@ -44,12 +45,15 @@ class FaultyModel final : public ForwardingModel {
       : ForwardingModel(std::move(real)), fault_(fault) {}
 
   model::DeviceInfo describe() const override {
-    model::DeviceInfo info = real_->describe();
+    model::DeviceInfo info = ForwardingModel::describe();
     if (fault_.describe) fault_.describe(info);
     return info;
   }
 
  protected:
+  model::Place place_of(model::Stage stage) const override {
+    return fault_.place ? fault_.place(stage) : model::Place::device;
+  }
   Result<void> place_pages(std::int32_t slot, const model::Slot& entry) override {
     const auto index = static_cast<std::size_t>(slot);
     page_tables_.resize(std::max(page_tables_.size(), index + 1));

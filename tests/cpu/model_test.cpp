@@ -343,5 +343,15 @@ TEST(CpuModelLoad, DescribesItsDevice) {
   EXPECT_FALSE(info.name.empty());
 }
 
+TEST(CpuModelLoad, SaysWhereAStageRanOnceItWasTraced) {
+  const LoadedModel loaded(tiny_paths().front());
+  CpuRunner runner(loaded, options(Numerics::exact, 1));
+  runner.run({1, 2});
+  for (const std::string& place : runner.model->describe().stage_place) EXPECT_EQ(place, "");
+  TraceRecorder trace;
+  runner.run({3}, 256, &trace);
+  for (const std::string& place : runner.model->describe().stage_place) EXPECT_EQ(place, "device");
+}
+
 }  // namespace
 }  // namespace trine::test

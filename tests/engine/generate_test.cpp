@@ -94,7 +94,7 @@ class ScriptedModel final : public model::DeviceModel {
     return {};
   }
   Result<void> place_allowed(std::int32_t, const model::Slot&) override { return {}; }
-  Result<void> submit_plan(const model::StepPlan& plan, model::TraceSink*) override {
+  Result<void> submit_plan(const model::StepPlan& plan, model::StageTap*) override {
     if (fail_at >= 0 && static_cast<int>(seen.size()) >= fail_at)
       return fail(ErrorCode::inference, "the device is gone");
     slices.push_back(plan.rows.size());
