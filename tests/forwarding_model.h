@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -21,6 +22,7 @@ class ForwardingModel : public model::DeviceModel {
     info.stage_place = stage_places();
     return info;
   }
+  std::optional<model::MemoryUse> memory_use() const override { return real_->memory_use(); }
   const model::StepLimits& limits() const override { return real_->limits(); }
 
  protected:

@@ -56,6 +56,12 @@ struct MemoryRate {
   std::int32_t passes = 0;
 };
 
+// What a model takes of its device's memory, in bytes.
+struct MemoryUse {
+  std::uint64_t planned = 0;  // what was said before any of it was made
+  std::uint64_t held = 0;     // in buffers that there are now
+};
+
 // What the engine asks of a model on a device: sequences in slots, steps of rows, and the tokens or logits
 // behind them. CpuModel, CudaModel and WgpuModel implement it and share nothing else.
 //
@@ -72,6 +78,8 @@ class DeviceModel {
   virtual const Config& config() const = 0;
   virtual DeviceInfo describe() const = 0;
   virtual const StepLimits& limits() const = 0;
+  // Nothing where the device's memory is the host's.
+  virtual std::optional<MemoryUse> memory_use() const { return std::nullopt; }
 
   // ---- Slots ----
 

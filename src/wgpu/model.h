@@ -45,6 +45,7 @@ class WgpuModel final : public model::DeviceModel {
   const model::Config& config() const override;
   model::DeviceInfo describe() const override;
   const model::StepLimits& limits() const override;
+  std::optional<model::MemoryUse> memory_use() const override;
   // Where the device gives timestamps.
   bool times_steps() const override;
   Result<std::optional<model::MemoryRate>> measure_memory() override;

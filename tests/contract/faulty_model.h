@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -36,6 +37,7 @@ struct Fault {
   // Whether the device is still there; asked before each step.
   std::function<Result<void>()> alive = {};
   std::function<model::Place(model::Stage)> place = {};  // where a stage runs
+  std::function<std::optional<model::MemoryUse>()> memory = {};
 };
 
 // A real backend that lies.
@@ -48,6 +50,9 @@ class FaultyModel final : public ForwardingModel {
     model::DeviceInfo info = ForwardingModel::describe();
     if (fault_.describe) fault_.describe(info);
     return info;
+  }
+  std::optional<model::MemoryUse> memory_use() const override {
+    return fault_.memory ? fault_.memory() : real_->memory_use();
   }
 
  protected:

@@ -341,6 +341,7 @@ TEST(CpuModelLoad, DescribesItsDevice) {
   EXPECT_EQ(info.threads, 1);
   EXPECT_EQ(info.numerics, Numerics::exact);
   EXPECT_FALSE(info.name.empty());
+  EXPECT_FALSE(runner.model->memory_use()) << "weights stay in the file's mapping";
 }
 
 TEST(CpuModelLoad, SaysWhereAStageRanOnceItWasTraced) {

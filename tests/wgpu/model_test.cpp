@@ -304,6 +304,15 @@ TEST_F(FastTied, SaysWhereStagesRanThatWereTraced) {
   for (const std::string& place : runner->model->describe().stage_place) EXPECT_EQ(place, "device");
 }
 
+// More of it is judged by gate.memory.
+TEST_F(FastTied, HoldsNoMoreThanWasPlanned) {
+  runner->run({1}, 1);
+  const auto use = runner->model->memory_use();
+  ASSERT_TRUE(use);
+  EXPECT_GT(use->held, 0u);
+  EXPECT_LE(use->held, use->planned);
+}
+
 TEST_F(OnDevice, AContextThatDoesNotFitIsRefusedWithWhatWould) {
   const LoadedModel loaded(demo_path);
   WgpuOptions huge = options(Numerics::fast);

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 
 namespace trine::test {
 namespace {
@@ -237,6 +238,46 @@ TEST(PlantedSides, ChecksOfTracesRefuseAStageOnTheHost) {
   fault.place = {};
   const contract::CheckResult passed = registry.find("gate.invariants")->run(context_of(fault));
   EXPECT_EQ(passed.verdict, Verdict::pass) << passed.reason;
+}
+
+// ---- Memory ----
+
+contract::CheckResult memory_of(std::optional<model::MemoryUse> use) {
+  Fault fault{[](model::DeviceInfo& info) {
+                info.backend = "wgpu";
+                info.type = "software";
+              },
+              {},
+              {},
+              {}};
+  fault.memory = [=] { return use; };
+  return contract::builtin_checks().find("gate.memory")->run(context_of(fault));
+}
+
+TEST(PlantedSides, ADeviceThatHoldsWhatItPlannedPasses) {
+  for (const std::uint64_t held : {1000u, 995u})
+    EXPECT_EQ(memory_of(model::MemoryUse{1000, held}).verdict, Verdict::pass) << held;
+}
+
+TEST(PlantedSides, ADeviceThatHoldsAnotherAmountThanItPlannedHasFailed) {
+  struct Case {
+    model::MemoryUse use;
+    const char* says;
+  };
+  for (const Case& one :
+       {Case{{1000, 1001}, "'held over planned'"}, Case{{1000, 2000}, "'held over planned'"},
+        Case{{1000, 985}, "'planned over held'"}, Case{{1000, 0}, "'planned over held'"},
+        Case{{0, 1000}, "'held over planned'"}, Case{{0, 0}, "'held over planned'"}}) {
+    const contract::CheckResult result = memory_of(one.use);
+    EXPECT_EQ(result.verdict, Verdict::fail) << one.use.planned << " " << one.use.held;
+    EXPECT_NE(result.reason.find(one.says), std::string::npos) << result.reason;
+  }
+}
+
+TEST(PlantedSides, AGpuThatDoesNotSayWhatItHoldsIsRefused) {
+  const contract::CheckResult result = memory_of(std::nullopt);
+  EXPECT_EQ(result.verdict, Verdict::refused);
+  EXPECT_NE(result.reason.find("does not say what it holds"), std::string::npos) << result.reason;
 }
 
 TEST(PlantedSides, FastNumericsPassedAsExact) {
