@@ -4,6 +4,8 @@
 
 #include <map>
 #include <memory>
+#include <optional>
+#include <span>
 #include <utility>
 
 namespace trine::test {
@@ -14,7 +16,13 @@ class ForwardingModel : public model::DeviceModel {
   explicit ForwardingModel(std::unique_ptr<model::DeviceModel> real) : real_(std::move(real)) {}
 
   const model::Config& config() const override { return real_->config(); }
-  model::DeviceInfo describe() const override { return real_->describe(); }
+  // As the other one, but for where stages ran, of which this one's own traces say it.
+  model::DeviceInfo describe() const override {
+    model::DeviceInfo info = real_->describe();
+    info.stage_place = stage_places();
+    return info;
+  }
+  std::optional<model::MemoryUse> memory_use() const override { return real_->memory_use(); }
   const model::StepLimits& limits() const override { return real_->limits(); }
 
  protected:
@@ -37,8 +45,11 @@ class ForwardingModel : public model::DeviceModel {
     is_open_[slot] = false;
     static_cast<void>(real_->close_slot(slot));
   }
-  Result<void> submit_plan(const model::StepPlan& plan, model::TraceSink* trace) override {
-    TRINE_TRY(outputs_[plan.ticket], run_step({plan.rows}, trace));
+  // Where a stage is said to have run.
+  virtual model::Place place_of(model::Stage) const { return model::Place::device; }
+  Result<void> submit_plan(const model::StepPlan& plan, model::StageTap* trace) override {
+    Sink sink(*this, trace);
+    TRINE_TRY(outputs_[plan.ticket], run_step({plan.rows}, trace != nullptr ? &sink : nullptr));
     return {};
   }
   Result<model::StepOutput> take(model::Ticket ticket) override {
@@ -48,6 +59,21 @@ class ForwardingModel : public model::DeviceModel {
   std::unique_ptr<model::DeviceModel> real_;
 
  private:
+  // What the other model traces goes on as this one's.
+  class Sink final : public model::TraceSink {
+   public:
+    Sink(const ForwardingModel& model, model::StageTap* to) : model_(model), to_(to) {}
+    bool wants(model::Stage stage, int layer) override { return to_->wants(stage, layer); }
+    void take(model::Stage stage, int layer, std::int64_t first_row, std::int64_t rows, std::int64_t width,
+              std::span<const float> values) override {
+      to_->take(model_.place_of(stage), stage, layer, first_row, rows, width, values);
+    }
+
+   private:
+    const ForwardingModel& model_;
+    model::StageTap* to_;
+  };
+
   std::map<std::int32_t, bool> is_open_;
   std::map<model::Ticket, model::StepOutput> outputs_;
 };

@@ -9,98 +9,36 @@
 
 #include <fmt/format.h>
 #include <algorithm>
-#include <vector>
+#include <iterator>
 
 namespace trine::backend {
 namespace {
 
-#ifdef TRINE_HAS_CPU
-Result<void> check_cpu_device(const std::string& device) {
-  if (device.empty()) return {};
-  std::string available;
-  std::string actual = fmt::format("'{}', which is no instruction set of this backend", device);
-  for (const cpu::IsaSupport& isa : cpu::list_isas()) {
-    if (isa.available && isa.name == device) return {};
-    if (isa.available) available += (available.empty() ? "" : ", ") + isa.name;
-    if (isa.name == device) actual = fmt::format("'{}', which this processor lacks", device);
-  }
-  return fail({.code = ErrorCode::backend_unavailable,
-               .what = "device not available",
-               .where = "--device",
-               .expected = "one of " + available,
-               .actual = actual,
-               .hint = "'trine devices' lists what is here"});
+// What the classes of all backends have in common: these four functions.
+template <typename Model>
+constexpr BackendEntry built(std::string_view name, bool is_gpu) {
+  const auto load = [](const model::Weights& weights,
+                       const model::LoadOptions& options) -> Result<std::unique_ptr<model::DeviceModel>> {
+    return Model::load(weights, options);
+  };
+  return {name, is_gpu, true, "", Model::check_device, Model::device_type, Model::check_without, load};
 }
 
-Result<std::string> cpu_device_type(const std::string& device) {
-  TRINE_CHECK_OK(check_cpu_device(device));
-  return std::string("cpu");
+constexpr BackendEntry missing(std::string_view name, bool is_gpu, std::string_view because) {
+  return {.name = name, .is_gpu = is_gpu, .not_built_because = because};
 }
-
-Result<void> check_cpu_without(std::span<const std::string> names) {
-  if (names.empty()) return {};
-  return fail({.code = ErrorCode::usage,
-               .what = "the CPU backend has nothing to leave out",
-               .where = "--without",
-               .actual = names.front(),
-               .hint = "--device names an instruction set; --without is of --backend wgpu"});
-}
-
-Result<std::unique_ptr<model::DeviceModel>> load_cpu(const model::Weights& weights,
-                                                     const BackendOptions& options) {
-  TRINE_CHECK_OK(check_cpu_device(options.device));
-  TRINE_CHECK_OK(check_cpu_without(options.without));
-  cpu::CpuOptions cpu;
-  cpu.threads = options.threads;
-  cpu.context = options.context;
-  cpu.slots = options.slots;
-  cpu.numerics = options.numerics;
-  cpu.isa = options.device;
-  return cpu::CpuModel::load(weights, cpu);
-}
-#endif
-
-#ifdef TRINE_HAS_WGPU
-Result<void> check_wgpu_device(const std::string& device) {
-  TRINE_CHECK_OK(wgpu::choose_adapter(device));
-  return {};
-}
-
-Result<std::string> wgpu_device_type(const std::string& device) {
-  TRINE_TRY(wgpu::Adapter adapter, wgpu::choose_adapter(device));
-  return std::move(adapter.type);
-}
-
-Result<void> check_wgpu_without(std::span<const std::string> names) {
-  TRINE_CHECK_OK(wgpu::variants_without(names));
-  return {};
-}
-
-Result<std::unique_ptr<model::DeviceModel>> load_wgpu(const model::Weights& weights,
-                                                      const BackendOptions& options) {
-  wgpu::WgpuOptions wgpu;
-  wgpu.device = options.device;
-  wgpu.context = options.context;
-  wgpu.slots = options.slots;
-  wgpu.numerics = options.numerics;
-  wgpu.threads = options.threads;
-  wgpu.without = options.without;
-  wgpu.self_test = options.self_test;
-  return wgpu::WgpuModel::load(weights, wgpu);
-}
-#endif
 
 constexpr BackendEntry table[] = {
 #ifdef TRINE_HAS_CPU
-    {"cpu", false, true, "", check_cpu_device, cpu_device_type, check_cpu_without, load_cpu},
+    built<cpu::CpuModel>("cpu", false),
 #else
-    {"cpu", false, false, "built with TRINE_CPU=OFF", nullptr, nullptr, nullptr, nullptr},
+    missing("cpu", false, "built with TRINE_CPU=OFF"),
 #endif
-    {"cuda", true, false, "this build has no cuda backend", nullptr, nullptr, nullptr, nullptr},
+    missing("cuda", true, "this build has no cuda backend"),
 #ifdef TRINE_HAS_WGPU
-    {"wgpu", true, true, "", check_wgpu_device, wgpu_device_type, check_wgpu_without, load_wgpu},
+    built<wgpu::WgpuModel>("wgpu", true),
 #else
-    {"wgpu", true, false, "built with TRINE_WGPU=OFF", nullptr, nullptr, nullptr, nullptr},
+    missing("wgpu", true, "built with TRINE_WGPU=OFF"),
 #endif
 };
 
@@ -157,7 +95,7 @@ Result<Choice> choose_backend(std::string_view name, const std::string& device) 
 }
 
 Result<std::unique_ptr<model::DeviceModel>> load_model(std::string_view name, const model::Weights& weights,
-                                                       const BackendOptions& options) {
+                                                       const model::LoadOptions& options) {
   TRINE_TRY(const Choice choice, choose_backend(name, options.device));
   return choice.entry->load(weights, options);
 }

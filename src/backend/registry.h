@@ -2,27 +2,15 @@
 
 #include "base/error.h"
 #include "model/device_model.h"
+#include "model/load_options.h"
 #include "model/weights.h"
 
-#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace trine::backend {
-
-struct BackendOptions {
-  int threads = 0;              // CPU only; 0: one per available core
-  std::int32_t context = 4096;  // positions to hold in the KV cache, all sequences together
-  std::int32_t slots = 8;       // sequences at a time
-  model::Numerics numerics = model::Numerics::fast;
-  std::string device;  // empty: the backend's best; for the CPU an instruction set, for wgpu an adapter
-  std::vector<std::string> without =
-      {};                 // wgpu: variants of kernels that are left out, as devices names them
-  bool self_test = true;  // wgpu: kernels are judged at load, and those that a driver gets wrong switched off
-};
 
 // A backend that Trine knows, whether or not this build has it. A new backend adds its line to the table in
 // registry.cpp.
@@ -36,12 +24,12 @@ struct BackendEntry {
   Result<void> (*check_device)(const std::string& device) = nullptr;
   // The type of that device, as DeviceInfo names it. Errors: those of check_device.
   Result<std::string> (*device_type)(const std::string& device) = nullptr;
-  // Whether BackendOptions::without may be this, asked before a model is read. Errors: usage, with what may.
+  // Whether LoadOptions::without may be this, asked before a model is read. Errors: usage, with what may.
   Result<void> (*check_without)(std::span<const std::string> names) = nullptr;
   // `weights` must outlive the model. Errors: those of check_device and check_without, and of the backend's
   // load().
   Result<std::unique_ptr<model::DeviceModel>> (*load)(const model::Weights& weights,
-                                                      const BackendOptions& options) = nullptr;
+                                                      const model::LoadOptions& options) = nullptr;
 };
 
 // Every backend, in the order that "auto" tries them last to first.
@@ -60,6 +48,6 @@ Result<Choice> choose_backend(std::string_view name, const std::string& device =
 
 // choose_backend() and its load(). Errors: those of both.
 Result<std::unique_ptr<model::DeviceModel>> load_model(std::string_view name, const model::Weights& weights,
-                                                       const BackendOptions& options);
+                                                       const model::LoadOptions& options);
 
 }  // namespace trine::backend

@@ -34,7 +34,7 @@ enum class ErrorCode : int {
 struct Error {
   ErrorCode code = ErrorCode::other;
   std::string what = {};      // one sentence, lower case, without a full stop
-  std::string where = {};     // file, tensor, metadata key, byte offset
+  std::string where = {};     // file, tensor, metadata key, byte offset, field of a request
   std::string expected = {};  // what would have been right
   std::string actual = {};    // what was there
   std::string hint = {};      // what to do about it

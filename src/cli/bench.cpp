@@ -152,7 +152,7 @@ std::vector<std::string> memory_lines(const Report& report) {
 std::vector<std::string> circumstances(const Report& report) {
   const model::DeviceInfo device = report.model.device->describe();
   std::vector<std::string> lines = {
-      fmt::format("device: {} ({})", describe_device(device), report.model.choice),
+      fmt::format("device: {} ({})", describe_device(device), report.model.choice.reason),
       fmt::format("model: {}, {}, {:.0f} % in the page cache before the run",
                   printable(report.model.source.path), human_bytes(report.model.file->total_bytes()),
                   100 * report.resident_share),
@@ -236,7 +236,7 @@ std::string to_json(const Report& report) {
          {"share_of_limit", limit ? ordered_json(line.rate.rate.median / *limit) : ordered_json()}});
   }
   const ordered_json out = {{"device", device_json(report.model.device->describe())},
-                            {"backend_choice", report.model.choice},
+                            {"backend_choice", report.model.choice.reason},
                             {"model",
                              {{"path", report.model.source.path},
                               {"demo", report.model.source.is_demo},
@@ -343,7 +343,8 @@ Result<int> bench(Options options) {
   if (options.plan.kernels) TRINE_CHECK_OK(require_kernel_times(*model.device, options.plan));
   Report report{model, options.plan, resident, {}, false, model_cost(*model.file), {}, {}};
   TRINE_CHECK_OK(measure(report, *model.device));
-  TRINE_CHECK_OK(measure_memory(report, options.model.threads));  // last, as its buffer may push out weights
+  // Last, as its buffer may push out weights.
+  TRINE_CHECK_OK(measure_memory(report, options.model.load.threads));
   if (options.json) {
     write_out(to_json(report));
   } else {

@@ -56,7 +56,7 @@ void print_findings(const std::vector<Finding>& findings) {
 
 // Folders and files; without one, the contracts that came with the program.
 Result<int> validate(const Options& options) {
-  const contract::CheckRegistry registry = contract_checks();
+  const contract::CheckRegistry registry = contract::builtin_checks();
   std::string path;
   if (options.arguments.empty()) {
     TRINE_TRY(path, find_contracts(options.folder));
@@ -80,7 +80,7 @@ Result<int> validate(const Options& options) {
 // The contracts to work with; an invalid one is refused, with what is wrong.
 Result<std::vector<Contract>> load(const Options& options) {
   TRINE_TRY(const std::string folder, find_contracts(options.folder));
-  const contract::CheckRegistry registry = contract_checks();
+  const contract::CheckRegistry registry = contract::builtin_checks();
   TRINE_TRY(auto parsed, contract::read_contracts(folder));
   const std::vector<Finding> findings = contract::validate(parsed, known_names(registry, folder));
   for (const Finding& finding : findings)
@@ -267,7 +267,7 @@ Result<int> run(const Options& options) {
     TRINE_TRY(Contract one, pick(contracts, options.arguments[0]));
     contracts.assign(1, std::move(one));
   }
-  const contract::CheckRegistry registry = contract_checks();
+  const contract::CheckRegistry registry = contract::builtin_checks();
   contract::FalsifyOptions falsify;
   falsify.model_path = model;
   falsify.backend = options.backend;

@@ -71,12 +71,6 @@ std::string test_text(const contract::Falsifier& test) {
 
 }  // namespace
 
-contract::CheckRegistry contract_checks() {
-  contract::CheckRegistry registry = contract::builtin_checks();
-  register_sampling_checks(registry);
-  return registry;
-}
-
 Result<std::string> find_contracts(const std::string& folder) {
   if (!folder.empty()) return folder;
   std::error_code problem;

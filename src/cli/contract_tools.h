@@ -11,10 +11,6 @@
 
 namespace trine::cli {
 
-// Every check of this program: the contract folder's own, and those that need the engine.
-contract::CheckRegistry contract_checks();
-void register_sampling_checks(contract::CheckRegistry& registry);
-
 // `folder`, or the contracts that came with the program: ../share/trine/contracts beside the executable, then
 // contracts/ in the executable's directory or any directory above it. Errors: file_not_found, listing where
 // it was looked for.

@@ -10,7 +10,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #ifdef TRINE_HAS_CPU
-#include "cpu/model.h"
+#include "cpu/device.h"
 #endif
 #ifdef TRINE_HAS_WGPU
 #include "wgpu/abort_handler.h"

@@ -1,6 +1,5 @@
 #include "cli/load.h"
 
-#include "backend/registry.h"
 #include "base/human.h"
 #include "base/system.h"
 #include "cli/console.h"
@@ -11,6 +10,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <system_error>
+#include <utility>
 #ifdef TRINE_HAS_WGPU
 #include "wgpu/abort_handler.h"
 #endif
@@ -35,14 +35,10 @@ std::vector<std::filesystem::path> demo_model_places() {
   }
 }
 
-// Before a model is read, so that a slip in a flag costs nothing.
-Result<void> check_backend(const ModelOptions& options) {
-#ifdef TRINE_HAS_WGPU
-  wgpu::install_abort_handler();
-#endif
-  TRINE_TRY(const backend::Choice choice, backend::choose_backend(options.backend, options.device));
-  TRINE_CHECK_OK(choice.entry->check_device(options.device));
-  return choice.entry->check_without(options.without);
+void warn_of_switched_off(const model::DeviceInfo& device) {
+  if (device.switched_off.empty()) return;
+  warn(fmt::format("{} gives wrong numbers with {}: switched off, and the plain kernels run instead",
+                   device.name, fmt::join(device.switched_off, ", ")));
 }
 
 }  // namespace
@@ -55,14 +51,14 @@ void add_model_options(CLI::App& app, ModelOptions& options) {
   add_model_path(app, options.path);
   add_choice(app, "--backend", options.backend, {"auto", "cpu", "cuda", "wgpu"},
              "what computes; auto says what it chose; default: auto");
-  add_text(app, "--device", options.device,
+  add_text(app, "--device", options.load.device,
            "device of the backend; for cpu an instruction set: portable, avx2 or avx512vnni; for wgpu an "
            "adapter's index or part of its name; default: the best one here")
       .type_name("NAME");
   add_choice(app, "--numerics", options.numerics, {"exact", "fast"},
              "fast: activations as 8-bit blocks; exact: as 32-bit floats, slower; default: fast");
-  add_number(app, "--threads", options.threads, 1, 1024, "threads; default: one per available core");
-  add_without(app, options.without);
+  add_number(app, "--threads", options.load.threads, 1, 1024, "threads; default: one per available core");
+  add_without(app, options.load.without);
   add_no_self_test(app, options);
 }
 
@@ -97,45 +93,35 @@ void introduce_demo(const ModelPath& model) {
   if (model.is_demo) note(fmt::format("no model given (-m): using the demo model, {}", model.path));
 }
 
-Result<LoadedModel> open_model(const ModelOptions& options) {
-  TRINE_CHECK_OK(check_backend(options));
-  LoadedModel model;
-  TRINE_TRY(model.source, find_model(options.path));
-  TRINE_TRY(gguf::File file, gguf::File::open(model.source.path));
-  model.file = std::make_unique<const gguf::File>(std::move(file));
-  TRINE_TRY(model::Weights weights, model::load_weights(*model.file));
-  model.weights = std::make_unique<const model::Weights>(std::move(weights));
-  return model;
+model::LoadOptions ModelOptions::load_options() const {
+  model::LoadOptions options = load;
+  options.numerics = numerics == "exact" ? model::Numerics::exact : model::Numerics::fast;
+  options.self_test = !skip_self_test;
+  return options;
+}
+
+Result<LoadedModel> open_model(const ModelOptions& options, engine::Read read) {
+#ifdef TRINE_HAS_WGPU
+  wgpu::install_abort_handler();
+#endif
+  TRINE_TRY(backend::Choice choice, engine::choose_backend(options.backend, options.load));
+  return open_model(options, std::move(choice), read);
+}
+
+Result<LoadedModel> open_model(const ModelOptions& options, backend::Choice choice, engine::Read read) {
+  TRINE_TRY(ModelPath source, find_model(options.path));
+  TRINE_TRY(engine::LoadedModel model, engine::open_model(source.path, std::move(choice), read));
+  return LoadedModel{std::move(model), std::move(source)};
 }
 
 Result<void> start_backend(LoadedModel& model, const ModelOptions& options, std::int32_t context,
                            std::int32_t slots) {
-  TRINE_TRY(const backend::Choice choice, backend::choose_backend(options.backend, options.device));
-  backend::BackendOptions wanted;
-  wanted.threads = options.threads;
+  model::LoadOptions wanted = options.load_options();
   wanted.context = context;
   wanted.slots = slots;
-  wanted.numerics = options.numerics == "exact" ? model::Numerics::exact : model::Numerics::fast;
-  wanted.device = options.device;
-  wanted.without = options.without;
-  wanted.self_test = !options.skip_self_test;
-  TRINE_TRY(model.device, choice.entry->load(*model.weights, wanted));
-  model.choice = choice.reason;
+  TRINE_CHECK_OK(engine::start_model(model, wanted));
   warn_of_switched_off(model.device->describe());
   return {};
-}
-
-Result<std::int32_t> choose_context(const model::Config& config, std::optional<std::int32_t> asked,
-                                    std::int32_t preferred) {
-  if (!asked) return std::min(config.context_length, preferred);
-  if (*asked > config.context_length) {
-    return fail({.code = ErrorCode::usage,
-                 .what = "--ctx is larger than the model's context",
-                 .where = "--ctx",
-                 .expected = fmt::format("at most {} tokens", config.context_length),
-                 .actual = fmt::format("{}", *asked)});
-  }
-  return *asked;
 }
 
 void warn_if_larger_than_memory(const gguf::File& file) {
@@ -144,12 +130,6 @@ void warn_if_larger_than_memory(const gguf::File& file) {
   warn(fmt::format(
       "the model's {} do not fit into {} of memory: weights will be read from disk again and again",
       human_bytes(file.total_bytes()), human_bytes(memory)));
-}
-
-void warn_of_switched_off(const model::DeviceInfo& device) {
-  if (device.switched_off.empty()) return;
-  warn(fmt::format("{} gives wrong numbers with {}: switched off, and the plain kernels run instead",
-                   device.name, fmt::join(device.switched_off, ", ")));
 }
 
 std::string describe_device(const model::DeviceInfo& device) {

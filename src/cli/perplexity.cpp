@@ -2,9 +2,11 @@
 #include "base/thread_pool.h"
 #include "cli/command.h"
 #include "cli/console.h"
+#include "cli/in_flags.h"
 #include "cli/load.h"
 #include "cli/options.h"
 #include "cli/progress.h"
+#include "engine/prompt.h"
 #include "model/open_slot.h"
 
 #include <algorithm>
@@ -149,7 +151,7 @@ std::string to_json(const Report& report) {
       {"interrupted", report.interrupted},
       {"model", {{"path", report.model.source.path}, {"demo", report.model.source.is_demo}}},
       {"device", device_json(report.model.device->describe())},
-      {"backend_choice", report.model.choice}};
+      {"backend_choice", report.model.choice.reason}};
   return out.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
@@ -166,9 +168,7 @@ std::string to_text(const Report& report) {
 // As the tokenizer makes them, with the token in front that the model wants there.
 Result<std::vector<text::TokenId>> read_tokens(const std::string& path, const text::Tokenizer& tokenizer) {
   TRINE_TRY(const std::string text, read_file(path));
-  std::vector<text::TokenId> tokens = tokenizer.encode(text, false);
-  if (tokenizer.add_bos() && tokenizer.bos() >= 0) tokens.insert(tokens.begin(), tokenizer.bos());
-  return tokens;
+  return engine::encode_text(tokenizer, text, false);
 }
 
 // Runs all windows, or those before Ctrl-C. Progress is counted in bytes of text.
@@ -190,10 +190,11 @@ Result<void> score_windows(Scorer& scorer, Report& report, std::size_t windows,
 }
 
 Result<int> perplexity(const Options& options) {
-  TRINE_TRY(LoadedModel model, open_model(options.model));
-  TRINE_TRY(const text::Tokenizer tokenizer, text::Tokenizer::from_gguf(model.file->metadata()));
+  TRINE_TRY(LoadedModel model, open_model(options.model, engine::Read::weights_and_tokenizer));
+  const text::Tokenizer& tokenizer = *model.tokenizer;
   TRINE_TRY(const std::vector<text::TokenId> tokens, read_tokens(options.text, tokenizer));
-  TRINE_TRY(std::int32_t window, choose_context(model.config(), options.window, default_window));
+  TRINE_TRY(std::int32_t window,
+            engine::choose_context(model.config(), options.window, default_window).map_error(in_flags));
   if (tokens.size() < smallest_window) {
     return fail({.code = ErrorCode::validation_failed,
                  .what = "the text is too short to be scored",
@@ -208,7 +209,7 @@ Result<int> perplexity(const Options& options) {
   TRINE_CHECK_OK(start_backend(model, options.model, window));
 
   TRINE_TRY(model::OpenSlot slot, model::OpenSlot::open_whole(*model.device));
-  Scorer scorer(*model.device, std::move(slot), options.model.threads);
+  Scorer scorer(*model.device, std::move(slot), options.model.load.threads);
   Report report{model, scorer.score(), tokens.size(), window, 0, false};
   const std::size_t windows = tokens.size() / static_cast<std::size_t>(window);
   TRINE_CHECK_OK(score_windows(scorer, report, windows, tokens, tokenizer, options.quiet));
@@ -216,7 +217,8 @@ Result<int> perplexity(const Options& options) {
   if (report.windows == 0) return interrupted_status();
   write_out(options.json ? to_json(report) : to_text(report));
   if (!options.quiet && !options.json) {
-    write_err(fmt::format("device      {} ({})\n", describe_device(model.device->describe()), model.choice));
+    write_err(
+        fmt::format("device      {} ({})\n", describe_device(model.device->describe()), model.choice.reason));
   }
   return report.interrupted ? interrupted_status() : 0;
 }

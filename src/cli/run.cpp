@@ -1,16 +1,18 @@
 #include "cli/command.h"
 #include "cli/console.h"
+#include "cli/in_flags.h"
 #include "cli/load.h"
 #include "cli/options.h"
 #include "cli/prompt.h"
 #include "cli/sampling.h"
 #include "engine/generate.h"
-#include "text/chatml.h"
+#include "engine/prompt.h"
 
 #include <algorithm>
 #include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 namespace trine::cli {
 namespace {
@@ -53,57 +55,14 @@ Result<void> check_options(const Options& options) {
   return {};
 }
 
-// The prompt as a chat request when the model carries a chat template, else as text to be continued.
-Result<std::vector<text::TokenId>> encode_prompt(const Options& options, const gguf::Metadata& metadata,
-                                                 const text::Tokenizer& tokenizer, SourceText prompt) {
-  const bool chat = !options.raw && metadata.find("tokenizer.chat_template") != nullptr;
-  if (!chat) {
-    if (options.system) {
-      return fail({.code = ErrorCode::usage,
-                   .what = "--system needs a chat template, and this model carries none",
-                   .hint = "Put it into the prompt itself"});
-    }
-    std::vector<text::TokenId> tokens = tokenizer.encode(prompt.bytes, true);
-    if (tokenizer.add_bos() && tokenizer.bos() >= 0) tokens.insert(tokens.begin(), tokenizer.bos());
-    return tokens;
-  }
-  TRINE_TRY(const std::string_view chat_template, metadata.get_string("tokenizer.chat_template"));
-  if (auto known = text::require_chatml(chat_template); !known) {
-    Error error = known.error();
-    if (error.hint.empty()) error.hint = "Use --raw to write the prompt in the model's own format";
-    return fail(std::move(error));
-  }
-  // `echo` and editors end text with a newline that is no part of the request.
-  if (prompt.from_stdin && prompt.bytes.ends_with('\n')) prompt.bytes.pop_back();
-  std::vector<text::ChatMessage> messages;
-  if (options.system) messages.push_back({"system", *options.system});
-  messages.push_back({"user", std::move(prompt.bytes)});
-  return text::encode_chatml(tokenizer, messages, true);
-}
-
-Result<void> require_fit(std::size_t prompt_tokens, std::int32_t context, std::int32_t model_context) {
-  if (prompt_tokens <= static_cast<std::size_t>(context)) return {};
-  return fail({.code = ErrorCode::usage,
-               .what = "the prompt does not fit into the context",
-               .expected = fmt::format("at most {} tokens (--ctx)", context),
-               .actual = fmt::format("{} tokens", prompt_tokens),
-               .hint = prompt_tokens <= static_cast<std::size_t>(model_context)
-                           ? fmt::format("Raise --ctx; this model takes up to {}", model_context)
-                           : fmt::format("Shorten the prompt; this model takes up to {}", model_context)});
-}
-
-// Parameters are checked when they are parsed; only the model knows which token ids there are.
-Result<void> check_sampling(const sampling::SamplingParams& params, std::int32_t vocab_size) {
-  for (const auto& [token, bias] : params.logit_bias) {
-    if (token < vocab_size) continue;
-    return fail({.code = ErrorCode::usage,
-                 .what = "the model has no such token",
-                 .where = "--logit-bias",
-                 .expected = fmt::format("a token id from 0 to {}", vocab_size - 1),
-                 .actual = fmt::format("{}", token),
-                 .hint = "'trine tokenize' shows the ids of a text"});
-  }
-  return sampling::validate(params, vocab_size);
+Result<std::vector<text::TokenId>> tokens_of(const Options& options, const LoadedModel& model,
+                                             SourceText source) {
+  const gguf::Metadata& metadata = model.file->metadata();
+  engine::Prompt prompt{std::move(source.bytes), options.system, options.raw};
+  // `echo` and editors end text with a newline that is no part of a chat request.
+  const bool is_chat = !options.raw && engine::has_chat_template(metadata);
+  if (is_chat && source.from_stdin && prompt.text.ends_with('\n')) prompt.text.pop_back();
+  return engine::encode_prompt(metadata, *model.tokenizer, prompt).map_error(in_flags);
 }
 
 double prompt_rate(const Session& session, const engine::GenerateResult& result) {
@@ -130,7 +89,7 @@ void print_statistics(const Session& session, const engine::GenerateResult& resu
                         rate ? fmt::format(", {:.1f} tok/s", *rate) : "", engine::name_of(result.finish),
                         session.seed));
   write_err(fmt::format("device  {} ({})\n", describe_device(session.model.device->describe()),
-                        session.model.choice));
+                        session.model.choice.reason));
 }
 
 std::string to_json(const Session& session, const engine::GenerateResult& result) {
@@ -149,7 +108,7 @@ std::string to_json(const Session& session, const engine::GenerateResult& result
         {"prefill_tokens_per_second", prompt_rate(session, result)},
         {"decode_tokens_per_second", rate ? nlohmann::ordered_json(*rate) : nlohmann::ordered_json()}}},
       {"device", device_json(device)},
-      {"backend_choice", session.model.choice},
+      {"backend_choice", session.model.choice.reason},
       {"model",
        {{"path", session.model.source.path},
         {"demo", session.model.source.is_demo},
@@ -184,14 +143,16 @@ Result<int> run(const Options& options) {
                  .hint = "trine run \"What is a mutex?\""});
   }
 
-  TRINE_TRY(LoadedModel model, open_model(options.model));
-  TRINE_TRY(const text::Tokenizer tokenizer, text::Tokenizer::from_gguf(model.file->metadata()));
-  TRINE_TRY(const std::int32_t context, choose_context(model.config(), options.context, default_context));
+  TRINE_TRY(LoadedModel model, open_model(options.model, engine::Read::weights_and_tokenizer));
+  const model::Config& config = model.config();
+  TRINE_TRY(const std::int32_t context,
+            engine::choose_context(config, options.context, default_context).map_error(in_flags));
   engine::GenerateRequest request;
-  TRINE_TRY(request.prompt, encode_prompt(options, model.file->metadata(), tokenizer, std::move(prompt)));
-  TRINE_CHECK_OK(require_fit(request.prompt.size(), context, model.config().context_length));
+  TRINE_TRY(request.prompt, tokens_of(options, model, std::move(prompt)));
+  TRINE_CHECK_OK(
+      engine::require_fit(request.prompt.size(), context, config.context_length).map_error(in_flags));
   request.sampling = options.sampling.seeded();
-  TRINE_CHECK_OK(check_sampling(request.sampling, model.config().vocab_size));
+  TRINE_CHECK_OK(engine::check_sampling(request.sampling, config.vocab_size).map_error(in_flags));
   warn_if_larger_than_memory(*model.file);
   TRINE_CHECK_OK(start_backend(model, options.model, context));
   introduce(options, model, request.prompt.size(), context);
@@ -209,7 +170,7 @@ Result<int> run(const Options& options) {
     };
   }
   const Session session{model, request.prompt.size(), context, request.sampling.seed};
-  TRINE_TRY(const engine::GenerateResult result, engine::generate(*model.device, tokenizer, request));
+  TRINE_TRY(const engine::GenerateResult result, engine::generate(*model.device, *model.tokenizer, request));
   write_out(options.json ? to_json(session, result) : "\n");
   flush_out();
   if (!options.quiet && !options.json) print_statistics(session, result);

@@ -136,7 +136,7 @@ Result<std::vector<std::int32_t>> read_tokens(const Options& options, const Load
 
 Result<LoadedModel> open_source(const Options& options) {
   if (options.model.backend != "reference") return open_model(options.model);
-  if (!options.model.device.empty())
+  if (!options.model.load.device.empty())
     return fail({.code = ErrorCode::usage,
                  .what = "the reference has no devices to choose from",
                  .where = "--device"});
@@ -146,27 +146,20 @@ Result<LoadedModel> open_source(const Options& options) {
                  .where = "--numerics",
                  .expected = "exact",
                  .actual = "fast"});
-  if (!options.model.without.empty())
+  if (!options.model.load.without.empty())
     return fail(
         {.code = ErrorCode::usage, .what = "the reference has nothing to leave out", .where = "--without"});
   if (options.model.skip_self_test)
     return fail({.code = ErrorCode::usage,
                  .what = "the reference has no self-test to skip",
                  .where = "--no-self-test"});
-  LoadedModel model;
-  TRINE_TRY(model.source, find_model(options.model.path));
-  TRINE_TRY(gguf::File file, gguf::File::open(model.source.path));
-  model.file = std::make_unique<const gguf::File>(std::move(file));
-  TRINE_TRY(model::Weights weights, model::load_weights(*model.file));
-  model.weights = std::make_unique<const model::Weights>(std::move(weights));
-  return model;
+  return open_model(options.model, {nullptr, "as asked"}, engine::Read::weights);
 }
 
 Result<void> start(LoadedModel& model, const Options& options, std::int32_t context) {
   if (options.model.backend != "reference") return start_backend(model, options.model, context);
   model.device =
-      std::make_unique<contract::ReferenceDevice>(*model.weights, context, 1, options.model.threads);
-  model.choice = "as asked";
+      std::make_unique<contract::ReferenceDevice>(*model.weights, context, 1, options.model.load.threads);
   return {};
 }
 
@@ -202,7 +195,7 @@ std::string recording_json(const Options& options, const LoadedModel& model, con
                       {"demo", model.source.is_demo}}},
                     {"tokens", info.tokens},
                     {"device", device_json(info.device)},
-                    {"backend_choice", model.choice},
+                    {"backend_choice", model.choice.reason},
                     {"stages", Json::parse(slots_json(slots))}};
   return out.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
@@ -252,7 +245,7 @@ Result<int> record(const Options& options) {
   write_out(slots_table(slots));
   write_out(fmt::format("\n{}: {}, {}\n", printable(options.output), human_bytes(writer->total_bytes()),
                         plural(slots.size(), "tensor")));
-  write_err(fmt::format("device  {} ({})\n", describe_device(info.device), model.choice));
+  write_err(fmt::format("device  {} ({})\n", describe_device(info.device), model.choice.reason));
   return 0;
 }
 
@@ -328,15 +321,15 @@ void add_recording(CLI::App& app, Options& options) {
   add(add_choice(app, "--backend", options.model.backend, {"auto", "cpu", "cuda", "wgpu", "reference"},
                  "what computes; reference is the model's definition, and slow; auto says what it chose; "
                  "default: auto"));
-  add(add_text(app, "--device", options.model.device,
+  add(add_text(app, "--device", options.model.load.device,
                "device of the backend; for cpu an instruction set: portable, avx2 or avx512vnni; for wgpu an "
                "adapter's index or part of its name; default: the best one here"))
       .type_name("NAME");
   add(add_choice(app, "--numerics", options.model.numerics, {"exact", "fast"},
                  "fast: activations as 8-bit blocks; exact: as 32-bit floats; default: exact"));
-  add(add_number(app, "--threads", options.model.threads, 1, 1024,
+  add(add_number(app, "--threads", options.model.load.threads, 1, 1024,
                  "threads; they change no number; default: one per available core"));
-  add(add_without(app, options.model.without));
+  add(add_without(app, options.model.load.without));
   add(add_no_self_test(app, options.model));
   group_since(app, device, "Device");
 }

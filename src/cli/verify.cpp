@@ -60,7 +60,6 @@ struct Subject {
   model::Weights weights;  // cut to the layers
   contract::PromptSet prompts;
   contract::PromptSet all_prompts;  // before --quick
-  backend::Choice choice;
   std::string sha256;
   contract::ModelStamp stamp;  // before hashing
 };
@@ -111,7 +110,6 @@ Result<std::string> hash_model(const gguf::File& file, bool quiet) {
 
 Result<std::unique_ptr<Subject>> open_subject(const Options& options) {
   auto subject = std::make_unique<Subject>();
-  TRINE_TRY(subject->choice, backend::choose_backend(options.model.backend, options.model.device));
   TRINE_TRY(subject->model, open_model(options.model));
   TRINE_CHECK_OK(check_outputs_of(options, subject->model));
   const gguf::File& file = *subject->model.file;
@@ -167,7 +165,7 @@ LegResult judge_reference(const Subject& subject, int threads,
 GateResult judge_backend(const Subject& subject, const Options& options) {
   contract::GateOptions gate;
   gate.numerics = modes(options);
-  gate.threads = options.model.threads;
+  gate.threads = options.model.load.threads;
   std::unique_ptr<Progress> progress;
   std::uint64_t shown = 0;
   gate.progress = [&](std::uint64_t done, std::uint64_t total, const std::string& what) {
@@ -176,19 +174,16 @@ GateResult judge_backend(const Subject& subject, const Options& options) {
     progress->relabel("comparing: " + what);
     progress->add(done - std::exchange(shown, done));
   };
+  const backend::BackendEntry& entry = *subject.model.choice.entry;
   const auto open = [&](Numerics numerics, int threads) {
-    backend::BackendOptions wanted;
+    model::LoadOptions wanted = options.model.load_options();
     wanted.threads = threads;
     wanted.numerics = numerics;
-    wanted.device = options.model.device;
-    wanted.without = options.model.without;
-    wanted.self_test = !options.model.skip_self_test;
     wanted.context = contract::context_for(subject.prompts);
-    return subject.choice.entry->load(subject.weights, wanted);
+    return entry.load(subject.weights, wanted);
   };
   return contract::run_gate({subject.weights, subject.sha256, subject.prompts},
-                            {std::string(subject.choice.entry->name), subject.choice.entry->is_gpu,
-                             subject.sha256, subject.prompts, open},
+                            {std::string(entry.name), entry.is_gpu, subject.sha256, subject.prompts, open},
                             gate);
 }
 
@@ -198,7 +193,8 @@ GateResult judge(const Subject& subject, const Options& options) {
   std::stable_sort(result.legs.begin(), result.legs.end(), [](const LegResult& a, const LegResult& b) {
     return a.numerics == Numerics::exact && b.numerics != Numerics::exact;
   });
-  result.legs.insert(result.legs.begin(), judge_reference(subject, options.model.threads, result.goldens));
+  result.legs.insert(result.legs.begin(),
+                     judge_reference(subject, options.model.load.threads, result.goldens));
   result.model.path = std::filesystem::path(subject.model.source.path).filename().string();
   result.model.name = subject.model.config().name;
   result.model.bytes = subject.model.file->total_bytes();
@@ -273,7 +269,8 @@ std::string prompts_text(const contract::PromptIdentity& prompts) {
 std::string to_text(const Subject& subject, const GateResult& result) {
   std::string text;
   for (const model::DeviceInfo& device : result.devices)
-    text += fmt::format("device   {} ({})\n", printable(describe_device(device)), subject.choice.reason);
+    text +=
+        fmt::format("device   {} ({})\n", printable(describe_device(device)), subject.model.choice.reason);
   if (std::any_of(result.devices.begin(), result.devices.end(), model::is_software))
     text += fmt::format("         {}\n", model::software_note);
   for (const model::DeviceInfo& device : result.devices)
@@ -363,14 +360,15 @@ Action define_verify(CLI::App& app) {
       .excludes("MODEL");
   add_choice(app, "--backend", options->model.backend, {"auto", "cpu", "cuda", "wgpu"},
              "what is judged; auto says what it chose; default: auto");
-  add_text(app, "--device", options->model.device,
+  add_text(app, "--device", options->model.load.device,
            "device of the backend; for cpu an instruction set: portable, avx2 or avx512vnni; for wgpu an "
            "adapter's index or part of its name; default: the best one here")
       .type_name("NAME");
   add_choice(app, "--numerics", options->numerics, {"exact", "fast", "both"},
              "modes to judge; default: both");
-  add_number(app, "--threads", options->model.threads, 1, 1024, "threads; default: one per available core");
-  add_without(app, options->model.without);
+  add_number(app, "--threads", options->model.load.threads, 1, 1024,
+             "threads; default: one per available core");
+  add_without(app, options->model.load.without);
   add_no_self_test(app, options->model);
   add_text(app, "--prompts", options->prompts,
            "JSON array of texts or of arrays of token ids; default: prompts that come with the program")

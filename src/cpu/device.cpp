@@ -24,7 +24,6 @@ model::DeviceInfo describe_device(std::string_view isa, int threads, model::Nume
   info.api = isa;
   info.threads = threads;
   info.numerics = numerics;
-  info.stage_place.fill("device");
   return info;
 }
 

@@ -17,6 +17,7 @@ struct IsaSupport {
 // Slowest first; the last available one is what `auto` takes.
 std::vector<IsaSupport> list_isas();
 
+// Without where stages ran, which a model notes as it runs.
 model::DeviceInfo describe_device(std::string_view isa, int threads, model::Numerics numerics);
 
 }  // namespace trine::cpu

@@ -94,7 +94,7 @@ Workspace::Workspace(const model::Config& c, const Matrices& matrices, std::int6
 
 void Pass::report(Stage stage, int layer, const float* values, std::int64_t width) const {
   if (trace == nullptr || !trace->wants(stage, layer)) return;
-  trace->take(stage, layer, 0, rows(), width, {values, count(rows(), width)});
+  trace->take(model::Place::device, stage, layer, 0, rows(), width, {values, count(rows(), width)});
 }
 
 void rms_norm(const Kernels& kernels, const float* x, const float* weight, std::int64_t n, float eps,

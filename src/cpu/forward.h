@@ -78,7 +78,7 @@ struct Pass {
   KvCache& kv;
   Workspace& work;
   ThreadPool& pool;
-  model::TraceSink* trace;
+  model::StageTap* trace;
 
   std::int64_t rows() const { return static_cast<std::int64_t>(plan.rows.size()); }
   // Hands rows × width floats to the trace when it wants this stage.

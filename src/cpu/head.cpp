@@ -21,7 +21,7 @@ void head_forward(Pass& pass, std::span<float> logits) {
   });
   if (pass.trace == nullptr || !pass.trace->wants(Stage::logits, -1)) return;
   for (std::size_t i = 0; i < wanted.size(); ++i) {
-    pass.trace->take(Stage::logits, -1, wanted[i], 1, vocab,
+    pass.trace->take(model::Place::device, Stage::logits, -1, wanted[i], 1, vocab,
                      logits.subspan(i * static_cast<std::size_t>(vocab), static_cast<std::size_t>(vocab)));
   }
 }

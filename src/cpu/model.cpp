@@ -2,8 +2,10 @@
 
 #include "base/check.h"
 #include "base/thread_pool.h"
+#include "cpu/device.h"
 #include "cpu/forward.h"
 #include "device/kv_type.h"
+#include "model/device_names.h"
 
 #include <fmt/format.h>
 #include <algorithm>
@@ -15,24 +17,11 @@ namespace {
 // activations stay in the second-level cache.
 constexpr std::int32_t max_rows = 512;
 
-Result<const Kernels*> choose_kernels(const std::string& isa) {
-  const Kernels* kernels = find_kernels(isa);
-  if (kernels != nullptr) return kernels;
-  std::string available;
-  for (const IsaSupport& one : list_isas())
-    if (one.available) available += (available.empty() ? "" : ", ") + one.name;
-  return fail({.code = ErrorCode::backend_unavailable,
-               .what = "this processor or build lacks the instruction set",
-               .where = "--device",
-               .expected = "one of " + available,
-               .actual = isa,
-               .hint = "Leave it out to use the best one"});
-}
-
 }  // namespace
 
 struct CpuModel::State {
-  State(const model::Weights& weights, const CpuOptions& options, const Kernels& kernels, KvCache cache)
+  State(const model::Weights& weights, const model::LoadOptions& options, const Kernels& kernels,
+        KvCache cache)
       : kernels(kernels),
         numerics(options.numerics),
         matrices(bind_weights(weights, kernels, options.numerics)),
@@ -66,8 +55,42 @@ struct CpuModel::State {
 CpuModel::CpuModel(std::unique_ptr<State> state) : state_(std::move(state)) {}
 CpuModel::~CpuModel() = default;
 
-Result<std::unique_ptr<CpuModel>> CpuModel::load(const model::Weights& weights, const CpuOptions& options) {
-  TRINE_TRY(const Kernels* kernels, choose_kernels(options.isa));
+Result<void> CpuModel::check_device(const std::string& device) {
+  if (device.empty()) return {};
+  std::string available;
+  std::string actual = fmt::format("'{}', which is no instruction set of this backend", device);
+  for (const IsaSupport& isa : list_isas()) {
+    if (isa.available && isa.name == device) return {};
+    if (isa.available) available += (available.empty() ? "" : ", ") + isa.name;
+    if (isa.name == device) actual = fmt::format("'{}', which this processor lacks", device);
+  }
+  return fail({.code = ErrorCode::backend_unavailable,
+               .what = "device not available",
+               .where = "--device",
+               .expected = "one of " + available,
+               .actual = actual,
+               .hint = "'trine devices' lists what is here"});
+}
+
+Result<std::string> CpuModel::device_type(const std::string& device) {
+  TRINE_CHECK_OK(check_device(device));
+  return std::string(model::cpu_type);
+}
+
+Result<void> CpuModel::check_without(std::span<const std::string> names) {
+  if (names.empty()) return {};
+  return fail({.code = ErrorCode::usage,
+               .what = "the CPU backend has nothing to leave out",
+               .where = "--without",
+               .actual = names.front(),
+               .hint = "--device names an instruction set; --without is of --backend wgpu"});
+}
+
+Result<std::unique_ptr<CpuModel>> CpuModel::load(const model::Weights& weights,
+                                                 const model::LoadOptions& options) {
+  TRINE_CHECK_OK(check_device(options.device));
+  TRINE_CHECK_OK(check_without(options.without));
+  const Kernels* kernels = find_kernels(options.device);
   const KvType kv_type =
       device::safe_kv_type(device::kv_type_for(options.numerics), weights, options.threads);
   TRINE_TRY(KvCache kv, KvCache::create(weights.config, options.context, kv_type));
@@ -79,7 +102,9 @@ const model::Config& CpuModel::config() const {
   return state_->config();
 }
 model::DeviceInfo CpuModel::describe() const {
-  return describe_device(state_->kernels.isa, state_->pool.size(), state_->numerics);
+  model::DeviceInfo info = describe_device(state_->kernels.isa, state_->pool.size(), state_->numerics);
+  info.stage_place = stage_places();
+  return info;
 }
 const model::StepLimits& CpuModel::limits() const {
   return state_->limits;
@@ -143,7 +168,7 @@ void keep_wanted(const model::StepPlan& plan, std::size_t vocab, std::vector<flo
 }  // namespace
 
 // There is nothing to wait for: the step is run here.
-Result<void> CpuModel::submit_plan(const model::StepPlan& plan, model::TraceSink* trace) {
+Result<void> CpuModel::submit_plan(const model::StepPlan& plan, model::StageTap* trace) {
   State& s = *state_;
   const auto vocab = static_cast<std::size_t>(s.config().vocab_size);
   s.output = {};

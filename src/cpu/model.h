@@ -1,31 +1,30 @@
 #pragma once
 
 #include "base/error.h"
-#include "cpu/device.h"
 #include "model/device_model.h"
+#include "model/load_options.h"
 #include "model/weights.h"
 
 #include <memory>
+#include <span>
 #include <string>
 
 namespace trine::cpu {
-
-struct CpuOptions {
-  int threads = 0;              // 0: one per available core
-  std::int32_t context = 4096;  // positions to hold in the KV cache, all sequences together
-  std::int32_t slots = 8;       // sequences at a time
-  model::Numerics numerics = model::Numerics::fast;
-  std::string isa;  // "portable", "avx2", "avx512vnni"; empty: the best this processor has
-};
 
 // The CPU backend: weights stay quantised in the file's mapping, only chosen experts' rows are read, and
 // blocks are decoded inside the dot product. The same input gives the same bytes whatever the number of
 // threads.
 class CpuModel final : public model::DeviceModel {
  public:
-  // `weights` must outlive the model. Errors: backend_unavailable (an isa this build or processor lacks),
-  // model_load (the KV cache does not fit into memory).
-  static Result<std::unique_ptr<CpuModel>> load(const model::Weights& weights, const CpuOptions& options);
+  // What backend::BackendEntry has of a backend. A device is an instruction set: "portable", "avx2",
+  // "avx512vnni"; empty: the best this processor has.
+  static Result<void> check_device(const std::string& device);
+  static Result<std::string> device_type(const std::string& device);
+  static Result<void> check_without(std::span<const std::string> names);
+  // `weights` must outlive the model. Errors: backend_unavailable (a device this build or processor lacks),
+  // usage (anything to leave out), model_load (the KV cache does not fit into memory).
+  static Result<std::unique_ptr<CpuModel>> load(const model::Weights& weights,
+                                                const model::LoadOptions& options);
   ~CpuModel() override;
 
   const model::Config& config() const override;
@@ -36,7 +35,7 @@ class CpuModel final : public model::DeviceModel {
   Result<void> place_choosing(std::int32_t slot, const model::Slot& entry) override;
   Result<void> place_pages(std::int32_t slot, const model::Slot& entry) override;
   Result<void> place_allowed(std::int32_t slot, const model::Slot& entry) override;
-  Result<void> submit_plan(const model::StepPlan& plan, model::TraceSink* trace) override;
+  Result<void> submit_plan(const model::StepPlan& plan, model::StageTap* trace) override;
   Result<model::StepOutput> take(model::Ticket ticket) override;
 
  private:

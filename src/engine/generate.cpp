@@ -1,5 +1,6 @@
 #include "engine/generate.h"
 
+#include "engine/prompt.h"
 #include "engine/stop_filter.h"
 #include "model/open_slot.h"
 #include "text/stream_decoder.h"
@@ -31,27 +32,14 @@ std::int64_t context_of(const model::DeviceModel& model, const GenerateRequest& 
 }
 
 Result<void> check_prompt(const model::DeviceModel& model, const GenerateRequest& request) {
-  const auto length = static_cast<std::int64_t>(request.prompt.size());
-  const std::int64_t context = context_of(model, request);
-  if (length == 0) {
+  if (request.prompt.empty()) {
     return fail({.code = ErrorCode::usage,
                  .what = "the prompt is empty",
                  .where = "prompt",
                  .expected = "at least one token",
                  .actual = "none"});
   }
-  if (length <= context) return {};
-  const std::int64_t most = model.config().context_length;
-  const bool can_grow = context < most;
-  return fail(
-      {.code = ErrorCode::usage,
-       .what = "the prompt does not fit the context",
-       .expected = fmt::format("at most {} tokens", context),
-       .actual = fmt::format("{} tokens", length),
-       .hint = can_grow && length <= most
-                   ? fmt::format("Use --ctx {} or more (the model takes up to {}), or shorten the prompt",
-                                 length, most)
-                   : fmt::format("Shorten the prompt: the model takes up to {} tokens", most)});
+  return require_fit(request.prompt.size(), context_of(model, request), model.config().context_length);
 }
 
 Result<void> check_request(const model::DeviceModel& model, const GenerateRequest& request) {

@@ -210,7 +210,9 @@ Result<Ticket> DeviceModel::submit(const Step& step, TraceSink* trace) {
     return fail(ErrorCode::inference, "a step is traced while others are on their way");
   TRINE_TRY(StepPlan plan, plan_of(step));
   plan.ticket = last_ticket_ + 1;
-  TRINE_CHECK_OK(submit_plan(plan, trace));
+  std::optional<StageTap> tap;
+  if (trace != nullptr) tap.emplace(*trace, stage_places_);
+  TRINE_CHECK_OK(submit_plan(plan, tap ? &*tap : nullptr));
   for (const Row& row : step.rows) {
     Slot& slot = slots_[at(row.slot)];
     slot.length = row.position + 1;

@@ -2,10 +2,9 @@
 
 #include "base/error.h"
 #include "model/config.h"
-#include "model/stage.h"
+#include "model/stage_tap.h"
 #include "model/step.h"
 
-#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -29,7 +28,7 @@ struct DeviceInfo {
   std::string driver;   // version; empty for a CPU
   int threads = 0;      // CPU only
   Numerics numerics = Numerics::fast;
-  std::array<std::string, stage_count> stage_place;  // where each stage ran: "device" or "host"
+  StagePlaces stage_place;  // where each stage ran, as far as steps of this model were traced
   // Variants of kernels, "subgroups", that nothing runs: those that --without named, and those that failed
   // the self-test at load.
   std::vector<std::string> left_out = {};
@@ -57,6 +56,12 @@ struct MemoryRate {
   std::int32_t passes = 0;
 };
 
+// What a model takes of its device's memory, in bytes.
+struct MemoryUse {
+  std::uint64_t planned = 0;  // what was said before any of it was made
+  std::uint64_t held = 0;     // in buffers that there are now
+};
+
 // What the engine asks of a model on a device: sequences in slots, steps of rows, and the tokens or logits
 // behind them. CpuModel, CudaModel and WgpuModel implement it and share nothing else.
 //
@@ -73,6 +78,8 @@ class DeviceModel {
   virtual const Config& config() const = 0;
   virtual DeviceInfo describe() const = 0;
   virtual const StepLimits& limits() const = 0;
+  // Nothing where the device's memory is the host's.
+  virtual std::optional<MemoryUse> memory_use() const { return std::nullopt; }
 
   // ---- Slots ----
 
@@ -124,10 +131,14 @@ class DeviceModel {
   virtual Result<void> place_allowed(std::int32_t slot, const Slot& entry) = 0;
   // The slot was closed.
   virtual void release_slot(std::int32_t /*slot*/) {}
-  virtual Result<void> submit_plan(const StepPlan& plan, TraceSink* trace) = 0;
+  // Hands `trace`, where there is one, what it wants before it returns.
+  virtual Result<void> submit_plan(const StepPlan& plan, StageTap* trace) = 0;
   // Of each ticket once.
   virtual Result<StepOutput> take(Ticket ticket) = 0;
   virtual Result<StepTime> time_plan(const StepPlan& plan, bool by_kernel);
+
+  // For describe().
+  const StagePlaces& stage_places() const { return stage_places_; }
 
  private:
   Result<void> check_slot(std::int32_t slot) const;
@@ -141,6 +152,7 @@ class DeviceModel {
   std::map<std::int32_t, std::int32_t> page_holders_;  // how many slots have a page in their tables
   std::vector<Ticket> on_their_way_;
   Ticket last_ticket_ = 0;
+  StagePlaces stage_places_;
 };
 
 }  // namespace trine::model

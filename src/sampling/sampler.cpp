@@ -18,6 +18,7 @@ namespace {
 Error out_of_range(std::string_view name, std::string range, std::string actual) {
   return {.code = ErrorCode::usage,
           .what = fmt::format("sampling parameter {} is out of range", name),
+          .where = std::string(name),
           .expected = std::move(range),
           .actual = std::move(actual)};
 }

@@ -30,7 +30,7 @@ struct SamplingParams {
   std::uint64_t seed = 0;
 };
 
-// Errors: usage, naming the parameter, its range and the value (NaN included).
+// Errors: usage, with the parameter as its place, its range and the value (NaN included).
 Result<void> validate(const SamplingParams& params, std::int32_t vocab_size);
 
 // Draws tokens for one sequence. The n-th draw depends only on (seed, n, logits), by a counter-based

@@ -5,18 +5,11 @@
 namespace trine::wgpu {
 namespace {
 
-// Of a row, for argmax.wgsl: more than top-k usually keeps, so that sample.wgsl need look at few.
-std::uint32_t parts_of(const Builder& builder) {
-  constexpr std::uint32_t least_length = 16;
-  return std::clamp(static_cast<std::uint32_t>(builder.config.vocab_size) / least_length, 1u,
-                    builder.kernels.tuning().choose_parts);
-}
-
 // The constants of every kernel here, and its files.
 ShaderSource source_of(const Builder& builder, std::vector<std::string> files) {
   ShaderSource source;
   source.constants = {{"VOCAB", static_cast<std::uint32_t>(builder.config.vocab_size)},
-                      {"PARTS", parts_of(builder)},
+                      {"PARTS", builder.work.capacity.choose_parts},
                       {"RING", builder.work.capacity.ring}};
   source.files = {"choice.wgsl"};
   source.files.insert(source.files.end(), files.begin(), files.end());
@@ -35,14 +28,14 @@ Result<Op> make_adjust(const Builder& builder) {
 }
 
 // One workgroup chooses from all of the vocabulary, so it is as large as they come.
-Result<Op> make_sample(const Builder& builder, const Buffer& best) {
+Result<Op> make_sample(const Builder& builder) {
   const Workspace& work = builder.work;
   ShaderSource source = source_of(builder, {"accept.wgsl", "sample.wgsl"});
   source.constants.emplace_back("WORKGROUP",
                                 std::min(1024u, builder.kernels.gpu().limits().max_workgroup_invocations));
   return builder.kernels.make(
       "sample", source,
-      {reads(work.step), reads(work.choices), reads(work.rules), reads(best), writes(work.last_choices),
+      {reads(work.step), reads(work.choices), reads(work.rules), reads(work.best), writes(work.last_choices),
        writes(work.tallies), writes(work.rings), reads(work.logits)});
 }
 
@@ -51,21 +44,20 @@ Result<Op> make_sample(const Builder& builder, const Buffer& best) {
 Result<ChooseOps> make_choose(const Builder& builder) {
   KernelCache& kernels = builder.kernels;
   const Workspace& work = builder.work;
-  const std::uint32_t parts = parts_of(builder), rows = work.capacity.logits_rows;
   ChooseOps ops;
-  TRINE_TRY(ops.best, kernels.gpu().create_buffer("best logits", std::uint64_t{rows} * parts * 8));
   TRINE_TRY(ops.adjust, make_adjust(builder));
 
   ShaderSource argmax = source_of(builder, {"argmax.wgsl"});
   argmax.constants.emplace_back("WORKGROUP", kernels.tuning().choose_workgroup);
   TRINE_TRY(ops.argmax,
-            kernels.make("argmax", argmax, {reads(work.step), reads(work.logits), writes(ops.best)}, parts));
+            kernels.make("argmax", argmax, {reads(work.step), reads(work.logits), writes(work.best)},
+                         work.capacity.choose_parts));
 
   TRINE_TRY(ops.merge,
             kernels.make("argmax_merge", source_of(builder, {"accept.wgsl", "argmax_merge.wgsl"}),
-                         {reads(work.step), reads(work.choices), reads(work.rules), reads(ops.best),
+                         {reads(work.step), reads(work.choices), reads(work.rules), reads(work.best),
                           writes(work.last_choices), writes(work.tallies), writes(work.rings)}));
-  TRINE_TRY(ops.sample, make_sample(builder, ops.best));
+  TRINE_TRY(ops.sample, make_sample(builder));
   return ops;
 }
 

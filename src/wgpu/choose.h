@@ -9,14 +9,13 @@ namespace trine::wgpu {
 // Chooses the next tokens from Workspace::logits, on the device, and puts them into Workspace::last_choices,
 // where the next step reads them.
 struct ChooseOps {
-  Buffer best;  // [logits_rows][parts] (key, id)
-  Op adjust;    // penalties, bias, mask
+  Op adjust;  // penalties, bias, mask
   Op argmax;
   Op merge;   // of greedy choices
   Op sample;  // of any others
 };
 
-// Errors: inference, model_load.
+// Errors: inference.
 Result<ChooseOps> make_choose(const Builder& builder);
 
 // Chooses for those of the slice's rows that want a token: the head rows [first, first + rows).

@@ -172,7 +172,8 @@ Result<void> report_act(Pass& pass, const ExpertOps& ops, int layer) {
   const std::size_t units = columns / unit_columns;
   std::vector<std::uint32_t> words(rows * 4 * (2 * units + (units + 1) / 2));
   TRINE_CHECK_OK(pass.read(pass.work.act, words));
-  pass.trace->take(Stage::expert_act, layer, 0, pass.n_rows, width, dequantize(words, rows, columns));
+  pass.trace->take(model::Place::device, Stage::expert_act, layer, 0, pass.n_rows, width,
+                   dequantize(words, rows, columns));
   return {};
 }
 

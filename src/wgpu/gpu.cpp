@@ -95,6 +95,10 @@ std::uint32_t Gpu::subgroup_size() const {
   return state_->subgroup_size;
 }
 
+std::uint64_t Gpu::held_bytes() const {
+  return *state_->held;
+}
+
 // The adapter does not say it, so a kernel looks.
 Result<std::uint32_t> Gpu::probe_subgroup_size() {
   constexpr std::size_t lanes = 256;

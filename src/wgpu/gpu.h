@@ -12,6 +12,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 // Objects of the WebGPU library, whose header only those include that call it (library.h).
@@ -55,6 +56,23 @@ struct GpuOptions {
 // limits().max_uniform_binding_bytes.
 enum class BufferUse { storage, uniform };
 
+// A buffer's bytes among those that its Gpu counts as held, until the last is gone that keeps them: the
+// buffer itself, and bind groups that have it.
+class Allocation {
+ public:
+  Allocation(std::shared_ptr<std::uint64_t> held, std::uint64_t bytes)
+      : held_(std::move(held)), bytes_(bytes) {
+    *held_ += bytes_;
+  }
+  ~Allocation() { *held_ -= bytes_; }
+  Allocation(const Allocation&) = delete;
+  Allocation& operator=(const Allocation&) = delete;
+
+ private:
+  std::shared_ptr<std::uint64_t> held_;
+  std::uint64_t bytes_;
+};
+
 // Device memory, freed with the object once no submission uses it. Zero when created.
 class Buffer {
  public:
@@ -68,6 +86,7 @@ class Buffer {
   friend class Commands;
   friend class Readback;
   Handle<WGPUBufferImpl> handle_;
+  std::shared_ptr<const Allocation> allocation_;
   std::uint64_t bytes_ = 0;
   std::string label_;
 };
@@ -117,6 +136,7 @@ class BindGroup {
   friend class Gpu;
   friend class Commands;
   Handle<WGPUBindGroupImpl> handle_;
+  std::vector<std::shared_ptr<const Allocation>> allocations_;
 };
 
 // One launch of x·y·z workgroups; each at most limits().max_workgroups_per_dimension. A grid with a 0 in it
@@ -227,6 +247,9 @@ class Gpu {
   const AdapterFeatures& features() const;
   // Lanes of a subgroup as a kernel of this device saw them; 0 when subgroups are off or their size varies.
   std::uint32_t subgroup_size() const;
+  // Of all buffers and read-backs that there are now. What the library holds beside them, for writes that
+  // wait for a submission and for compiled kernels, cannot be asked for.
+  std::uint64_t held_bytes() const;
 
   // `bytes` is rounded up to a multiple of 4; 0 is refused. Errors: model_load (more than the device has or
   // allows in a buffer).

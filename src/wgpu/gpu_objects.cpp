@@ -59,6 +59,7 @@ Result<Buffer> Gpu::make_buffer(std::string_view label, std::uint64_t bytes, std
     return fail(std::move(made).error());
   }
   if (!buffer) return fail({.code = ErrorCode::model_load, .what = what, .where = std::string(label)});
+  buffer.allocation_ = std::make_shared<const Allocation>(state_->held, rounded);
   return buffer;
 }
 
@@ -162,6 +163,7 @@ Result<BindGroup> Gpu::bind(const Pipeline& pipeline, const std::vector<Slice>& 
   descriptor.entryCount = entries.size();
   descriptor.entries = entries.data();
   BindGroup group;
+  for (const Slice& slice : slices) group.allocations_.push_back(slice.buffer->allocation_);
   group.handle_.reset(api().DeviceCreateBindGroup(state_->device, &descriptor));
   TRINE_CHECK_OK(state_->outcome("a kernel's buffers are refused", pipeline.name()));
   return group;

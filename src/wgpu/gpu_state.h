@@ -3,6 +3,7 @@
 #include "wgpu/gpu.h"
 #include "wgpu/library.h"
 
+#include <memory>
 #include <optional>
 
 namespace trine::wgpu {
@@ -30,6 +31,7 @@ struct Gpu::State {
   std::uint32_t subgroup_size = 0;
   Submission submitted = 0;
   Report report;
+  std::shared_ptr<std::uint64_t> held = std::make_shared<std::uint64_t>(0);  // bytes; outlived by buffers
 
   // The timestamps of the last timed submission, on their way to the host.
   Readback timestamps;

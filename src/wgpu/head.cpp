@@ -47,8 +47,8 @@ Result<void> send(Pass& pass, StepReadback& back) {
 void report_logits(const Pass& pass, std::span<const float> logits) {
   const auto vocab = static_cast<std::size_t>(pass.config.vocab_size);
   for (std::size_t i = 0; i < pass.plan.head_rows.size(); ++i)
-    pass.trace->take(Stage::logits, -1, pass.plan.head_rows[i], 1, pass.config.vocab_size,
-                     logits.subspan(i * vocab, vocab));
+    pass.trace->take(model::Place::device, Stage::logits, -1, pass.plan.head_rows[i], 1,
+                     pass.config.vocab_size, logits.subspan(i * vocab, vocab));
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "wgpu/model.h"
 
 #include "base/thread_pool.h"
+#include "device/capacity.h"
 #include "device/kv_type.h"
 #include "device/self_test.h"
 #include "wgpu/forward.h"
@@ -9,7 +10,6 @@
 #include "wgpu/measure.h"
 #include "wgpu/slots.h"
 
-#include <fmt/format.h>
 #include <algorithm>
 #include <array>
 #include <optional>
@@ -24,17 +24,26 @@ namespace {
 // which the host shows a token.
 constexpr std::int32_t steps_ahead = 3;
 
-// What a device that is too small is told. WebGPU does not say how much memory there is.
-Error with_sizes(Error error, const model::Weights& weights, std::int32_t context, KvType kv_type,
-                 const Capacity& capacity) {
+// Room for the uniforms of all kernels: some dozens of 16 or 32 bytes, as layers of a shape share theirs.
+constexpr std::uint64_t uniform_bytes = 16 << 10;
+
+// All that a model of this capacity will hold.
+device::CapacityPlan plan_memory(const model::Weights& weights, std::int32_t context, KvType kv_type,
+                                 const Capacity& capacity) {
+  const model::Config& config = weights.config;
+  return {.weights_bytes = device_bytes(weights),
+          .kv_bytes = KvCache::bytes(config, context, kv_type),
+          .workspace_bytes = Workspace::bytes(config, capacity) +
+                             steps_ahead * Workspace::answer_bytes(config, capacity) + uniform_bytes,
+          .positions = context,
+          .rows = static_cast<std::int32_t>(capacity.rows)};
+}
+
+// What a device that is too small is told. WebGPU does not say how much memory there is: the first buffer
+// that cannot be had shows it.
+Error with_plan(Error error, const device::CapacityPlan& plan, const Adapter& adapter) {
   if (error.code != ErrorCode::model_load || !error.hint.empty()) return error;
-  const auto gib = [](std::uint64_t bytes) { return static_cast<double>(bytes) / (1 << 30); };
-  error.hint = fmt::format(
-      "The model takes {:.2f} GiB of weights, {:.2f} GiB of KV cache for {} positions and {:.2f} GiB of work "
-      "space: ask for a smaller context (--ctx), or take a file with smaller weights",
-      gib(device_bytes(weights)), gib(KvCache::bytes(weights.config, context, kv_type)), context,
-      gib(Workspace::bytes(weights.config, capacity)));
-  return error;
+  return device::does_not_fit(plan, adapter.name, to_string(error));
 }
 
 }  // namespace
@@ -58,7 +67,7 @@ struct WgpuModel::State {
   Result<void> make_operations_of_many();
   Result<void> make_choosing();
   Result<void> write_rows(const model::StepPlan& plan);
-  Result<Pass> begin(const model::StepPlan& plan, model::TraceSink* trace, bool is_timed = false);
+  Result<Pass> begin(const model::StepPlan& plan, model::StageTap* trace, bool is_timed = false);
   Result<StepReadback*> find_readback(const model::StepPlan& plan, bool traces_logits);
 
   Result<void> judge_when_first_used(const device::Judged& judged);
@@ -71,6 +80,7 @@ struct WgpuModel::State {
   std::shared_ptr<Gpu> gpu;  // outlives all that follows
   std::shared_ptr<KernelCache> compiled;
   KernelCache& kernels;
+  device::CapacityPlan plan;
   KvCache kv;
   Workspace work;
   Matrices matrices;
@@ -83,16 +93,17 @@ struct WgpuModel::State {
 };
 
 Result<void> WgpuModel::State::allocate(const WgpuOptions& options, KvType kv_type) {
-  TRINE_TRY(kv, KvCache::create(*gpu, config(), options.context, kv_type));
   const Capacity capacity =
       plan_capacity(config(), kernels.tuning(), gpu->limits(), options.context, options.slots);
+  plan = plan_memory(weights, options.context, kv_type, capacity);
   const auto fits = [&]() -> Result<void> {
+    TRINE_TRY(kv, KvCache::create(*gpu, config(), options.context, kv_type));
     TRINE_TRY(work, Workspace::create(*gpu, config(), capacity));
     TRINE_TRY(matrices, allocate_weights(*gpu, weights));
     return {};
   };
   if (Result<void> done = fits(); !done)
-    return fail(with_sizes(std::move(done).error(), weights, options.context, kv_type, capacity));
+    return fail(with_plan(std::move(done).error(), plan, gpu->adapter()));
   slots.emplace(*gpu, work, config().vocab_size);
   limits = {.kv_page_size = KvCache::page_size,
             .kv_pages = kv.pages(),
@@ -141,6 +152,26 @@ Result<void> WgpuModel::State::judge_when_first_used(const device::Judged& judge
 WgpuModel::WgpuModel(std::unique_ptr<State> state) : state_(std::move(state)) {}
 WgpuModel::~WgpuModel() = default;
 
+Result<void> WgpuModel::check_device(const std::string& device) {
+  TRINE_CHECK_OK(choose_adapter(device));
+  return {};
+}
+
+Result<std::string> WgpuModel::device_type(const std::string& device) {
+  TRINE_TRY(Adapter adapter, choose_adapter(device));
+  return std::move(adapter.type);
+}
+
+Result<void> WgpuModel::check_without(std::span<const std::string> names) {
+  TRINE_CHECK_OK(variants_without(names));
+  return {};
+}
+
+Result<std::unique_ptr<WgpuModel>> WgpuModel::load(const model::Weights& weights,
+                                                   const model::LoadOptions& options) {
+  return load(weights, WgpuOptions{options});
+}
+
 Result<std::unique_ptr<WgpuModel>> WgpuModel::load(const model::Weights& weights,
                                                    const WgpuOptions& options) {
   TRINE_TRY(const Variants asked, variants_without(options.without));
@@ -185,8 +216,7 @@ Result<std::unique_ptr<WgpuModel>> WgpuModel::load_on(std::shared_ptr<Gpu> gpu,
   }
   ThreadPool pool(options.threads);
   if (Result<void> sent = upload_weights(*state->gpu, weights, pool, state->matrices); !sent)
-    return fail(with_sizes(std::move(sent).error(), weights, options.context, state->kv.type(),
-                           state->work.capacity));
+    return fail(with_plan(std::move(sent).error(), state->plan, state->gpu->adapter()));
   return std::unique_ptr<WgpuModel>(new WgpuModel(std::move(state)));
 }
 
@@ -202,10 +232,13 @@ model::DeviceInfo WgpuModel::describe() const {
   info.api = adapter.api;
   info.driver = adapter.driver;
   info.numerics = state_->numerics;
-  info.stage_place.fill("device");
+  info.stage_place = stage_places();
   info.left_out = names_of_missing(state_->asked);
   info.switched_off = names_of_missing(state_->variants, state_->asked);
   return info;
+}
+std::optional<model::MemoryUse> WgpuModel::memory_use() const {
+  return model::MemoryUse{.planned = state_->plan.total_bytes(), .held = state_->gpu->held_bytes()};
 }
 void WgpuModel::lose_device() {
   state_->gpu->lose();
@@ -249,7 +282,7 @@ Result<void> WgpuModel::State::write_rows(const model::StepPlan& plan) {
 }
 
 // A pass over the plan's rows.
-Result<Pass> WgpuModel::State::begin(const model::StepPlan& plan, model::TraceSink* trace, bool is_timed) {
+Result<Pass> WgpuModel::State::begin(const model::StepPlan& plan, model::StageTap* trace, bool is_timed) {
   TRINE_CHECK_OK(write_rows(plan));
   const auto n_rows = static_cast<std::uint32_t>(plan.rows.size());
   const bool many = n_rows > work.capacity.decode_rows || n_rows >= kernels.tuning().gemm_from_rows;
@@ -303,7 +336,7 @@ Result<StepReadback*> WgpuModel::State::find_readback(const model::StepPlan& pla
   return &back;
 }
 
-Result<void> WgpuModel::submit_plan(const model::StepPlan& plan, model::TraceSink* trace) {
+Result<void> WgpuModel::submit_plan(const model::StepPlan& plan, model::StageTap* trace) {
   State& s = *state_;
   const bool traces_logits = trace != nullptr && trace->wants(model::Stage::logits, -1);
   TRINE_TRY(StepReadback* const back, s.find_readback(plan, traces_logits));

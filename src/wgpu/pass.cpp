@@ -7,6 +7,7 @@
 
 namespace trine::wgpu {
 
+using model::Place;
 using model::Stage;
 
 void Pass::run(const Op& op, std::uint32_t rows, std::uint32_t splits) {
@@ -45,7 +46,7 @@ Result<void> Pass::report(Stage stage, int layer, const Buffer& buffer, std::int
   std::vector<float> values(words.size());
   std::transform(words.begin(), words.end(), values.begin(),
                  [](std::uint32_t word) { return std::bit_cast<float>(word); });
-  trace->take(stage, layer, 0, n_rows, width, values);
+  trace->take(Place::device, stage, layer, 0, n_rows, width, values);
   return {};
 }
 

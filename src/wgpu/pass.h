@@ -16,7 +16,7 @@ struct Pass {
   Gpu& gpu;
   Workspace& work;
   const model::StepPlan& plan;
-  model::TraceSink* trace;
+  model::StageTap* trace;
   Commands commands;
   std::uint32_t n_rows = 0;
   std::uint32_t n_logits = 0;  // plan.head_rows

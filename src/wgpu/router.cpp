@@ -92,7 +92,7 @@ Result<void> report_chosen(Pass& pass, int layer) {
     std::vector<std::uint32_t> ids(pass.n_rows * static_cast<std::size_t>(k));
     TRINE_CHECK_OK(pass.read(pass.work.ids, ids));
     const std::vector<float> values(ids.begin(), ids.end());
-    pass.trace->take(Stage::expert_ids, layer, 0, pass.n_rows, k, values);
+    pass.trace->take(model::Place::device, Stage::expert_ids, layer, 0, pass.n_rows, k, values);
   }
   return pass.report(Stage::expert_weights, layer, pass.work.expert_weights, k);
 }

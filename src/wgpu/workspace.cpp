@@ -64,7 +64,19 @@ std::vector<Sized> sizes(const model::Config& c, const Capacity& capacity) {
       {&Workspace::down, "expert outputs", floats(c.experts_per_token * c.hidden_size)},
       {&Workspace::moe_out, "moe_out", floats(c.hidden_size)},
       {&Workspace::logits, "logits", std::uint64_t{capacity.logits_rows} * vocab * 4},
+      {&Workspace::best, "best logits", std::uint64_t{capacity.logits_rows} * capacity.choose_parts * 8},
   };
+}
+
+// Kernels read 16 bytes at a time.
+std::uint64_t padded(std::uint64_t bytes) {
+  return std::max<std::uint64_t>(16, (bytes + 15) / 16 * 16);
+}
+
+// More than top-k usually keeps, so that sample.wgsl need look at few.
+std::uint32_t choose_parts(const model::Config& config, const Tuning& tuning) {
+  constexpr std::uint32_t least_length = 16;
+  return std::clamp(static_cast<std::uint32_t>(config.vocab_size) / least_length, 1u, tuning.choose_parts);
 }
 
 }  // namespace
@@ -86,6 +98,8 @@ Capacity plan_capacity(const model::Config& config, const Tuning& tuning, const 
   const std::uint64_t logits_that_fit = limit / 4 / static_cast<std::uint64_t>(config.vocab_size);
   capacity.logits_rows =
       static_cast<std::uint32_t>(std::clamp<std::uint64_t>(logits_that_fit, 1, tuning.logits_rows));
+
+  capacity.choose_parts = choose_parts(config, tuning);
 
   // Where the splits of long contexts would need too much memory, fewer rows are split.
   capacity.chunk = tuning.attention_chunk;
@@ -111,7 +125,14 @@ Capacity plan_capacity(const model::Config& config, const Tuning& tuning, const 
 
 std::uint64_t Workspace::bytes(const model::Config& config, const Capacity& capacity) {
   std::uint64_t sum = 0;
-  for (const Sized& one : sizes(config, capacity)) sum += one.bytes;
+  for (const Sized& one : sizes(config, capacity)) sum += padded(one.bytes);
+  return sum;
+}
+
+std::uint64_t Workspace::answer_bytes(const model::Config& config, const Capacity& capacity) {
+  std::uint64_t sum = 0;
+  for (const Sized& one : sizes(config, capacity))
+    if (one.buffer == &Workspace::last_choices || one.buffer == &Workspace::logits) sum += padded(one.bytes);
   return sum;
 }
 
@@ -119,9 +140,7 @@ Result<Workspace> Workspace::create(Gpu& gpu, const model::Config& config, const
   Workspace work;
   work.capacity = capacity;
   for (const Sized& one : sizes(config, capacity)) {
-    // Kernels read 16 bytes at a time.
-    const std::uint64_t rounded = std::max<std::uint64_t>(16, (one.bytes + 15) / 16 * 16);
-    TRINE_TRY(work.*one.buffer, gpu.create_buffer(one.label, rounded));
+    TRINE_TRY(work.*one.buffer, gpu.create_buffer(one.label, padded(one.bytes)));
   }
   return work;
 }

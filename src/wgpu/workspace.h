@@ -27,6 +27,7 @@ struct Capacity {
   std::uint64_t split_sums = 0;    // rows · their splits that the merge buffer holds
   std::uint32_t tiles = 0;         // of the experts' pairs
   std::uint32_t logits_rows = 0;   // that are computed and come back at a time
+  std::uint32_t choose_parts = 0;  // of a row of logits, for argmax.wgsl
   std::uint32_t slots = 0;         // sequences at a time
   std::uint32_t ring = 0;          // tokens that a penalty looks back on at most, but for all
 };
@@ -49,7 +50,10 @@ struct Step {
 struct Workspace {
   // Errors: model_load (too little device memory).
   static Result<Workspace> create(Gpu& gpu, const model::Config& config, const Capacity& capacity);
+  // Bytes of all of these.
   static std::uint64_t bytes(const model::Config& config, const Capacity& capacity);
+  // Bytes of those that a step's read-back has a copy of: last_choices and logits.
+  static std::uint64_t answer_bytes(const model::Config& config, const Capacity& capacity);
 
   Capacity capacity;
   Buffer step;            // a Step
@@ -82,6 +86,7 @@ struct Workspace {
   Buffer down;     // [N][k][H] of such batches, and when W_down is split over several buffers
   Buffer moe_out;  // [N][H]
   Buffer logits;   // [logits_rows][V]
+  Buffer best;     // [logits_rows][choose_parts] (key, id)
 };
 
 }  // namespace trine::wgpu

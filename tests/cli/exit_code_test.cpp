@@ -221,11 +221,25 @@ TEST(ExitCode, Contexts) {
   EXPECT_EQ(outcome.status, 2);
   EXPECT_NE(outcome.err.find("at most 64 tokens"), std::string::npos) << outcome.err;
   EXPECT_NE(outcome.err.find("Raise --ctx"), std::string::npos) << outcome.err;
+  // In flags throughout, and nowhere in fields of a request.
+  EXPECT_TRUE(
+      outcome.err.starts_with("trine: error: the prompt does not fit into the context\n"
+                              "  expected: at most 64 tokens (--ctx)\n  actual:   "))
+      << outcome.err;
+  expect_failure({"run", "-m", demo, "--ctx", "2049", "hi"}, 2,
+                 "--ctx is larger than the model's context\n  where:    --ctx\n");
 }
 
 TEST(ExitCode, LogitBiasBeyondTheVocabulary) {
   expect_failure({"run", "-m", demo, "--logit-bias", "8192=1", "hi"}, 2, "where:    --logit-bias");
   expect_failure({"run", "-m", demo, "--logit-bias", "8192=1", "hi"}, 2, "0 to 8191");
+}
+
+TEST(ExitCode, ASystemMessageForAModelWithoutATemplate) {
+  const TemporaryFile other(patched(file_bytes(demo), "tokenizer.chat_template", "tokenizer.chat_templatf"));
+  expect_failure({"run", "-m", other.path(), "--system", "x", "hi"}, 2,
+                 "error: --system needs a chat template, and this model carries none\n"
+                 "  hint:     Put it into the prompt itself\n");
 }
 
 TEST(ExitCode, TemplateThatIsNoChatMl) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -35,6 +36,8 @@ struct Fault {
   std::function<void(const FaultyStep&, std::span<float> logits)> untraced_logits = {};
   // Whether the device is still there; asked before each step.
   std::function<Result<void>()> alive = {};
+  std::function<model::Place(model::Stage)> place = {};  // where a stage runs
+  std::function<std::optional<model::MemoryUse>()> memory = {};
 };
 
 // A real backend that lies.
@@ -44,12 +47,18 @@ class FaultyModel final : public ForwardingModel {
       : ForwardingModel(std::move(real)), fault_(fault) {}
 
   model::DeviceInfo describe() const override {
-    model::DeviceInfo info = real_->describe();
+    model::DeviceInfo info = ForwardingModel::describe();
     if (fault_.describe) fault_.describe(info);
     return info;
   }
+  std::optional<model::MemoryUse> memory_use() const override {
+    return fault_.memory ? fault_.memory() : real_->memory_use();
+  }
 
  protected:
+  model::Place place_of(model::Stage stage) const override {
+    return fault_.place ? fault_.place(stage) : model::Place::device;
+  }
   Result<void> place_pages(std::int32_t slot, const model::Slot& entry) override {
     const auto index = static_cast<std::size_t>(slot);
     page_tables_.resize(std::max(page_tables_.size(), index + 1));

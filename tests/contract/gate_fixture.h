@@ -22,7 +22,7 @@ struct GateBench {
     prompts = *std::move(built);
     backend_prompts = prompts;
     open = [this](model::Numerics numerics, int threads) {
-      backend::BackendOptions options;
+      model::LoadOptions options;
       options.threads = threads;
       options.numerics = numerics;
       options.context = contract::context_for(prompts);

@@ -91,7 +91,7 @@ inline std::unique_ptr<model::DeviceModel> device_of(const std::string& backend,
                                                      int threads) {
   constexpr std::int32_t context = 192;
   if (backend == "reference") return std::make_unique<contract::ReferenceDevice>(tied(), context, 1, threads);
-  backend::BackendOptions options;
+  model::LoadOptions options;
   options.numerics = numerics;
   options.threads = threads;
   options.context = context;

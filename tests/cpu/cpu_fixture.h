@@ -16,7 +16,7 @@ namespace trine::test {
 // One sequence on a CpuModel that owns all its pages, with the logits of every row that was asked for.
 class CpuRunner {
  public:
-  CpuRunner(const LoadedModel& loaded, const cpu::CpuOptions& options) {
+  CpuRunner(const LoadedModel& loaded, const model::LoadOptions& options) {
     model = value_of(cpu::CpuModel::load(loaded.weights, options));
     slot.emplace(value_of(model::OpenSlot::open_whole(*model)));
   }
@@ -41,8 +41,8 @@ class CpuRunner {
   std::int32_t position = 0;
 };
 
-inline cpu::CpuOptions options(model::Numerics numerics, int threads = 2) {
-  cpu::CpuOptions result;
+inline model::LoadOptions options(model::Numerics numerics, int threads = 2) {
+  model::LoadOptions result;
   result.context = 512;
   result.numerics = numerics;
   result.threads = threads;

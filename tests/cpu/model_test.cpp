@@ -1,5 +1,6 @@
 #include "cpu/model.h"
 
+#include "cpu/device.h"
 #include "cpu_fixture.h"
 #include "reference/model.h"
 
@@ -44,8 +45,8 @@ TEST_P(CpuModelTest, ExactAgreesWithTheReferenceStageByStage) {
 
   for (const cpu::IsaSupport& isa : cpu::list_isas()) {
     if (!isa.available) continue;
-    cpu::CpuOptions exact = options(Numerics::exact);
-    exact.isa = isa.name;
+    model::LoadOptions exact = options(Numerics::exact);
+    exact.device = isa.name;
     TraceRecorder actual;
     CpuRunner runner(loaded, exact);
     runner.run(tokens, 512, &actual);
@@ -311,17 +312,27 @@ TEST(CpuExperts, OnlyChosenExpertsAreRead) {
 
 TEST(CpuModelLoad, UnknownInstructionSetIsUnavailable) {
   const LoadedModel loaded(tiny_paths().front());
-  cpu::CpuOptions wrong = options(Numerics::fast);
-  wrong.isa = "sse9";
+  model::LoadOptions wrong = options(Numerics::fast);
+  wrong.device = "sse9";
   const auto result = cpu::CpuModel::load(loaded.weights, wrong);
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().code, ErrorCode::backend_unavailable);
   EXPECT_NE(to_string(result.error()).find("portable"), std::string::npos);
 }
 
+TEST(CpuModelLoad, HasNothingToLeaveOut) {
+  const LoadedModel loaded(tiny_paths().front());
+  model::LoadOptions wrong = options(Numerics::fast);
+  wrong.without = {"subgroups"};
+  const auto result = cpu::CpuModel::load(loaded.weights, wrong);
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, ErrorCode::usage);
+  EXPECT_EQ(result.error().actual, "subgroups");
+}
+
 TEST(CpuModelLoad, AContextThatDoesNotFitIsRefusedWithItsSize) {
   const LoadedModel loaded(demo_path);
-  cpu::CpuOptions huge = options(Numerics::fast);
+  model::LoadOptions huge = options(Numerics::fast);
   huge.context = 2'000'000'000;
   const auto result = cpu::CpuModel::load(loaded.weights, huge);
   ASSERT_FALSE(result);
@@ -331,8 +342,8 @@ TEST(CpuModelLoad, AContextThatDoesNotFitIsRefusedWithItsSize) {
 
 TEST(CpuModelLoad, DescribesItsDevice) {
   const LoadedModel loaded(tiny_paths().front());
-  cpu::CpuOptions portable = options(Numerics::exact, 1);
-  portable.isa = "portable";
+  model::LoadOptions portable = options(Numerics::exact, 1);
+  portable.device = "portable";
   const CpuRunner runner(loaded, portable);
   const model::DeviceInfo info = runner.model->describe();
   EXPECT_EQ(info.backend, "cpu");
@@ -341,6 +352,17 @@ TEST(CpuModelLoad, DescribesItsDevice) {
   EXPECT_EQ(info.threads, 1);
   EXPECT_EQ(info.numerics, Numerics::exact);
   EXPECT_FALSE(info.name.empty());
+  EXPECT_FALSE(runner.model->memory_use()) << "weights stay in the file's mapping";
+}
+
+TEST(CpuModelLoad, SaysWhereAStageRanOnceItWasTraced) {
+  const LoadedModel loaded(tiny_paths().front());
+  CpuRunner runner(loaded, options(Numerics::exact, 1));
+  runner.run({1, 2});
+  for (const std::string& place : runner.model->describe().stage_place) EXPECT_EQ(place, "");
+  TraceRecorder trace;
+  runner.run({3}, 256, &trace);
+  for (const std::string& place : runner.model->describe().stage_place) EXPECT_EQ(place, "device");
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 #include "engine/generate.h"
 
-#include "gguf/metadata.h"
+#include "byte_vocabulary.h"
 
 #include <gtest/gtest.h>
 #include <algorithm>
@@ -20,37 +20,12 @@ constexpr std::int32_t hello = 256, world = 257, stop_half = 258, control = 259,
                        im_end = 261;
 constexpr std::int32_t vocab_size = 262;
 
-// GPT-2's byte alphabet: bytes that are not printable Latin-1 move to U+0100 and up, in order.
-std::string byte_symbol(int byte) {
-  const auto printable = [](int b) { return (b >= 33 && b <= 126) || (b >= 161 && b != 173); };
-  int code = byte;
-  if (!printable(byte)) {
-    code = 256;
-    for (int b = 0; b < byte; ++b) code += printable(b) ? 0 : 1;
-  }
-  if (code < 0x80) return {static_cast<char>(code)};
-  return {static_cast<char>(0xC0 | (code >> 6)), static_cast<char>(0x80 | (code & 0x3F))};
-}
-
 const text::Tokenizer& tokenizer() {
   static const text::Tokenizer instance = [] {
-    std::vector<std::string> tokens;
-    for (int byte = 0; byte < 256; ++byte) tokens.push_back(byte_symbol(byte));
-    for (const char* token : {"Hello", "\u0120world", "ST", "<|control|>", "<|endoftext|>", "<|im_end|>"}) {
-      tokens.emplace_back(token);
-    }
-    std::vector<std::int32_t> types(tokens.size(), 1);
-    for (const std::int32_t id : {control, end_of_text, im_end}) types[static_cast<std::size_t>(id)] = 3;
-    gguf::Metadata metadata;
-    metadata.add("tokenizer.ggml.model", gguf::make_value(std::string("gpt2")));
-    metadata.add("tokenizer.ggml.pre", gguf::make_value(std::string("qwen2")));
-    metadata.add("tokenizer.ggml.tokens", gguf::make_value(tokens));
-    metadata.add("tokenizer.ggml.token_type", gguf::make_value(types));
-    metadata.add("tokenizer.ggml.merges", gguf::make_value(std::vector<std::string>{}));
+    gguf::Metadata metadata =
+        byte_vocabulary({"Hello", "\u0120world", "ST"}, {"<|control|>", "<|endoftext|>", "<|im_end|>"});
     metadata.add("tokenizer.ggml.eos_token_id", gguf::make_value(static_cast<std::uint32_t>(im_end)));
-    auto made = text::Tokenizer::from_gguf(metadata);
-    if (!made) throw std::runtime_error(to_string(made.error()));
-    return std::move(*made);
+    return tokenizer_of(metadata);
   }();
   return instance;
 }
@@ -94,7 +69,7 @@ class ScriptedModel final : public model::DeviceModel {
     return {};
   }
   Result<void> place_allowed(std::int32_t, const model::Slot&) override { return {}; }
-  Result<void> submit_plan(const model::StepPlan& plan, model::TraceSink*) override {
+  Result<void> submit_plan(const model::StepPlan& plan, model::StageTap*) override {
     if (fail_at >= 0 && static_cast<int>(seen.size()) >= fail_at)
       return fail(ErrorCode::inference, "the device is gone");
     slices.push_back(plan.rows.size());
@@ -275,7 +250,7 @@ TEST(Generate, TheRequestsContextHoldsWithinAPage) {
   request.context = 4;
   const Outcome refused = reply_to(model, request);
   ASSERT_FALSE(refused.result);
-  EXPECT_EQ(refused.result.error().expected, "at most 4 tokens");
+  EXPECT_EQ(refused.result.error().expected, "at most 4 tokens ('context')");
   request.context = 1000;  // more than there is changes nothing
   ASSERT_TRUE(reply_to(model, request).result);
   EXPECT_EQ(model.seen.size(), 64u);
@@ -307,13 +282,14 @@ TEST(Generate, APromptThatDoesNotFitSaysBothLengthsAndWhatToDo) {
   const Outcome r = reply_to(model, request_of(9));
   ASSERT_FALSE(r.result);
   EXPECT_EQ(r.result.error().code, ErrorCode::usage);
-  EXPECT_EQ(r.result.error().expected, "at most 8 tokens");
+  EXPECT_EQ(r.result.error().where, "prompt");
+  EXPECT_EQ(r.result.error().expected, "at most 8 tokens ('context')");
   EXPECT_EQ(r.result.error().actual, "9 tokens");
-  EXPECT_NE(r.result.error().hint.find("--ctx 9"), std::string::npos) << r.result.error().hint;
+  EXPECT_NE(r.result.error().hint.find("Raise 'context'"), std::string::npos) << r.result.error().hint;
 
-  const Outcome hopeless = reply_to(model, request_of(65));  // --ctx would not help
+  const Outcome hopeless = reply_to(model, request_of(65));  // no context would help
   ASSERT_FALSE(hopeless.result);
-  EXPECT_EQ(hopeless.result.error().hint.find("--ctx"), std::string::npos) << hopeless.result.error().hint;
+  EXPECT_EQ(hopeless.result.error().hint.find("context"), std::string::npos) << hopeless.result.error().hint;
   EXPECT_NE(hopeless.result.error().hint.find("64"), std::string::npos) << hopeless.result.error().hint;
   EXPECT_TRUE(model.seen.empty());
 }

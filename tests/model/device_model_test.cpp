@@ -2,10 +2,13 @@
 #include "model/device_model.h"
 
 #include "model/open_slot.h"
+#include "trace_recorder.h"
 
 #include <gtest/gtest.h>
 #include <map>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace trine::model {
 namespace {
@@ -17,7 +20,11 @@ class ListeningModel final : public DeviceModel {
  public:
   ListeningModel() { config_.vocab_size = vocab; }
   const Config& config() const override { return config_; }
-  DeviceInfo describe() const override { return {}; }
+  DeviceInfo describe() const override {
+    DeviceInfo info;
+    info.stage_place = stage_places();
+    return info;
+  }
   const StepLimits& limits() const override { return limits_; }
 
   std::map<std::int32_t, Slot> placed;
@@ -27,13 +34,14 @@ class ListeningModel final : public DeviceModel {
   std::int32_t positions = 0;
   bool one_each = false, fails = false;
   int steps = 0;
+  std::vector<std::pair<Stage, Place>> delivers;  // where this stage ran, when it is traced
 
  protected:
   Result<void> place_choosing(std::int32_t slot, const Slot& entry) override { return place(slot, entry); }
   Result<void> place_pages(std::int32_t slot, const Slot& entry) override { return place(slot, entry); }
   Result<void> place_allowed(std::int32_t slot, const Slot& entry) override { return place(slot, entry); }
   void release_slot(std::int32_t slot) override { released.push_back(slot); }
-  Result<void> submit_plan(const StepPlan& plan, TraceSink*) override {
+  Result<void> submit_plan(const StepPlan& plan, StageTap* trace) override {
     if (fails) return fail(ErrorCode::inference, "the device is gone");
     draws = plan.draws;
     head_rows = plan.head_rows;
@@ -42,6 +50,9 @@ class ListeningModel final : public DeviceModel {
     positions = plan.positions;
     one_each = plan.one_each;
     ++steps;
+    const std::vector<float> value = {1};
+    for (const auto& [stage, place] : delivers)
+      if (trace != nullptr && trace->wants(stage, 0)) trace->take(place, stage, 0, 0, 1, 1, value);
     return {};
   }
   Result<StepOutput> take(Ticket ticket) override {
@@ -195,6 +206,29 @@ TEST_F(DeviceModelTest, TicketsAreForOneWaitEachInAnyOrder) {
   EXPECT_FALSE(model.wait(*first));
   EXPECT_FALSE(model.wait(77));
   EXPECT_TRUE(model.submit({{{0, 2, slot}}}));
+}
+
+TEST_F(DeviceModelTest, SaysWhereStagesRanThatWereTraced) {
+  const std::int32_t slot = open({0, 1});
+  const auto place = [&](Stage stage) {
+    return model.describe().stage_place[static_cast<std::size_t>(stage)];
+  };
+  model.delivers = {{Stage::attention, Place::device}, {Stage::moe_out, Place::host}};
+  EXPECT_EQ(run({{0, 0, slot}}), "");
+  EXPECT_EQ(place(Stage::attention), "") << "nothing was traced";
+
+  test::TraceRecorder trace;
+  EXPECT_TRUE(model.run({{{0, 1, slot}}}, &trace));
+  EXPECT_EQ(trace.stages.size(), 2u);
+  EXPECT_EQ(place(Stage::attention), "device");
+  EXPECT_EQ(place(Stage::moe_out), "host");
+  EXPECT_EQ(place(Stage::embed), "");
+
+  // Once on the host is on the host.
+  model.delivers = {{Stage::attention, Place::host}, {Stage::moe_out, Place::device}};
+  EXPECT_TRUE(model.run({{{0, 2, slot}}}, &trace));
+  EXPECT_EQ(place(Stage::attention), "host");
+  EXPECT_EQ(place(Stage::moe_out), "host");
 }
 
 TEST_F(DeviceModelTest, AStepThatFailsLeavesItsSlotsAsTheyWere) {

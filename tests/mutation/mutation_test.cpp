@@ -54,7 +54,7 @@ struct Bench : GateBench {
     if (scene == Scene::two_pages) options.numerics = {Numerics::exact};
     if (scene == Scene::equal_experts) make_experts_equal();
     open = [this](Numerics numerics, int threads) {
-      backend::BackendOptions options;
+      model::LoadOptions options;
       options.threads = threads;
       options.numerics = numerics;
       options.context = contract::context_for(prompts);

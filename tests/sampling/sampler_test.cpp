@@ -398,6 +398,7 @@ TEST(Validate, NamesParameterRangeAndValue) {
     ASSERT_FALSE(result) << name;
     EXPECT_EQ(result.error().code, ErrorCode::usage);
     EXPECT_NE(result.error().what.find(name), std::string::npos) << result.error().what;
+    EXPECT_EQ(result.error().where, name);
     EXPECT_EQ(result.error().expected, range);
     EXPECT_EQ(result.error().actual, actual);
   };

@@ -10,8 +10,10 @@
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
+#include <optional>
 #include <random>
 #include <sstream>
+#include <utility>
 #include <vector>
 
 namespace trine::wgpu {
@@ -111,6 +113,27 @@ TEST_F(GpuTest, CopiesBetweenDispatches) {
 TEST_F(GpuTest, BuffersAreZeroAtFirst) {
   const Buffer buffer = must(gpu().create_buffer("fresh", 1 << 20));
   EXPECT_EQ(read_values<std::uint32_t>(gpu(), buffer, 1 << 18), std::vector<std::uint32_t>(1 << 18, 0));
+}
+
+TEST_F(GpuTest, CountsWhatItHolds) {
+  const std::uint64_t before = gpu().held_bytes();
+  std::optional<Increment> increment(std::in_place, gpu());
+  const std::uint64_t with_kernel = gpu().held_bytes();
+  EXPECT_EQ(with_kernel, before + increment->x.bytes());
+  {
+    const Buffer buffer = must(gpu().create_buffer("x", 1001));
+    EXPECT_EQ(gpu().held_bytes(), with_kernel + 1004);
+    const Readback readback = must(gpu().create_readback("back", 64));
+    EXPECT_EQ(gpu().held_bytes(), with_kernel + 1004 + 64);
+    EXPECT_FALSE(gpu().create_buffer("none", 0));
+    EXPECT_EQ(gpu().held_bytes(), with_kernel + 1004 + 64);
+  }
+  EXPECT_EQ(gpu().held_bytes(), with_kernel);
+  // What bind groups have is there although its Buffer is gone.
+  increment->x = {};
+  EXPECT_EQ(gpu().held_bytes(), with_kernel);
+  increment.reset();
+  EXPECT_EQ(gpu().held_bytes(), before);
 }
 
 TEST_F(GpuTest, HundredMegabytesThereAndBack) {

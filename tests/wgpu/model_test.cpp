@@ -296,7 +296,21 @@ TEST_F(FastTied, DescribesItsDevice) {
   EXPECT_FALSE(info.api.empty());
   EXPECT_FALSE(info.driver.empty());
   EXPECT_EQ(info.numerics, Numerics::fast);
-  for (const std::string& place : info.stage_place) EXPECT_EQ(place, "device");
+}
+
+TEST_F(FastTied, SaysWhereStagesRanThatWereTraced) {
+  TraceRecorder trace;
+  runner->run({1}, 1, &trace);
+  for (const std::string& place : runner->model->describe().stage_place) EXPECT_EQ(place, "device");
+}
+
+// More of it is judged by gate.memory.
+TEST_F(FastTied, HoldsNoMoreThanWasPlanned) {
+  runner->run({1}, 1);
+  const auto use = runner->model->memory_use();
+  ASSERT_TRUE(use);
+  EXPECT_GT(use->held, 0u);
+  EXPECT_LE(use->held, use->planned);
 }
 
 TEST_F(OnDevice, AContextThatDoesNotFitIsRefusedWithWhatWould) {

@@ -10,13 +10,6 @@ struct Absent {
   const char* description;
 };
 
-constexpr Absent engine_checks[] = {
-    {"sampling.greedy", "temperature 0 and top_k 1 choose the largest logit, the lower id on a tie"},
-    {"sampling.seeded", "two samplers of one seed draw the same tokens, another seed draws others"},
-    {"sampling.distribution", "draws follow the softmax that temperature, top-k, top-p and min-p define"},
-    {"sampling.refusals", "NaN logits and parameters out of range are errors, never a token"},
-};
-
 constexpr Absent server_checks[] = {
     {"sse.order", "one event per token, sent before the next token is computed"},
     {"sse.end", "finish_reason comes once, then [DONE], then nothing"},
@@ -49,10 +42,9 @@ const Check* CheckRegistry::find(std::string_view name) const {
 
 CheckRegistry builtin_checks() {
   CheckRegistry registry;
-  for (const Absent& check : engine_checks)
-    registry.add_absent(check.name, check.description, "no engine in this program");
   for (const Absent& check : server_checks)
     registry.add_absent(check.name, check.description, "no server in this build");
+  register_sampling_checks(registry);
   register_router_checks(registry);
   register_dispatch_checks(registry);
   register_swiglu_checks(registry);

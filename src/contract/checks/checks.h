@@ -20,8 +20,7 @@ struct CheckContext {
   std::string device = {};  // of that backend; empty: its best
   std::vector<std::string> without = {};  // of its variants
   // Loads a lab's model instead of the backend of that name: tests hand in a device with a planted fault.
-  std::function<Result<std::unique_ptr<model::DeviceModel>>(const model::Weights&,
-                                                            const backend::BackendOptions&)>
+  std::function<Result<std::unique_ptr<model::DeviceModel>>(const model::Weights&, const model::LoadOptions&)>
       load = {};
 };
 
@@ -54,10 +53,11 @@ class CheckRegistry {
 //                                      gate.fast-parity, gate.decode-vs-prefill, gate.determinism,
 //                                      gate.per-layer, gate.invariants, gate.memory, gate.throughput,
 //                                      gate.preload, trace.production-unchanged, trace.stage-names
-//   sampling.*                         need the engine; the command line adds them
+//   sampling.*                         sampling.cpp
 //   sse.*, serve.*                     need a server; whoever links one adds them
 CheckRegistry builtin_checks();
 
+void register_sampling_checks(CheckRegistry& registry);
 void register_router_checks(CheckRegistry& registry);
 void register_dispatch_checks(CheckRegistry& registry);
 void register_swiglu_checks(CheckRegistry& registry);

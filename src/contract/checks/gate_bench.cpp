@@ -25,7 +25,7 @@ BackendSide backend_side(const CheckContext& context, const GateBench& bench, co
   const OpenBackend open = [&context, &bench, &prompts](
                                model::Numerics numerics,
                                int threads) -> Result<std::unique_ptr<model::DeviceModel>> {
-    backend::BackendOptions options;
+    model::LoadOptions options;
     options.threads = threads;
     options.numerics = numerics;
     options.context = context_for(prompts);

@@ -147,7 +147,7 @@ Result<void> run_reference(const CheckContext& context, const LabModel& model,
 Result<std::unique_ptr<model::DeviceModel>> open_backend(const CheckContext& context,
                                                          model::Numerics numerics,
                                                          const model::Weights& weights) {
-  backend::BackendOptions options;
+  model::LoadOptions options;
   options.threads = context.threads;
   options.context = context_length;
   options.numerics = numerics;

@@ -127,6 +127,8 @@ CheckResult judge_device(const CheckContext& context, const RunDevice& run) {
     if (!device && device.error().code == ErrorCode::validation_failed) return refused(device.error().what);
     if (!device) return failed_with(device.error());
     if (const auto ran = run(**device, prompts, judge); !ran) return failed_with(ran.error());
+    if (std::string reason = refuse_places(side, (*device)->describe()); !reason.empty())
+      return refused(std::move(reason));
   }
   return judge.result();
 }

@@ -82,9 +82,11 @@ class ComparingSink final : public RowSink {
   ComparingSink(const ReferenceStages& reference, ParityRun& run, const Prompt& prompt, std::int64_t offset,
                 const CountBytes& count)
       : reference_(reference), run_(run), prompt_(prompt), offset_(offset), count_(count) {}
-  bool wants(Stage stage, int) override { return stage != Stage::logits; }
+  bool wants(Stage, int) override { return true; }
   void take(Stage stage, int layer, std::int64_t first, std::int64_t rows, std::int64_t width,
             std::span<const float> values) override {
+    // Judged as the step returns them, and traced for the device to say where they were computed.
+    if (stage == Stage::logits) return;
     const Slots& slots = run_.scores.slots;
     const std::size_t slot = slots.index_of(stage, layer);
     const bool fits = slot < slots.size() && width == slots.width(slot) &&
@@ -245,8 +247,8 @@ class Gate {
       runs_.push_back(std::move(run));
     }
     TRINE_CHECK_OK(compare_in_groups());
-    if (!damage_.empty()) {
-      stop(Verdict::refused, damage_);
+    if (!unfit_.empty()) {
+      stop(Verdict::refused, unfit_);
       return {};
     }
     const std::vector<JudgedLogits> judged = judge_parity();
@@ -285,7 +287,7 @@ class Gate {
     const auto row_limit = static_cast<std::int64_t>(options_.trace_bytes / slots_.row_bytes());
     const std::vector<Prompt>& prompts = reference_.prompts.prompts;
     std::int64_t first_row = 0;
-    for (std::size_t begin = 0; begin < prompts.size() && damage_.empty();) {
+    for (std::size_t begin = 0; begin < prompts.size() && unfit_.empty();) {
       std::size_t end = begin + 1;
       std::int64_t rows = prompts[begin].size();
       for (; end < prompts.size() && rows + prompts[end].size() <= row_limit; ++end)
@@ -294,7 +296,7 @@ class Gate {
       first_row += rows;
       begin = end;
     }
-    if (!damage_.empty()) return {};
+    if (!unfit_.empty()) return {};
     Sha256 sum;
     sum.add(std::as_bytes(std::span(runs_.front().expected_logits)));
     result_.reference_sha256 = sum.hex();
@@ -304,8 +306,9 @@ class Gate {
   Result<void> compare_group(std::size_t begin, std::size_t end, std::int64_t first_row, std::int64_t rows) {
     ReferenceStages stages(slots_, first_row, rows);
     TRINE_CHECK_OK(run_reference(begin, end, stages));
-    if (!damage_.empty()) return {};
-    for (ParityRun& run : runs_) {
+    if (!unfit_.empty()) return {};
+    for (std::size_t mode = 0; mode < runs_.size(); ++mode) {
+      ParityRun& run = runs_[mode];
       doing_ = fmt::format("{} {}", backend_.backend, name_of(run.numerics));
       TRINE_TRY(model::DeviceModel* const device, open_.get(run.numerics));
       std::int64_t offset = first_row;
@@ -315,6 +318,10 @@ class Gate {
         TRINE_CHECK_OK(run_decode(*device, prompt, i, run.actual_logits, &sink));
         offset += prompt.size();
       }
+      model::DeviceInfo& described = result_.devices[mode];
+      described.stage_place = device->describe().stage_place;
+      unfit_ = refuse_places(backend_, described);
+      if (!unfit_.empty()) return {};
     }
     return {};
   }
@@ -325,10 +332,10 @@ class Gate {
     std::vector<reference::Part> parts;
     for (std::size_t i = begin; i < end; ++i)
       parts.push_back({&sequences[i - begin], reference_.prompts.prompts[i].tokens, judged_positions});
-    ReferenceSink sink(slots_, stages, runs_.front().expected, damage_, count_);
+    ReferenceSink sink(slots_, stages, runs_.front().expected, unfit_, count_);
     TRINE_TRY(const std::vector<float> logits,
               reference::Model(reference_.weights).forward(parts, pool_, &sink));
-    note_damage(damage_, Stage::logits, -1, logits);
+    note_damage(unfit_, Stage::logits, -1, logits);
     for (ParityRun& run : runs_) {
       run.expected = runs_.front().expected;
       run.expected_logits.insert(run.expected_logits.end(), logits.begin(), logits.end());
@@ -374,7 +381,7 @@ class Gate {
   CountBytes count_;
   std::vector<ParityRun> runs_;
   GateResult result_;
-  std::string damage_;  // of the reference's result, which says nothing of the backend
+  std::string unfit_;  // why what has run must not be judged: a damaged reference, a stage on the host
   std::string doing_;
   std::uint64_t done_ = 0;
   std::uint64_t total_ = 0;

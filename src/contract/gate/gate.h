@@ -81,8 +81,9 @@ struct GateResult {
 
 // Runs X, F, D, T and S. Never fails as a function: whatever stands in the way is a verdict with its reason.
 // Refused: sides whose model or prompts differ, a backend compared with itself, a device that is not the one
-// claimed (a CPU, or software that says it is a GPU), a stage that ran on the host or does not say where,
-// sides that deliver different numbers of rows, a reference whose own result is no number.
+// claimed (a CPU, or software that says it is a GPU), and, once they have run, a stage of a GPU that ran on
+// the host or does not say where, sides that deliver different numbers of rows, a reference whose own result
+// is no number.
 GateResult run_gate(const ReferenceSide& reference, const BackendSide& backend, const GateOptions& options);
 
 // The verdict over all legs: fail if any failed, else refused if any was, else pass if X or F passed and X, D

@@ -40,7 +40,7 @@ model::DeviceInfo ReferenceDevice::describe() const {
   info.api = "fp32, sums in fp64";
   info.threads = pool_.size();
   info.numerics = model::Numerics::exact;
-  info.stage_place.fill("device");
+  info.stage_place = stage_places();
   return info;
 }
 
@@ -49,17 +49,17 @@ namespace {
 // The reference delivers a batch's rows sequence by sequence: each goes on under its own row of the batch.
 class BatchOrder final : public model::TraceSink {
  public:
-  BatchOrder(model::TraceSink& to, std::span<const std::int64_t> order) : to_(to), order_(order) {}
+  BatchOrder(model::StageTap& to, std::span<const std::int64_t> order) : to_(to), order_(order) {}
   bool wants(model::Stage stage, int layer) override { return to_.wants(stage, layer); }
   void take(model::Stage stage, int layer, std::int64_t first, std::int64_t rows, std::int64_t width,
             std::span<const float> values) override {
     for (std::int64_t r = 0; r < rows; ++r)
-      to_.take(stage, layer, order_[static_cast<std::size_t>(first + r)], 1, width,
+      to_.take(model::Place::device, stage, layer, order_[static_cast<std::size_t>(first + r)], 1, width,
                values.subspan(static_cast<std::size_t>(r * width), static_cast<std::size_t>(width)));
   }
 
  private:
-  model::TraceSink& to_;
+  model::StageTap& to_;
   std::span<const std::int64_t> order_;
 };
 
@@ -79,7 +79,7 @@ Result<void> ReferenceDevice::place_allowed(std::int32_t slot, const model::Slot
   return {};
 }
 
-Result<void> ReferenceDevice::submit_plan(const model::StepPlan& plan, model::TraceSink* trace) {
+Result<void> ReferenceDevice::submit_plan(const model::StepPlan& plan, model::StageTap* trace) {
   TRINE_TRY(const std::vector<Share> shares, share_out(plan));
   std::vector<reference::Part> parts;
   std::vector<std::int64_t> order;

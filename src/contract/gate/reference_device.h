@@ -28,7 +28,7 @@ class ReferenceDevice final : public model::DeviceModel {
   Result<void> place_pages(std::int32_t, const model::Slot&) override { return {}; }
   Result<void> place_allowed(std::int32_t slot, const model::Slot& entry) override;
   // Errors: inference, also for positions that do not go on from the last step.
-  Result<void> submit_plan(const model::StepPlan& plan, model::TraceSink* trace) override;
+  Result<void> submit_plan(const model::StepPlan& plan, model::StageTap* trace) override;
   Result<model::StepOutput> take(model::Ticket ticket) override;
 
  private:

@@ -165,11 +165,15 @@ std::string refuse_device(const BackendSide& backend, model::Numerics numerics,
                        device.type, given_away);
   if (device.name.empty() || device.type.empty() || device.api.empty())
     return "the device does not say its name, type and API";
+  return {};
+}
+
+std::string refuse_places(const BackendSide& backend, const model::DeviceInfo& device) {
   for (int i = 0; i < model::stage_count; ++i) {
     const std::string& place = device.stage_place[static_cast<std::size_t>(i)];
     const std::string_view stage = model::name_of(static_cast<Stage>(i));
     if (place.empty()) return fmt::format("the device does not say where it ran {}", stage);
-    if (backend.is_gpu && place != "device")
+    if (backend.is_gpu && place != model::name_of(model::Place::device))
       return fmt::format("{} ran on the {}, so this is not the GPU's answer alone", stage, place);
   }
   return {};

@@ -32,10 +32,14 @@ struct BackendSide {
 std::int32_t context_for(const PromptSet& prompts);
 
 // Why this device must not be judged under this name, or nothing: another backend or other numerics than
-// asked for, a GPU that is none, a software adapter that says it is a GPU, a stage that ran on the host or
-// does not say where. A software adapter that says what it is may be judged (software.h).
+// asked for, a GPU that is none, a software adapter that says it is a GPU. A software adapter that says what
+// it is may be judged (software.h).
 std::string refuse_device(const BackendSide& backend, model::Numerics numerics,
                           const model::DeviceInfo& device);
+
+// The same of a device whose every stage was traced: a stage that ran on a GPU's host, or one of which it
+// does not say where it ran.
+std::string refuse_places(const BackendSide& backend, const model::DeviceInfo& device);
 
 // A trace that knows where in the prompt a batch begins: rows arrive as `first_row` + take()'s first_row.
 class RowSink : public model::TraceSink {

@@ -130,17 +130,19 @@ Result<void> check_goldens(const GoldenIdentity& goldens) {
   return {};
 }
 
-Result<void> check_device(const Receipt& receipt) {
+Result<void> check_device(const Receipt& receipt, bool passed) {
   const model::DeviceInfo& device = receipt.device;
   if (device.backend.empty()) return fail(missing("device.backend"));
   if (device.name.empty()) return fail(missing("device.name"));
   if (device.type.empty()) return fail(missing("device.type"));
   if (device.api.empty()) return fail(missing("device.api"));
   if (device.driver.empty()) return fail(missing("device.driver"));
-  for (std::size_t i = 0; i < device.stage_place.size(); ++i)
-    if (device.stage_place[i].empty())
+  for (std::size_t i = 0; i < device.stage_place.size(); ++i) {
+    const std::string& place = device.stage_place[i];
+    if (place.empty() || (passed && place == place_not_known))
       return fail(
           missing(fmt::format("device.stage_place.{}", model::name_of(static_cast<model::Stage>(i)))));
+  }
   if (receipt.counts_as != counts_as(device))
     return fail(
         contradiction("counts_as", fmt::format("a device of type '{}' counts as '{}', and not as '{}'",
@@ -170,7 +172,7 @@ Result<void> check_complete(const Receipt& receipt) {
   if (receipt.goldens) TRINE_CHECK_OK(check_goldens(*receipt.goldens));
   if (!passed && receipt.reason.empty()) return fail(missing("reason"));
   if (passed && !is_sha256(receipt.reference_sha256)) return fail(missing("reference_sha256"));
-  TRINE_CHECK_OK(check_device(receipt));
+  TRINE_CHECK_OK(check_device(receipt, passed));
   if (receipt.numerics.empty()) return fail(missing("numerics"));
   if (receipt.legs.empty()) return fail(missing("legs"));
   for (const ReceiptLeg& leg : receipt.legs) TRINE_CHECK_OK(check_leg(leg));

@@ -44,6 +44,9 @@ Result<Receipt> make_receipt(const GateResult& result, const ToolIdentity& tool,
   if (!result.devices.empty()) receipt.device = result.devices.front();
   // A CPU has none to report; an empty field would read like a forgotten one.
   if (receipt.device.type == model::cpu_type && receipt.device.driver.empty()) receipt.device.driver = "none";
+  // A run that was refused or failed early has traced none, or some.
+  for (std::string& place : receipt.device.stage_place)
+    if (place.empty()) place = place_not_known;
   receipt.counts_as = counts_as(receipt.device);
   // A variant that a self-test switched off belongs to one mode or to both; what was left out, to both.
   std::vector<std::string>& off = receipt.device.switched_off;

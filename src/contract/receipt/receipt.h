@@ -34,6 +34,8 @@ struct ReceiptLeg {
   std::size_t choices_different = 0;
 };
 inline constexpr std::size_t max_receipt_swaps = 256;
+// Where a stage ran, of a run that ended before the device said it.
+inline constexpr std::string_view place_not_known = "not known";
 
 struct Receipt {
   ToolIdentity tool;

@@ -182,7 +182,7 @@ TEST_P(PlantedFault, IsCaught) {
   const Planted& fault = GetParam();
   CheckContext context{demo, "cpu", 1};
   context.load = [&](const model::Weights& weights,
-                     const backend::BackendOptions& options) -> Result<std::unique_ptr<model::DeviceModel>> {
+                     const model::LoadOptions& options) -> Result<std::unique_ptr<model::DeviceModel>> {
     TRINE_TRY(auto device, backend::load_model("cpu", weights, options));
     return std::make_unique<FaultyDevice>(std::move(device), fault.stage, fault.change);
   };
@@ -206,9 +206,8 @@ TEST(TraceChecks, OneJudgesTheNumbersAndOneTheOrder) {
   const CheckRegistry registry = contract::builtin_checks();
   for (const Case& one : cases) {
     CheckContext context{demo, "cpu", 1};
-    context.load =
-        [&](const model::Weights& weights,
-            const backend::BackendOptions& options) -> Result<std::unique_ptr<model::DeviceModel>> {
+    context.load = [&](const model::Weights& weights,
+                       const model::LoadOptions& options) -> Result<std::unique_ptr<model::DeviceModel>> {
       TRINE_TRY(auto device, backend::load_model("cpu", weights, options));
       return std::make_unique<FaultyDevice>(std::move(device), model::Stage::expert_weights, one.change,
                                             one.twice);
@@ -248,6 +247,15 @@ TEST(Checks, AnAbsentModelIsNoPass) {
   for (const char* name : {"tensors.names", "tensors.own-type"})
     EXPECT_EQ(registry.find(name)->run(CheckContext{"/no/such.gguf", "", 1}).verdict, Verdict::not_run)
         << name;
+}
+
+TEST(Checks, OfSamplingRunWithoutAModel) {
+  const CheckRegistry registry = contract::builtin_checks();
+  for (const char* name :
+       {"sampling.greedy", "sampling.seeded", "sampling.distribution", "sampling.refusals"}) {
+    const CheckResult result = registry.find(name)->run({});
+    EXPECT_EQ(result.verdict, Verdict::pass) << name << ": " << result.reason;
+  }
 }
 
 TEST(Checks, WhatNeedsAServerIsNotRun) {

@@ -83,7 +83,7 @@ class Chooser final : public ForwardingModel {
 contract::CheckResult leg_with(Mistake mistake, std::int32_t slots = 8) {
   GateBench bench(demo_path, 2);
   bench.use_prompts(contract::quick_subset(bench.prompts));
-  backend::BackendOptions options;
+  model::LoadOptions options;
   options.numerics = Numerics::fast;
   options.context = contract::context_for(bench.prompts);
   options.slots = slots;
@@ -123,7 +123,7 @@ TEST(PlantedChoices, AMaskOneTokenLate) {
 // A device that has no room for neighbours proves nothing about them.
 TEST(PlantedChoices, OneSlotIsNotEnough) {
   GateBench bench(demo_path, 1);
-  backend::BackendOptions options;
+  model::LoadOptions options;
   options.slots = 1;
   const auto device = value_of(backend::load_model("cpu", bench.weights, options));
   EXPECT_FALSE(contract::run_choices(*device, bench.prompts));

@@ -110,7 +110,7 @@ TEST(PlantedNumbers, DamageThatOnePromptMeetsJudgesNoDevice) {
 // The backend gets other weights than the reference; they must outlive the run.
 void judge_with(FaultyBench& bench, const model::Weights& weights) {
   bench.open = [&weights](Numerics numerics, int threads) {
-    backend::BackendOptions options;
+    model::LoadOptions options;
     options.threads = threads;
     options.numerics = numerics;
     options.context = 128;

@@ -7,6 +7,8 @@
 #include "model/device_names.h"
 
 #include <algorithm>
+#include <memory>
+#include <optional>
 
 namespace trine::test {
 namespace {
@@ -124,7 +126,7 @@ TEST(PlantedSides, ASoftwareAdapterHasNoSpeed) {
   context.model_path = tied_path;
   context.backend = "wgpu";
   context.load = [](const model::Weights& weights,
-                    const backend::BackendOptions& options) -> Result<std::unique_ptr<model::DeviceModel>> {
+                    const model::LoadOptions& options) -> Result<std::unique_ptr<model::DeviceModel>> {
     static const Fault software{[](model::DeviceInfo& info) {
                                   info.backend = "wgpu";
                                   info.type = "software";
@@ -154,18 +156,40 @@ TEST(PlantedSides, AGpuThatSaysSoIsJudged) {
   EXPECT_EQ(bench.run().verdict, Verdict::pass);
 }
 
+// A GPU that has one stage computed by the host.
+Fault with_stage_on_host(Stage on_host) {
+  Fault fault{[](model::DeviceInfo& info) {
+                info.backend = "cuda";
+                info.type = "discrete-gpu";
+              },
+              {},
+              {},
+              {}};
+  fault.place = [=](Stage stage) { return stage == on_host ? model::Place::host : model::Place::device; };
+  return fault;
+}
+
 TEST(PlantedSides, AStageOfAGpuThatRanOnTheHost) {
-  FaultyBench bench({[](model::DeviceInfo& info) {
-                       info.backend = "cuda";
-                       info.type = "discrete-gpu";
-                       info.stage_place[static_cast<std::size_t>(Stage::router_logits)] = "host";
-                     },
-                     {},
-                     {},
-                     {}});
-  bench.backend = "cuda";
-  bench.is_gpu = true;
-  expect_refused(bench.run(), "router_logits ran on the host");
+  for (const Stage stage : {Stage::embed, Stage::router_logits, Stage::logits}) {
+    FaultyBench bench(with_stage_on_host(stage));
+    bench.backend = "cuda";
+    bench.is_gpu = true;
+    const contract::GateResult result = bench.run();
+    expect_refused(result, std::string(model::name_of(stage)) + " ran on the host");
+    EXPECT_EQ(result.devices.front().stage_place[static_cast<std::size_t>(stage)], "host");
+  }
+}
+
+// A processor is its own host: nothing is claimed that did not happen.
+TEST(PlantedSides, AStageOfACpuThatRanOnTheHostIsSaidToHave) {
+  FaultyBench bench;
+  bench.fault.place = with_stage_on_host(Stage::moe_out).place;
+  const contract::GateResult result = bench.run();
+  EXPECT_EQ(result.verdict, Verdict::pass) << result.reason;
+  for (const model::DeviceInfo& device : result.devices) {
+    EXPECT_EQ(device.stage_place[static_cast<std::size_t>(Stage::moe_out)], "host");
+    EXPECT_EQ(device.stage_place[static_cast<std::size_t>(Stage::layer_out)], "device");
+  }
 }
 
 TEST(PlantedSides, AStageThatDoesNotSayWhereItRan) {
@@ -174,7 +198,86 @@ TEST(PlantedSides, AStageThatDoesNotSayWhereItRan) {
        {},
        {},
        {}});
-  expect_refused(bench.run(), "moe_out");
+  expect_refused(bench.run(), "does not say where it ran moe_out");
+}
+
+// One that nobody saw did not run anywhere.
+TEST(PlantedSides, AStageThatIsNeverDelivered) {
+  FaultyBench bench({{}, {}, {}, [](Stage stage, int, std::int64_t, std::vector<float>& values) {
+                       if (stage == Stage::moe_out) values.clear();
+                     }});
+  expect_refused(bench.run(), "does not say where it ran moe_out");
+}
+
+// A context of the wgpu backend whose device is a CPU with this fault, which outlives it.
+contract::CheckContext context_of(const Fault& fault) {
+  contract::CheckContext context;
+  context.model_path = tied_path;
+  context.backend = "wgpu";
+  context.threads = 1;
+  context.load = [&](const model::Weights& weights,
+                     const backend::BackendOptions& options) -> Result<std::unique_ptr<model::DeviceModel>> {
+    TRINE_TRY(auto real, backend::load_model("cpu", weights, options));
+    return std::make_unique<FaultyModel>(std::move(real), fault);
+  };
+  return context;
+}
+
+TEST(PlantedSides, ChecksOfTracesRefuseAStageOnTheHost) {
+  Fault fault = with_stage_on_host(Stage::attention);
+  fault.describe = [](model::DeviceInfo& info) {
+    info.backend = "wgpu";
+    info.type = "discrete-gpu";
+  };
+  const contract::CheckRegistry registry = contract::builtin_checks();
+  for (const char* name : {"gate.invariants", "trace.stage-names", "trace.production-unchanged"}) {
+    const contract::CheckResult refused = registry.find(name)->run(context_of(fault));
+    EXPECT_EQ(refused.verdict, Verdict::refused) << name;
+    EXPECT_NE(refused.reason.find("attention ran on the host"), std::string::npos) << refused.reason;
+  }
+  fault.place = {};
+  const contract::CheckResult passed = registry.find("gate.invariants")->run(context_of(fault));
+  EXPECT_EQ(passed.verdict, Verdict::pass) << passed.reason;
+}
+
+// ---- Memory ----
+
+contract::CheckResult memory_of(std::optional<model::MemoryUse> use) {
+  Fault fault{[](model::DeviceInfo& info) {
+                info.backend = "wgpu";
+                info.type = "software";
+              },
+              {},
+              {},
+              {}};
+  fault.memory = [=] { return use; };
+  return contract::builtin_checks().find("gate.memory")->run(context_of(fault));
+}
+
+TEST(PlantedSides, ADeviceThatHoldsWhatItPlannedPasses) {
+  for (const std::uint64_t held : {1000u, 995u})
+    EXPECT_EQ(memory_of(model::MemoryUse{1000, held}).verdict, Verdict::pass) << held;
+}
+
+TEST(PlantedSides, ADeviceThatHoldsAnotherAmountThanItPlannedHasFailed) {
+  struct Case {
+    model::MemoryUse use;
+    const char* says;
+  };
+  for (const Case& one :
+       {Case{{1000, 1001}, "'held over planned'"}, Case{{1000, 2000}, "'held over planned'"},
+        Case{{1000, 985}, "'planned over held'"}, Case{{1000, 0}, "'planned over held'"},
+        Case{{0, 1000}, "'held over planned'"}, Case{{0, 0}, "'held over planned'"}}) {
+    const contract::CheckResult result = memory_of(one.use);
+    EXPECT_EQ(result.verdict, Verdict::fail) << one.use.planned << " " << one.use.held;
+    EXPECT_NE(result.reason.find(one.says), std::string::npos) << result.reason;
+  }
+}
+
+TEST(PlantedSides, AGpuThatDoesNotSayWhatItHoldsIsRefused) {
+  const contract::CheckResult result = memory_of(std::nullopt);
+  EXPECT_EQ(result.verdict, Verdict::refused);
+  EXPECT_NE(result.reason.find("does not say what it holds"), std::string::npos) << result.reason;
 }
 
 TEST(PlantedSides, FastNumericsPassedAsExact) {
@@ -189,7 +292,7 @@ TEST(PlantedSides, AnotherModelUnderTheSameName) {
   FaultyBench bench;
   const model::Weights shorter = contract::cut_layers(bench.loaded.weights, 2);
   bench.open = [&](Numerics numerics, int threads) {
-    backend::BackendOptions options;
+    model::LoadOptions options;
     options.threads = threads;
     options.numerics = numerics;
     return backend::load_model("cpu", shorter, options);

@@ -261,6 +261,27 @@ TEST_F(ReceiptTest, TheBuilderRefusesAnIncompleteOne) {
   EXPECT_FALSE(contract::make_receipt(*result, tool, ""));
 }
 
+// A run that ended before its device said where stages ran has a receipt that says so, unless it is a pass.
+TEST_F(ReceiptTest, APlaceThatIsNotKnownIsNoPass) {
+  contract::GateResult copy = *result;
+  for (std::string& place : copy.devices[0].stage_place) place.clear();
+  EXPECT_FALSE(contract::make_receipt(copy, tool, "now"));
+  for (contract::LegResult& leg : copy.legs) {
+    leg.result.verdict = Verdict::refused;
+    leg.result.reason = "it is another model";
+  }
+  contract::conclude(copy);
+  const auto made = contract::make_receipt(copy, tool, "now");
+  ASSERT_TRUE(made) << to_string(made.error());
+  for (const std::string& place : made->device.stage_place) EXPECT_EQ(place, "not known");
+
+  Json spoiled = *json;
+  spoiled["device"]["stage_place"]["moe_out"] = "not known";
+  const auto read = contract::read_receipt(spoiled.dump());
+  ASSERT_FALSE(read);
+  EXPECT_EQ(read.error().where, "device.stage_place.moe_out");
+}
+
 TEST_F(ReceiptTest, NanIsWrittenAndReadAsNan) {
   contract::GateResult copy = *result;
   contract::Figure& figure = copy.legs[0].result.figures[0];

@@ -1,5 +1,5 @@
 #include "base/random.h"
-#include "cli/contract_tools.h"
+#include "contract/checks/checks.h"
 #include "contract/judge/judge.h"
 #include "sampling/sampler.h"
 
@@ -7,14 +7,11 @@
 #include <cmath>
 #include <limits>
 
-// The checks of sampling-v1. They stand here because the engine is further down than the contract folder.
+// The checks of sampling-v1, of the rules that every device follows.
 
-namespace trine::cli {
+namespace trine::contract {
 namespace {
 
-using contract::CheckContext;
-using contract::CheckResult;
-using contract::Judge;
 using sampling::Sampler;
 using sampling::SamplingParams;
 
@@ -58,7 +55,7 @@ CheckResult seeded(const CheckContext&) {
   for (std::uint64_t n = 0; n < 400; ++n) {
     const std::vector<float> logits = random_logits(n);
     const auto a = one.sample(logits), b = two.sample(logits), c = other.sample(logits);
-    if (!a || !b || !c) return contract::failed_with((!a ? a : !b ? b : c).error());
+    if (!a || !b || !c) return failed_with((!a ? a : !b ? b : c).error());
     judge.sample("tokens that differ", *a == *b ? 0 : 1);
     others += *a == *c ? 0 : 1;
   }
@@ -100,7 +97,7 @@ CheckResult distribution(const CheckContext&) {
     std::vector<double> counts(logits.size());
     for (int i = 0; i < draws; ++i) {
       const auto token = sampler.sample(logits);
-      if (!token) return contract::failed_with(token.error());
+      if (!token) return failed_with(token.error());
       ++counts.at(static_cast<std::size_t>(*token));
     }
     double total = 0;
@@ -149,16 +146,15 @@ CheckResult refusals(const CheckContext&) {
 
 }  // namespace
 
-void register_sampling_checks(contract::CheckRegistry& registry) {
-  const std::pair<const char*, CheckResult (*)(const CheckContext&)> checks[] = {
-      {"sampling.greedy", greedy},
-      {"sampling.seeded", seeded},
-      {"sampling.distribution", distribution},
-      {"sampling.refusals", refusals}};
-  for (const auto& [name, run] : checks) {
-    const contract::Check* declared = registry.find(name);
-    registry.add({name, declared == nullptr ? "" : declared->description, run});
-  }
+void register_sampling_checks(CheckRegistry& registry) {
+  registry.add({"sampling.greedy",
+                "temperature 0 and top_k 1 choose the largest logit, the lower id on a tie", greedy});
+  registry.add({"sampling.seeded", "two samplers of one seed draw the same tokens, another seed draws others",
+                seeded});
+  registry.add({"sampling.distribution",
+                "draws follow the softmax that temperature, top-k, top-p and min-p define", distribution});
+  registry.add(
+      {"sampling.refusals", "NaN logits and parameters out of range are errors, never a token", refusals});
 }
 
-}  // namespace trine::cli
+}  // namespace trine::contract

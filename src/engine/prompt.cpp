@@ -1,0 +1,81 @@
+#include "engine/prompt.h"
+
+#include <fmt/format.h>
+#include <utility>
+
+namespace trine::engine {
+namespace {
+
+constexpr std::string_view template_key = "tokenizer.chat_template";
+
+}  // namespace
+
+bool has_chat_template(const gguf::Metadata& metadata) {
+  return metadata.find(template_key) != nullptr;
+}
+
+std::vector<text::TokenId> encode_text(const text::Tokenizer& tokenizer, std::string_view text,
+                                       bool parse_special) {
+  std::vector<text::TokenId> tokens = tokenizer.encode(text, parse_special);
+  if (tokenizer.add_bos()) tokens.insert(tokens.begin(), tokenizer.bos());
+  return tokens;
+}
+
+Result<std::vector<text::TokenId>> encode_chat(const gguf::Metadata& metadata,
+                                               const text::Tokenizer& tokenizer,
+                                               std::span<const text::ChatMessage> messages) {
+  if (!has_chat_template(metadata)) {
+    return fail({.code = ErrorCode::usage,
+                 .what = "'messages' need a chat template, and this model carries none",
+                 .where = "messages",
+                 .hint = "Send one text to be continued"});
+  }
+  TRINE_TRY(const std::string_view chat_template, metadata.get_string(template_key));
+  TRINE_CHECK_OK(text::require_chatml(chat_template));
+  return text::encode_chatml(tokenizer, messages, true);
+}
+
+Result<std::vector<text::TokenId>> encode_prompt(const gguf::Metadata& metadata,
+                                                 const text::Tokenizer& tokenizer, const Prompt& prompt) {
+  if (!prompt.raw && has_chat_template(metadata)) {
+    std::vector<text::ChatMessage> messages;
+    if (prompt.system) messages.push_back({"system", *prompt.system});
+    messages.push_back({"user", prompt.text});
+    return encode_chat(metadata, tokenizer, messages);
+  }
+  if (prompt.system) {
+    return fail({.code = ErrorCode::usage,
+                 .what = prompt.raw ? "'system' has no place in 'raw' text"
+                                    : "'system' needs a chat template, and this model carries none",
+                 .where = "system",
+                 .hint = "Put it into the prompt itself"});
+  }
+  return encode_text(tokenizer, prompt.text, true);
+}
+
+Result<void> require_fit(std::size_t prompt_tokens, std::int64_t context, std::int64_t model_context) {
+  const auto tokens = static_cast<std::int64_t>(prompt_tokens);
+  if (tokens <= context) return {};
+  return fail({.code = ErrorCode::usage,
+               .what = "the prompt does not fit into the context",
+               .where = "prompt",
+               .expected = fmt::format("at most {} tokens ('context')", context),
+               .actual = fmt::format("{} tokens", tokens),
+               .hint = fmt::format("{}; this model takes up to {}",
+                                   tokens <= model_context ? "Raise 'context'" : "Shorten the prompt",
+                                   model_context)});
+}
+
+Result<void> check_sampling(const sampling::SamplingParams& params, std::int32_t vocab_size) {
+  for (const auto& [token, bias] : params.logit_bias) {
+    if (token >= 0 && token < vocab_size) continue;
+    return fail({.code = ErrorCode::usage,
+                 .what = "the model has no such token",
+                 .where = "logit_bias",
+                 .expected = fmt::format("a token id from 0 to {}", vocab_size - 1),
+                 .actual = fmt::format("{}", token)});
+  }
+  return sampling::validate(params, vocab_size);
+}
+
+}  // namespace trine::engine

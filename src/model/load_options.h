@@ -1,0 +1,26 @@
+#pragma once
+
+#include "model/device_model.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace trine::model {
+
+// How a model is put on a backend, the same for all of them. A backend refuses what it has no use for, unless
+// a comment here says that it leaves it alone.
+struct LoadOptions {
+  int threads = 0;              // of the CPU backend, and of others at load; 0: one per available core
+  std::int32_t context = 4096;  // positions to hold in the KV cache, all sequences together
+  std::int32_t slots = 8;       // sequences at a time; fewer where the device cannot hold what they need
+  Numerics numerics = Numerics::fast;
+  std::string device = {};  // empty: the backend's best; for the CPU an instruction set, for wgpu an adapter
+  std::vector<std::string> without =
+      {};  // wgpu: variants of kernels that are left out, as devices names them
+  // wgpu: kernels are judged at load (device/self_test.h), and those that a driver gets wrong switched off.
+  // The CPU backend, which leaves it alone, has none that a driver compiles.
+  bool self_test = true;
+};
+
+}  // namespace trine::model
