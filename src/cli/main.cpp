@@ -111,7 +111,8 @@ std::string hint_for(const CLI::App& app, const std::string& unknown) {
   if (!unknown.starts_with("-")) return {};
   std::string name = unknown.substr(0, unknown.find('='));
   // A short option may carry its value: -c4096.
-  if (name.size() > 2 && name[1] != '-' && name.find_first_not_of("0123456789", 2) == name.npos) name.resize(2);
+  if (name.size() > 2 && name[1] != '-' && name.find_first_not_of("0123456789", 2) == name.npos)
+    name.resize(2);
   if (name == "-p" || name == "--prompt")
     return app.get_option_no_throw("PROMPT") != nullptr ? fmt::format("The prompt needs no {} here. ", name)
                                                         : "";

@@ -227,8 +227,8 @@ TEST(ContractCommand, ASoftwareAdapterIsLabelledOnEveryLine) {
   for (std::size_t i = 0; i < adapters.size(); ++i)
     if (adapters[i]["type"] == "software") index = std::to_string(i);
   if (index.empty()) GTEST_SKIP() << "there is no software adapter here";
-  const std::vector<std::string> arguments = {"run",       "moe-router-v1", "--contracts", contracts,
-                                              "--backend", "wgpu",          "--device",    index};
+  const std::vector<std::string> arguments = {
+      "run", "swiglu-kernel-v1", "--contracts", contracts, "--backend", "wgpu", "--device", index};
   const Outcome text = run_contract(arguments);
   EXPECT_EQ(text.status, 0) << text.out << text.err;
   const std::string note = "software adapter: correctness only, counts as no GPU";

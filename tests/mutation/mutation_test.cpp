@@ -52,6 +52,7 @@ struct Bench : GateBench {
     use_prompts(scene == Scene::two_pages ? long_prompt() : contract::quick_subset(prompts));
     // In fast numerics a near-tie early in the only prompt excuses all that leg F could judge.
     if (scene == Scene::two_pages) options.numerics = {Numerics::exact};
+    options.stop_at_failure = true;
     if (scene == Scene::equal_experts) make_experts_equal();
     open = [this](Numerics numerics, int threads) {
       model::LoadOptions options;

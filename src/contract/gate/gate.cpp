@@ -253,6 +253,10 @@ class Gate {
     }
     const std::vector<JudgedLogits> judged = judge_parity();
     open_.close();
+    if (options_.stop_at_failure && any_failed()) {
+      stop(Verdict::not_run, "an earlier leg failed");
+      return {};
+    }
     for (std::size_t i = 0; i < judged.size(); ++i) {
       const Numerics numerics = options_.numerics[i];
       doing_ = fmt::format("{} twice, {}", backend_.backend, name_of(numerics));
@@ -353,6 +357,11 @@ class Gate {
     }
     runs_.clear();
     return judged;
+  }
+
+  bool any_failed() const {
+    return std::any_of(result_.legs.begin(), result_.legs.end(),
+                       [](const LegResult& leg) { return leg.result.verdict == Verdict::fail; });
   }
 
   LegContext context() const { return {config_, reference_.prompts, says_random(config_)}; }

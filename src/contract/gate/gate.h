@@ -34,6 +34,7 @@ struct GateOptions {
   int threads = 0;                           // 0: one per available core
   std::uint64_t trace_bytes = 768ull << 20;  // of the reference's stages held at a time, at least one prompt
   GateProgress progress;                     // may be empty
+  bool stop_at_failure = false;              // D, T and S are not run where X or F failed
 };
 
 // The file that was judged.

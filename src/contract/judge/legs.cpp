@@ -156,7 +156,7 @@ std::string_view title_of(char leg) {
     case 'T':
       return "the same run twice";
     case 'S':
-      return "tokens chosen by the device against the rules of sampling";
+      return "choices of tokens against the rules of sampling";
     default:
       return "";
   }

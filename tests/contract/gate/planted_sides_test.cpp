@@ -216,7 +216,7 @@ contract::CheckContext context_of(const Fault& fault) {
   context.backend = "wgpu";
   context.threads = 1;
   context.load = [&](const model::Weights& weights,
-                     const backend::BackendOptions& options) -> Result<std::unique_ptr<model::DeviceModel>> {
+                     const model::LoadOptions& options) -> Result<std::unique_ptr<model::DeviceModel>> {
     TRINE_TRY(auto real, backend::load_model("cpu", weights, options));
     return std::make_unique<FaultyModel>(std::move(real), fault);
   };

@@ -29,7 +29,7 @@ enum class Scene {
 enum class Work {
   rows,   // a tiny model in exact numerics, prompts of a few rows
   tiles,  // the same, a prompt that is long enough to multiply tiles
-  fast    // the demo model, whose weights are trained, in fast numerics, that prompt
+  fast    // a layer of the demo model, whose weights are trained, in fast numerics, a prompt of one tile
 };
 
 struct Mutation {
@@ -154,13 +154,14 @@ const std::vector<Mutation>& mutations() {
   return all;
 }
 
-// The gate over the first layer of a tiny model, or two of the demo model.
+// The gate over the first layer of a tiny model, or of the demo model.
 struct Bench : GateBench {
   Bench(Scene scene, Work work, std::vector<ShaderEdit> edits)
-      : GateBench(work == Work::fast ? demo_path : models_dir + "tiny/tiny-Q4_K.gguf",
-                  work == Work::fast ? 2 : 1) {
-    use_prompts(work == Work::rows ? contract::quick_subset(prompts) : long_prompt());
+      : GateBench(work == Work::fast ? demo_path : models_dir + "tiny/tiny-Q4_K.gguf", 1) {
+    use_prompts(work == Work::rows ? contract::quick_subset(prompts)
+                                   : long_prompt(work == Work::tiles ? 40 : 28));
     options.numerics = {work == Work::fast ? Numerics::fast : Numerics::exact};
+    options.stop_at_failure = true;
     if (scene == Scene::equal_experts) make_experts_equal();
     backend = "wgpu";
     is_gpu = true;
@@ -180,9 +181,8 @@ struct Bench : GateBench {
   Bench& operator=(const Bench&) = delete;
 
  private:
-  // Its prefill has the rows of two tiles of tokens, and more than mat-vecs take.
-  contract::PromptSet long_prompt() const {
-    constexpr std::size_t tokens = 40;
+  // Its prefill has more rows than mat-vecs take; with 40 tokens, those of two tiles.
+  contract::PromptSet long_prompt(std::size_t tokens) const {
     for (contract::Prompt prompt : prompts.prompts) {
       if (prompt.tokens.size() < tokens) continue;
       prompt.tokens.resize(tokens);
