@@ -31,6 +31,7 @@ struct Spawn {
       SIZE_MAX;                            // like `head -c`: our end of stdout is closed after so many bytes
   std::size_t interrupt_after = SIZE_MAX;  // sends SIGINT once stdout has brought so many bytes
   std::function<void()> instead_of_interrupt = {};  // is called then, when it is set
+  std::string program = TRINE_BINARY;
 };
 
 namespace detail {
@@ -38,7 +39,7 @@ namespace detail {
 [[noreturn]] inline void exec_trine(const Spawn& spawn) {
   ::setenv("TRINE_MODELS", TRINE_SOURCE_DIR "/models", 1);
   for (const auto& [name, value] : spawn.environment) ::setenv(name.c_str(), value.c_str(), 1);
-  std::string binary = TRINE_BINARY;
+  std::string binary = spawn.program;
   std::vector<std::string> arguments = spawn.arguments;
   std::vector<char*> argv = {binary.data()};
   for (std::string& argument : arguments) argv.push_back(argument.data());
