@@ -105,6 +105,10 @@ Result<LoadedModel> open_model(const ModelOptions& options, engine::Read read) {
   wgpu::install_abort_handler();
 #endif
   TRINE_TRY(backend::Choice choice, engine::choose_backend(options.backend, options.load));
+  if (options.skip_self_test && !choice.entry->is_gpu)
+    return fail({.code = ErrorCode::usage,
+                 .what = fmt::format("the {} backend has no self-test to leave out", choice.entry->name),
+                 .where = "--no-self-test"});
   return open_model(options, std::move(choice), read);
 }
 

@@ -234,7 +234,7 @@ int guarded_main(int argc, char** argv) {
     status = fail({.code = ErrorCode::other,
                    .what = "the system refused a resource",
                    .actual = problem.what(),
-                   .hint = "Ask for fewer threads (--threads)"});
+                   .hint = "Ask for fewer threads (--threads), or let the process have more memory"});
   } catch (const std::exception& problem) {
     status = fail(ErrorCode::other, fmt::format("internal error: {}", problem.what()));
   }

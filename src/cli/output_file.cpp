@@ -24,12 +24,15 @@ tl::unexpected<Error> system_error(std::string what, const std::string& where) {
                .actual = std::strerror(code)});
 }
 
-// By their place on disk where both exist, else by their paths.
+// By their place on disk where both exist, else by the paths that links lead to.
 bool is_same_file(const std::string& a, const std::string& b) {
   std::error_code problem;
   if (fs::equivalent(a, b, problem) && !problem) return true;
-  const fs::path left = fs::weakly_canonical(fs::absolute(a, problem), problem);
-  return !problem && left == fs::weakly_canonical(fs::absolute(b, problem), problem);
+  const auto place = [&](const std::string& path) {
+    return fs::weakly_canonical(fs::absolute(link_target(path), problem), problem);
+  };
+  const fs::path left = place(a);
+  return !problem && left == place(b);
 }
 
 Result<void> check_folder(const std::string& path) {
@@ -95,7 +98,7 @@ Result<void> check_outputs(std::span<const OutputFile> outputs, std::span<const 
     for (std::size_t j = 0; j < i; ++j)
       if (is_same_file(outputs[i].path, outputs[j].path))
         return refuse(fmt::format("{} and {} name one file", outputs[j].option, outputs[i].option));
-    TRINE_CHECK_OK(check_folder(outputs[i].path));
+    TRINE_CHECK_OK(check_folder(link_target(outputs[i].path)));
   }
   return {};
 }

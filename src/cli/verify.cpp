@@ -351,7 +351,7 @@ Action define_verify(CLI::App& app) {
       app,
       "Checks on this machine that a backend gives the reference's answer: every stage of every layer, "
       "logits, "
-      "decode against prefill, and the same run twice.\n"
+      "decode against prefill, the same run twice, and the choice of tokens.\n"
       "Exit 0 when it does, 5 when it does not or could not be judged; an error before the comparison has a "
       "code of its own and writes nothing. docs/contract.md tells what each leg holds.");
   add_text(app, "MODEL", options->model.path, "GGUF file; default: the demo model");

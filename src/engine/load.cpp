@@ -1,5 +1,7 @@
 #include "engine/load.h"
 
+#include "base/check.h"
+
 #include <fmt/format.h>
 #include <algorithm>
 #include <utility>
@@ -39,7 +41,18 @@ Result<std::int32_t> choose_context(const model::Config& config, std::optional<s
   return *asked;
 }
 
+// Backwards, so that what was here goes before what it points into.
+LoadedModel& LoadedModel::operator=(LoadedModel&& other) noexcept {
+  device = std::move(other.device);
+  choice = std::move(other.choice);
+  tokenizer = std::move(other.tokenizer);
+  weights = std::move(other.weights);
+  file = std::move(other.file);
+  return *this;
+}
+
 Result<void> start_model(LoadedModel& model, const model::LoadOptions& options) {
+  check(model.choice.entry != nullptr, "the model was opened with a backend");
   TRINE_TRY(model.device, model.choice.entry->load(*model.weights, options));
   return {};
 }

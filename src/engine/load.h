@@ -19,6 +19,10 @@ namespace trine::engine {
 // A model and all that it needs to answer. Members point into earlier ones, which is why they live behind
 // pointers and in this order.
 struct LoadedModel {
+  LoadedModel() = default;
+  LoadedModel(LoadedModel&&) = default;
+  LoadedModel& operator=(LoadedModel&& other) noexcept;
+
   std::unique_ptr<const gguf::File> file;
   std::unique_ptr<const model::Weights> weights;
   std::unique_ptr<const text::Tokenizer> tokenizer;  // null where it was not asked for

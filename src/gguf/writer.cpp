@@ -39,7 +39,10 @@ tl::unexpected<Error> invalid(std::string what, std::string where, std::string e
 
 tl::unexpected<Error> io_error(std::string what, const std::string& path) {
   const int code = errno;
-  return fail({.code = ErrorCode::io, .what = std::move(what), .where = path, .actual = std::strerror(code)});
+  return fail({.code = code == ENOENT || code == ENOTDIR ? ErrorCode::file_not_found : ErrorCode::io,
+               .what = std::move(what),
+               .where = path,
+               .actual = std::strerror(code)});
 }
 
 template <typename T>

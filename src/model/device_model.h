@@ -63,7 +63,7 @@ struct MemoryUse {
 };
 
 // What the engine asks of a model on a device: sequences in slots, steps of rows, and the tokens or logits
-// behind them. CpuModel, CudaModel and WgpuModel implement it and share nothing else.
+// behind them. CpuModel and WgpuModel implement it and share nothing else.
 //
 // Steps run in the order of their submission, and what is said of slots between two submissions holds from
 // the second on, so a page that a closed slot had may be given away at once. A row's answer depends on its

@@ -64,6 +64,17 @@ TEST_F(VerifyCommand, ReplacesNoForeignFile) {
   EXPECT_EQ(verify({"--receipt", path("absent/x")}).status, 3);
 }
 
+// What a link leads to is what will be written, there already or not; refused before anything runs.
+TEST_F(VerifyCommand, LooksBehindLinksThatLeadNowhereYet) {
+  fs::create_symlink(path("new"), path("link"));
+  expect_refused({"--receipt", path("new"), "--html", path("link")}, "name one file");
+  fs::create_symlink(path("absent/x"), path("lost"));
+  const Outcome lost = verify({"--receipt", path("lost")});
+  EXPECT_EQ(lost.status, 3);
+  EXPECT_EQ(lost.out, "");
+  EXPECT_TRUE(contains(lost.err, path("absent"))) << lost.err;
+}
+
 TEST_F(VerifyCommand, ReplacesItsOwnAndLeavesNothingElse) {
   for (int times = 0; times < 2; ++times) {
     const Outcome outcome = verify({"--receipt", path("r.json"), "--html", path("r.html")});

@@ -54,6 +54,8 @@ TEST_F(Without, TheCpuHasNothingToLeaveOut) {
   const Outcome outcome = run_trine({"run", "--backend", "cpu", "--without", "f16", "hi"});
   EXPECT_EQ(outcome.status, 2) << outcome.err;
   EXPECT_NE(outcome.err.find("--without is of --backend wgpu"), std::string::npos) << outcome.err;
+  const Outcome untested = run_trine({"run", "--backend", "cpu", "--no-self-test", "hi"});
+  EXPECT_EQ(untested.status, 2) << untested.err;
 }
 #endif
 
