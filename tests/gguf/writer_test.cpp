@@ -280,7 +280,7 @@ TEST_F(WriterTest, SaysWhereItCannotWrite) {
   Writer writer((directory_ / "no-such-directory" / "model.gguf").string());
   const auto begun = writer.begin();
   ASSERT_FALSE(begun.has_value());
-  EXPECT_EQ(begun.error().code, ErrorCode::io);
+  EXPECT_EQ(begun.error().code, ErrorCode::file_not_found);
   EXPECT_THAT(to_string(begun.error()), HasSubstr("no-such-directory"));
 }
 
