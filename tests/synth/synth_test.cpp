@@ -192,7 +192,7 @@ TEST_F(Synth, ACancelledOrFailedWriteLeavesNothing) {
   const auto nowhere = write_model({path("missing/a.gguf"), mini, byte_vocabulary(mini.vocab_size), 1}, pool,
                                    [](std::uint64_t) { return true; });
   ASSERT_FALSE(nowhere);
-  EXPECT_EQ(nowhere.error().code, ErrorCode::io);
+  EXPECT_EQ(nowhere.error().code, ErrorCode::file_not_found);
 }
 
 // A name that another program takes while this one writes stays its.
