@@ -171,6 +171,14 @@ void sync_folder_of(const std::string& path) {
 
 }  // namespace
 
+tl::unexpected<Error> system_error(std::string what, const std::string& where) {
+  const int code = errno;
+  return fail({.code = code == ENOENT || code == ENOTDIR ? ErrorCode::file_not_found : ErrorCode::io,
+               .what = std::move(what),
+               .where = where,
+               .actual = std::strerror(code)});
+}
+
 Result<void> put_in_place(const std::string& temporary, const std::string& path,
                           const std::function<Result<void>()>& may_replace) {
   bool placed = rename_to_free_name(temporary.c_str(), path.c_str());
@@ -182,11 +190,7 @@ Result<void> put_in_place(const std::string& temporary, const std::string& path,
     sync_folder_of(path);
     return {};
   }
-  const int code = errno;
-  return fail({.code = code == ENOENT || code == ENOTDIR ? ErrorCode::file_not_found : ErrorCode::io,
-               .what = "cannot give the finished file its name",
-               .where = path,
-               .actual = std::strerror(code)});
+  return system_error("cannot give the finished file its name", path);
 }
 
 }  // namespace trine

@@ -47,6 +47,10 @@ std::string link_target(const std::string& path);
 // A long name is cut, so that whatever may be a name has room for this one.
 std::string temporary_name(const std::string& path);
 
+// What the system refused just now, by errno. Code: file_not_found where a folder of the path is missing,
+// else io.
+tl::unexpected<Error> system_error(std::string what, const std::string& where);
+
 // Gives a finished file its name. Where that is taken by then, `may_replace` is asked first; its error is
 // returned and leaves both files. Nothing that appears meanwhile is replaced unasked. The name is on disk
 // when this returns. Errors: file_not_found (no folder any more), io.

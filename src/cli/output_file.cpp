@@ -7,7 +7,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <system_error>
 
@@ -15,14 +14,6 @@ namespace trine::cli {
 namespace {
 
 namespace fs = std::filesystem;
-
-tl::unexpected<Error> system_error(std::string what, const std::string& where) {
-  const int code = errno;
-  return fail({.code = code == ENOENT || code == ENOTDIR ? ErrorCode::file_not_found : ErrorCode::io,
-               .what = std::move(what),
-               .where = where,
-               .actual = std::strerror(code)});
-}
 
 // By their place on disk where both exist, else by the paths that links lead to.
 bool is_same_file(const std::string& a, const std::string& b) {

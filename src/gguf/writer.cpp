@@ -37,14 +37,6 @@ tl::unexpected<Error> invalid(std::string what, std::string where, std::string e
                .actual = std::move(actual)});
 }
 
-tl::unexpected<Error> io_error(std::string what, const std::string& path) {
-  const int code = errno;
-  return fail({.code = code == ENOENT || code == ENOTDIR ? ErrorCode::file_not_found : ErrorCode::io,
-               .what = std::move(what),
-               .where = path,
-               .actual = std::strerror(code)});
-}
-
 template <typename T>
 void append(std::string& out, T value) {
   char bytes[sizeof(T)];
@@ -225,7 +217,7 @@ Result<void> Writer::State::create() {
   } while (descriptor < 0 && errno == EEXIST);
   if (descriptor >= 0) return {};
   temporary_path.clear();
-  return io_error("cannot create file", path);
+  return system_error("cannot create file", path);
 }
 
 Result<void> Writer::State::write_at(std::uint64_t offset, const std::byte* data, std::uint64_t size) const {
@@ -234,7 +226,7 @@ Result<void> Writer::State::write_at(std::uint64_t offset, const std::byte* data
     const ssize_t written = ::pwrite(descriptor, data, chunk, static_cast<off_t>(offset));
     if (written < 0) {
       if (errno == EINTR) continue;
-      return io_error("cannot write file", temporary_path);
+      return system_error("cannot write file", temporary_path);
     }
     data += written;
     offset += static_cast<std::uint64_t>(written);
@@ -337,9 +329,9 @@ Result<void> Writer::begin() {
   const auto size = static_cast<off_t>(total_bytes());
   if (::fallocate(state_->descriptor, 0, 0, size) != 0) {
     if (errno == ENOSPC || errno == EFBIG || errno == EDQUOT)
-      return io_error(fmt::format("no room for {} bytes", size), state_->path);
+      return system_error(fmt::format("no room for {} bytes", size), state_->path);
     if (::ftruncate(state_->descriptor, size) != 0)
-      return io_error("cannot size file", state_->temporary_path);
+      return system_error("cannot size file", state_->temporary_path);
   }
   return state_->write_at(0, reinterpret_cast<const std::byte*>(header.data()), header.size());
 }
@@ -378,9 +370,10 @@ Result<void> Writer::finish(Existing existing) {
       return invalid("a tensor was not written whole", "tensor " + quote(tensor.name),
                      fmt::format("{} bytes", tensor.bytes), fmt::format("{} bytes", written));
   }
-  if (::fsync(state_->descriptor) != 0) return io_error("cannot write file to disk", state_->temporary_path);
+  if (::fsync(state_->descriptor) != 0)
+    return system_error("cannot write file to disk", state_->temporary_path);
   if (::close(std::exchange(state_->descriptor, -1)) != 0)
-    return io_error("cannot close file", state_->temporary_path);
+    return system_error("cannot close file", state_->temporary_path);
   TRINE_CHECK_OK(put_in_place(state_->temporary_path, state_->path, [&]() -> Result<void> {
     if (existing == Existing::replace) return {};
     return fail({.code = ErrorCode::usage, .what = "the file exists", .where = state_->path});

@@ -1,5 +1,6 @@
 #include "synth/write.h"
 
+#include "base/file.h"
 #include "base/human.h"
 #include "gguf/writer.h"
 #include "quant/random.h"
@@ -8,7 +9,6 @@
 #include <sys/statvfs.h>
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <cstring>
 #include <mutex>
 #include <optional>
@@ -101,13 +101,7 @@ Result<void> require_space(const std::string& path, std::uint64_t bytes) {
   const std::size_t slash = path.rfind('/');
   const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
   struct statvfs status {};
-  if (::statvfs(folder.c_str(), &status) != 0) {
-    const int code = errno;
-    return fail({.code = code == ENOENT || code == ENOTDIR ? ErrorCode::file_not_found : ErrorCode::io,
-                 .what = "cannot write into this folder",
-                 .where = folder,
-                 .actual = std::strerror(code)});
-  }
+  if (::statvfs(folder.c_str(), &status) != 0) return system_error("cannot write into this folder", folder);
   const std::uint64_t available = std::uint64_t{status.f_bavail} * status.f_frsize;
   if (available >= bytes) return {};
   return fail({.code = ErrorCode::io,

@@ -10,22 +10,12 @@
 #include <unistd.h>
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
 namespace trine::contract {
 namespace {
 
 using model::Stage;
-
-tl::unexpected<Error> io_error(std::string what, const std::string& where) {
-  const int code = errno;
-  const bool no_folder = code == ENOENT || code == ENOTDIR;
-  return fail({.code = no_folder ? ErrorCode::file_not_found : ErrorCode::io,
-               .what = std::move(what),
-               .where = where,
-               .actual = std::strerror(code)});
-}
 
 tl::unexpected<Error> bad_delivery(std::string what, const TraceSlot& slot, std::string expected,
                                    std::string actual) {
@@ -99,14 +89,14 @@ Result<void> TraceWriter::open_temporary() {
   } while (descriptor_ < 0 && errno == EEXIST);
   if (descriptor_ < 0) {
     temporary_path_.clear();
-    return io_error("cannot create file", path_);
+    return system_error("cannot create file", path_);
   }
   // Tells of a full disk before the work; not every file system can.
   const auto size = static_cast<off_t>(total_bytes());
   if (::fallocate(descriptor_, 0, 0, size) == 0) return {};
   if (errno == ENOSPC || errno == EFBIG || errno == EDQUOT)
-    return io_error(fmt::format("no room for {} bytes", size), path_);
-  if (::ftruncate(descriptor_, size) != 0) return io_error("cannot size file", path_);
+    return system_error(fmt::format("no room for {} bytes", size), path_);
+  if (::ftruncate(descriptor_, size) != 0) return system_error("cannot size file", path_);
   return {};
 }
 
@@ -116,7 +106,7 @@ Result<void> TraceWriter::write_at(std::uint64_t offset, std::span<const std::by
     const ssize_t written = ::pwrite(descriptor_, bytes.data(), chunk, static_cast<off_t>(offset));
     if (written < 0) {
       if (errno == EINTR) continue;
-      return io_error("cannot write file", path_);
+      return system_error("cannot write file", path_);
     }
     bytes = bytes.subspan(static_cast<std::size_t>(written));
     offset += static_cast<std::uint64_t>(written);
@@ -178,8 +168,8 @@ Result<void> TraceWriter::finish(const std::function<Result<void>()>& may_replac
       return bad_delivery("the backend did not deliver a row", place.slot, {},
                           fmt::format("row {}", missing - place.delivered.begin()));
   }
-  if (::fsync(descriptor_) != 0) return io_error("cannot write file to disk", path_);
-  if (::close(std::exchange(descriptor_, -1)) != 0) return io_error("cannot close file", path_);
+  if (::fsync(descriptor_) != 0) return system_error("cannot write file to disk", path_);
+  if (::close(std::exchange(descriptor_, -1)) != 0) return system_error("cannot close file", path_);
   TRINE_CHECK_OK(put_in_place(temporary_path_, link_target(path_), may_replace));
   temporary_path_.clear();
   return {};
