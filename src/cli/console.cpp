@@ -13,6 +13,7 @@ namespace {
 
 std::atomic<bool> interrupted{false};
 std::atomic<int> interrupting_signal{SIGINT};
+std::atomic<bool> file_lost{false};
 static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free,
               "a signal handler may touch lock-free atomics only");
 
@@ -21,10 +22,17 @@ void on_interrupt(int signal) {
   interrupted = true;
 }
 
-// Only what signal-safety(7) allows.
+// Several threads read the file, so several may come here at once: the first speaks, the others wait for
+// its _exit(). Only what signal-safety(7) allows.
 void on_bus_error(int, siginfo_t* info, void*) {
   const bool of_a_file = info->si_code == BUS_ADRERR || info->si_code == BUS_OBJERR;
-  if (!of_a_file) return;  // the default action is in place again, and the fault repeats
+  if (!of_a_file) {
+    ::signal(SIGBUS, SIG_DFL);  // and the fault repeats
+    return;
+  }
+  if (file_lost.exchange(true)) {
+    for (;;) ::pause();
+  }
   constexpr std::string_view message =
       "trine: error: the model file became shorter while it was read, or its disk failed\n"
       "  hint:     Check the file and its disk, and leave the file alone while it is in use\n";
@@ -159,7 +167,7 @@ int interrupted_status() {
 void explain_lost_files() {
   struct sigaction action {};
   action.sa_sigaction = on_bus_error;
-  action.sa_flags = SA_SIGINFO | SA_RESETHAND;
+  action.sa_flags = SA_SIGINFO;  // not SA_RESETHAND: a second thread's fault would end the process unheard
   sigemptyset(&action.sa_mask);
   ::sigaction(SIGBUS, &action, nullptr);
 }
