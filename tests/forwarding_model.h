@@ -49,11 +49,11 @@ class ForwardingModel : public model::DeviceModel {
   virtual model::Place place_of(model::Stage) const { return model::Place::device; }
   Result<void> submit_plan(const model::StepPlan& plan, model::StageTap* trace) override {
     Sink sink(*this, trace);
-    TRINE_TRY(outputs_[plan.ticket], run_step({plan.rows}, trace != nullptr ? &sink : nullptr));
+    TRINE_TRY(outputs_[plan.place], run_step({plan.rows}, trace != nullptr ? &sink : nullptr));
     return {};
   }
-  Result<model::StepOutput> take(model::Ticket ticket) override {
-    return std::move(outputs_.extract(ticket).mapped());
+  Result<model::StepOutput> take(std::int32_t place) override {
+    return std::move(outputs_.extract(place).mapped());
   }
 
   std::unique_ptr<model::DeviceModel> real_;
@@ -75,7 +75,7 @@ class ForwardingModel : public model::DeviceModel {
   };
 
   std::map<std::int32_t, bool> is_open_;
-  std::map<model::Ticket, model::StepOutput> outputs_;
+  std::map<std::int32_t, model::StepOutput> outputs_;
 };
 
 }  // namespace trine::test

@@ -184,7 +184,7 @@ Result<void> CpuModel::submit_plan(const model::StepPlan& plan, model::StageTap*
   return {};
 }
 
-Result<model::StepOutput> CpuModel::take(model::Ticket /*ticket*/) {
+Result<model::StepOutput> CpuModel::take(std::int32_t /*place*/) {
   return std::move(state_->output);
 }
 

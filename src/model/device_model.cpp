@@ -201,15 +201,29 @@ Result<StepPlan> DeviceModel::plan_of(const Step& step) const {
   return plan;
 }
 
+// The lowest place that no step has.
+std::optional<std::int32_t> DeviceModel::free_place() {
+  on_their_way_.resize(at(limits().steps_ahead));
+  const auto found = std::find(on_their_way_.begin(), on_their_way_.end(), std::nullopt);
+  if (found == on_their_way_.end()) return std::nullopt;
+  return static_cast<std::int32_t>(found - on_their_way_.begin());
+}
+
+bool DeviceModel::is_idle() const {
+  return std::none_of(on_their_way_.begin(), on_their_way_.end(),
+                      [](const std::optional<Ticket>& ticket) { return ticket.has_value(); });
+}
+
 Result<Ticket> DeviceModel::submit(const Step& step, TraceSink* trace) {
-  if (on_their_way_.size() >= at(limits().steps_ahead))
+  const std::optional<std::int32_t> place = free_place();
+  if (!place)
     return refuse("too many steps are on their way", "submit",
                   fmt::format("at most {}", limits().steps_ahead),
-                  static_cast<std::int64_t>(on_their_way_.size() + 1));
-  if (trace != nullptr && !on_their_way_.empty())
+                  std::int64_t{limits().steps_ahead} + 1);
+  if (trace != nullptr && !is_idle())
     return fail(ErrorCode::inference, "a step is traced while others are on their way");
   TRINE_TRY(StepPlan plan, plan_of(step));
-  plan.ticket = last_ticket_ + 1;
+  plan.place = *place;
   std::optional<StageTap> tap;
   if (trace != nullptr) tap.emplace(*trace, stage_places_);
   TRINE_CHECK_OK(submit_plan(plan, tap ? &*tap : nullptr));
@@ -220,17 +234,17 @@ Result<Ticket> DeviceModel::submit(const Step& step, TraceSink* trace) {
     ++slot.draws;
     slot.has_choice = true;
   }
-  on_their_way_.push_back(++last_ticket_);
+  on_their_way_[at(*place)] = ++last_ticket_;
   return last_ticket_;
 }
 
 Result<StepOutput> DeviceModel::wait(Ticket ticket) {
-  const auto found = std::find(on_their_way_.begin(), on_their_way_.end(), ticket);
+  const auto found = std::find(on_their_way_.begin(), on_their_way_.end(), std::optional(ticket));
   if (found == on_their_way_.end())
     return refuse("no such step is on its way", "wait", "a ticket that was not waited for",
                   static_cast<std::int64_t>(ticket));
-  on_their_way_.erase(found);
-  return take(ticket);
+  found->reset();
+  return take(static_cast<std::int32_t>(found - on_their_way_.begin()));
 }
 
 Result<StepOutput> DeviceModel::run(const Step& step, TraceSink* trace) {
@@ -241,7 +255,7 @@ Result<StepOutput> DeviceModel::run(const Step& step, TraceSink* trace) {
 // ---- Benchmarks ----
 
 Result<StepTime> DeviceModel::time_step(const Step& step, bool by_kernel) {
-  if (!on_their_way_.empty())
+  if (!is_idle())
     return fail(ErrorCode::inference, "a step is timed while others are on their way");
   TRINE_TRY(const StepPlan plan, plan_of(step));
   return time_plan(plan, by_kernel);

@@ -16,8 +16,6 @@ struct HeadOps {
 
 // Where the answers of a step on its way arrive.
 struct StepReadback {
-  bool is_taken = false;
-  model::Ticket ticket = 0;
   Submission submission = 0;
   std::vector<std::int32_t> token_slots;  // of the rows that want a token
   std::vector<std::uint32_t> kept;        // rows of `logits` that are wanted

@@ -68,7 +68,8 @@ struct WgpuModel::State {
   Result<void> make_choosing();
   Result<void> write_rows(const model::StepPlan& plan);
   Result<Pass> begin(const model::StepPlan& plan, model::StageTap* trace, bool is_timed = false);
-  Result<StepReadback*> find_readback(const model::StepPlan& plan, bool traces_logits);
+  StepReadback& readback_at(std::int32_t place) { return readbacks[static_cast<std::size_t>(place)]; }
+  Result<void> prepare_readback(const model::StepPlan& plan, bool traces_logits);
 
   Result<void> judge_when_first_used(const device::Judged& judged);
 
@@ -88,7 +89,7 @@ struct WgpuModel::State {
   bool has_many = false;            // operations of many rows
   std::optional<ChooseOps> choose;  // at the latest made for the first token that is wanted
   std::optional<Slots> slots;
-  std::array<StepReadback, steps_ahead> readbacks;
+  std::array<StepReadback, steps_ahead> readbacks;  // by the places of steps
   model::StepLimits limits;
 };
 
@@ -317,11 +318,8 @@ Result<Pass> WgpuModel::State::begin(const model::StepPlan& plan, model::StageTa
               .one_each = plan.one_each};
 }
 
-// A free one, made ready for the plan. There is one: no more steps than readbacks are on their way.
-Result<StepReadback*> WgpuModel::State::find_readback(const model::StepPlan& plan, bool traces_logits) {
-  StepReadback& back = *std::find_if(readbacks.begin(), readbacks.end(),
-                                     [](const StepReadback& one) { return !one.is_taken; });
-  back.ticket = plan.ticket;
+Result<void> WgpuModel::State::prepare_readback(const model::StepPlan& plan, bool traces_logits) {
+  StepReadback& back = readback_at(plan.place);
   back.launches = 0;
   back.values.clear();
   back.token_slots.clear();
@@ -333,29 +331,26 @@ Result<StepReadback*> WgpuModel::State::find_readback(const model::StepPlan& pla
   if ((traces_logits || !plan.logits_rows.empty()) && back.logits.bytes() == 0) {
     TRINE_TRY(back.logits, gpu->create_readback("logits", work.logits.bytes()));
   }
-  return &back;
+  return {};
 }
 
 Result<void> WgpuModel::submit_plan(const model::StepPlan& plan, model::StageTap* trace) {
   State& s = *state_;
   const bool traces_logits = trace != nullptr && trace->wants(model::Stage::logits, -1);
-  TRINE_TRY(StepReadback* const back, s.find_readback(plan, traces_logits));
+  TRINE_CHECK_OK(s.prepare_readback(plan, traces_logits));
+  StepReadback& back = s.readback_at(plan.place);
   TRINE_TRY(Pass pass, s.begin(plan, trace));
-  Result<void> sent = forward_qwen3_moe(pass, s.forward, s.choose ? &*s.choose : nullptr, *s.slots, *back);
+  Result<void> sent = forward_qwen3_moe(pass, s.forward, s.choose ? &*s.choose : nullptr, *s.slots, back);
   // What was under way when it failed must not be met again.
-  if (!sent) *back = StepReadback{};
-  back->is_taken = sent.has_value();
+  if (!sent) back = StepReadback{};
   return sent;
 }
 
-Result<model::StepOutput> WgpuModel::take(model::Ticket ticket) {
+Result<model::StepOutput> WgpuModel::take(std::int32_t place) {
   State& s = *state_;
-  StepReadback& back = *std::find_if(s.readbacks.begin(), s.readbacks.end(), [&](const StepReadback& one) {
-    return one.is_taken && one.ticket == ticket;
-  });
+  StepReadback& back = s.readback_at(place);
   auto output = take_step(*s.gpu, back, static_cast<std::size_t>(s.config().vocab_size));
   if (!output) back = StepReadback{};
-  back.is_taken = false;
   return output;
 }
 

@@ -88,11 +88,11 @@ class ScriptedModel final : public model::DeviceModel {
       }
       if (!plan.logits_rows.empty()) output.logits = logits;
     }
-    outputs_[plan.ticket] = std::move(output);
+    outputs_[plan.place] = std::move(output);
     return {};
   }
-  Result<model::StepOutput> take(model::Ticket ticket) override {
-    return std::move(outputs_.extract(ticket).mapped());
+  Result<model::StepOutput> take(std::int32_t place) override {
+    return std::move(outputs_.extract(place).mapped());
   }
 
  private:
@@ -109,7 +109,7 @@ class ScriptedModel final : public model::DeviceModel {
   std::vector<std::int32_t> reply_;
   sampling::Sampler sampler_;
   std::int32_t last_ = model::no_token;
-  std::map<model::Ticket, model::StepOutput> outputs_;
+  std::map<std::int32_t, model::StepOutput> outputs_;
 };
 
 struct Outcome {

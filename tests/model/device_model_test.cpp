@@ -34,6 +34,7 @@ class ListeningModel final : public DeviceModel {
   std::int32_t positions = 0;
   bool one_each = false, fails = false;
   int steps = 0;
+  void forget_steps() { at_places_.clear(); }
   std::vector<std::pair<Stage, Place>> delivers;  // where this stage ran, when it is traced
 
  protected:
@@ -49,14 +50,16 @@ class ListeningModel final : public DeviceModel {
     logits_rows = plan.logits_rows;
     positions = plan.positions;
     one_each = plan.one_each;
-    ++steps;
+    EXPECT_LT(plan.place, limits_.steps_ahead);
+    EXPECT_TRUE(at_places_.emplace(plan.place, ++steps).second) << "two steps at one place";
     const std::vector<float> value = {1};
     for (const auto& [stage, place] : delivers)
       if (trace != nullptr && trace->wants(stage, 0)) trace->take(place, stage, 0, 0, 1, 1, value);
     return {};
   }
-  Result<StepOutput> take(Ticket ticket) override {
-    return StepOutput{.tokens = {static_cast<std::int32_t>(ticket)}, .logits = {}};
+  Result<StepOutput> take(std::int32_t place) override {
+    if (fails) return fail(ErrorCode::inference, "the device is gone");
+    return StepOutput{.tokens = {at_places_.extract(place).mapped()}, .logits = {}};
   }
 
  private:
@@ -65,6 +68,7 @@ class ListeningModel final : public DeviceModel {
     return {};
   }
   Config config_;
+  std::map<std::int32_t, int> at_places_;  // the number of the step that has it
   StepLimits limits_{.kv_page_size = 4, .kv_pages = 8, .rows = 6, .slots = 3, .steps_ahead = 2};
 };
 
@@ -201,10 +205,27 @@ TEST_F(DeviceModelTest, TicketsAreForOneWaitEachInAnyOrder) {
   ASSERT_TRUE(first && second);
   EXPECT_FALSE(model.submit({{{0, 2, slot}}})) << "two are on their way";
   EXPECT_FALSE(model.time_step({{{0, 2, slot}}}, false));
-  EXPECT_EQ(model.wait(*second)->tokens.front(), static_cast<std::int32_t>(*second));
-  EXPECT_EQ(model.wait(*first)->tokens.front(), static_cast<std::int32_t>(*first));
+  EXPECT_EQ(model.wait(*second)->tokens.front(), 2);
+  const auto third = model.submit({{{0, 2, slot}}});
+  ASSERT_TRUE(third) << "where the second was";
+  EXPECT_FALSE(model.wait(*second));
+  EXPECT_EQ(model.wait(*first)->tokens.front(), 1);
+  EXPECT_EQ(model.wait(*third)->tokens.front(), 3);
   EXPECT_FALSE(model.wait(*first));
   EXPECT_FALSE(model.wait(77));
+}
+
+TEST_F(DeviceModelTest, AStepThatFailsLeavesItsPlace) {
+  const std::int32_t slot = open({0, 1});
+  const auto first = model.submit({{{0, 0, slot}}});
+  ASSERT_TRUE(first);
+  model.fails = true;
+  EXPECT_FALSE(model.submit({{{0, 1, slot}}}));
+  EXPECT_FALSE(model.wait(*first));
+  EXPECT_FALSE(model.wait(*first)) << "once is all";
+  model.fails = false;
+  model.forget_steps();
+  EXPECT_TRUE(model.submit({{{0, 1, slot}}}));
   EXPECT_TRUE(model.submit({{{0, 2, slot}}}));
 }
 
