@@ -26,12 +26,3 @@ elseif(TRINE_WGPU AND NOT wgpu_found)
   message(FATAL_ERROR "TRINE_WGPU is ON, and ${TRINE_WGPU_DIR} lacks webgpu.h, wgpu.h or libwgpu_native-release.so.\n"
     "'scripts/setup wgpu' fetches them; TRINE_WGPU_DIR names another folder.")
 endif()
-
-# trine_embed_shaders(TARGET FILES...): shader_files() of wgpu/shader.h returns them.
-function(trine_embed_shaders target)
-  set(output ${CMAKE_CURRENT_BINARY_DIR}/shader_files.cpp)
-  add_custom_command(OUTPUT ${output}
-    COMMAND ${CMAKE_COMMAND} "-DFILES=${ARGN}" -DOUTPUT=${output} -P ${CMAKE_SOURCE_DIR}/cmake/embed_shaders.cmake
-    DEPENDS ${ARGN} ${CMAKE_SOURCE_DIR}/cmake/embed_shaders.cmake VERBATIM)
-  target_sources(${target} PRIVATE ${output})
-endfunction()

@@ -152,11 +152,11 @@ LegResult judge_reference(const Subject& subject, int threads,
   identity = {goldens->file, goldens->sha256, goldens->source, goldens->cases.size()};
   ThreadPool pool(threads);
   const reference::Model reference(subject.weights);
-  LegResult leg = contract::judge_goldens(*goldens, config, contract::Bounds::golden_cosine,
-                                          [&](std::span<const std::int32_t> tokens) {
-                                            reference::Sequence sequence;
-                                            return reference.forward(sequence, tokens, true, pool, nullptr);
-                                          });
+  LegResult leg =
+      contract::judge_goldens(*goldens, config, "reference", [&](std::span<const std::int32_t> tokens) {
+        reference::Sequence sequence;
+        return reference.forward(sequence, tokens, true, pool, nullptr);
+      });
   if (leg.result.verdict != Verdict::pass)
     leg.result.reason = fmt::format("{}: {}", goldens->file, leg.result.reason);
   return leg;

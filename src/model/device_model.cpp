@@ -218,8 +218,7 @@ Result<Ticket> DeviceModel::submit(const Step& step, TraceSink* trace) {
   const std::optional<std::int32_t> place = free_place();
   if (!place)
     return refuse("too many steps are on their way", "submit",
-                  fmt::format("at most {}", limits().steps_ahead),
-                  std::int64_t{limits().steps_ahead} + 1);
+                  fmt::format("at most {}", limits().steps_ahead), std::int64_t{limits().steps_ahead} + 1);
   if (trace != nullptr && !is_idle())
     return fail(ErrorCode::inference, "a step is traced while others are on their way");
   TRINE_TRY(StepPlan plan, plan_of(step));
@@ -255,8 +254,7 @@ Result<StepOutput> DeviceModel::run(const Step& step, TraceSink* trace) {
 // ---- Benchmarks ----
 
 Result<StepTime> DeviceModel::time_step(const Step& step, bool by_kernel) {
-  if (!is_idle())
-    return fail(ErrorCode::inference, "a step is timed while others are on their way");
+  if (!is_idle()) return fail(ErrorCode::inference, "a step is timed while others are on their way");
   TRINE_TRY(const StepPlan plan, plan_of(step));
   return time_plan(plan, by_kernel);
 }

@@ -152,7 +152,7 @@ class DeviceModel {
 
   std::vector<Slot> slots_;                            // grows to limits().slots
   std::map<std::int32_t, std::int32_t> page_holders_;  // how many slots have a page in their tables
-  std::vector<std::optional<Ticket>> on_their_way_;  // by place; grows to limits().steps_ahead
+  std::vector<std::optional<Ticket>> on_their_way_;    // by place; grows to limits().steps_ahead
   Ticket last_ticket_ = 0;
   StagePlaces stage_places_;
 };

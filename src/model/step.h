@@ -76,7 +76,8 @@ struct Slot {
 
 // A step that was checked, with what every backend reads off its rows.
 struct StepPlan {
-  // Of StepLimits::steps_ahead, from 0: free when the step is submitted, and the step's own until it is taken.
+  // Of StepLimits::steps_ahead, from 0: free when the step is submitted, and the step's own until it is
+  // taken.
   std::int32_t place = 0;
   const std::vector<Row>& rows;
   const std::vector<Slot>& slots;              // as they were before the step, but for `length` and `draws`

@@ -11,9 +11,9 @@ namespace {
 constexpr std::string_view placeholder = "weights";
 
 std::string_view find_file(std::string_view name) {
-  const std::span<const ShaderFile> files = shader_files();
+  const std::span<const EmbeddedFile> files = shader_files();
   const auto file =
-      std::find_if(files.begin(), files.end(), [&](const ShaderFile& f) { return f.name == name; });
+      std::find_if(files.begin(), files.end(), [&](const EmbeddedFile& f) { return f.name == name; });
   check(file != files.end(), "every kernel file that is asked for is embedded");
   return file->text;
 }

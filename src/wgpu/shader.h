@@ -1,5 +1,7 @@
 #pragma once
 
+#include "base/embedded_file.h"
+
 #include <cstdint>
 #include <initializer_list>
 #include <span>
@@ -10,13 +12,8 @@
 
 namespace trine::wgpu {
 
-// A file of src/wgpu/kernels/, part of the binary.
-struct ShaderFile {
-  std::string_view name;  // "rms_norm.wgsl"
-  std::string_view text;
-};
-
-std::span<const ShaderFile> shader_files();
+// The files of src/wgpu/kernels/.
+std::span<const EmbeddedFile> shader_files();
 
 // A bug put into every kernel that has the text `from`: for tests of what must find it.
 struct ShaderEdit {

@@ -413,7 +413,7 @@ TEST(AbortHandlerDeathTest, BugsOfOursStillAbort) {
 
 TEST(Shader, HoldsTheKernelsAsTheyAreInTheirFiles) {
   ASSERT_FALSE(shader_files().empty());
-  for (const ShaderFile& file : shader_files()) {
+  for (const EmbeddedFile& file : shader_files()) {
     std::ifstream stream(TRINE_SOURCE_DIR "/src/wgpu/kernels/" + std::string(file.name), std::ios::binary);
     std::stringstream text;
     text << stream.rdbuf();

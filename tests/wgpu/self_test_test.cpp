@@ -221,7 +221,7 @@ TEST_F(SelfTest, AKernelThatDoesNotCompileIsNamed) {
 TEST_F(SelfTest, EveryEditIsOfTextThatIsThere) {
   for (const ShaderEdit& edit : {wrong_subgroup_sum, wrong_integer_dot, wrong_f16_store, wrong_norm}) {
     std::size_t files = 0;
-    for (const wgpu::ShaderFile& file : wgpu::shader_files())
+    for (const EmbeddedFile& file : wgpu::shader_files())
       files += file.text.find(edit.from) != file.text.npos ? 1 : 0;
     EXPECT_EQ(files, 1u) << edit.from;
   }

@@ -79,9 +79,7 @@ void judge_rows(const Rows& rows, std::int64_t k, const Observed& observed, Judg
     judge.sample("weight sum error", std::abs(sum - 1));
     judge.sample("expert ids that differ", ids_differ);
   }
-  judge.hold("expert ids that differ", "==", 0);
-  judge.hold("weight error", "<=", 1e-6);
-  judge.hold("weight sum error", "<=", 1e-6);
+  judge.hold(stated_bounds("router.weights"));
 }
 
 CheckResult judge_router(const CheckContext& context, const Rows& rows, std::int64_t k) {
@@ -94,7 +92,7 @@ CheckResult weights(const CheckContext& context) {
 }
 
 // k = 1, some, and all experts: k distinct ids each, by falling logit.
-CheckResult count(const CheckContext& context) {
+CheckResult counts(const CheckContext& context) {
   const Rows rows = random_rows(16, 4);
   Judge judge;
   for (const std::int64_t k : {1, 5, 16}) {
@@ -147,7 +145,7 @@ CheckResult zero(const CheckContext& context) {
     for (std::int64_t t = 0; t < 4; ++t)
       for (const float weight : observed.row(Stage::expert_weights, t, k))
         judge.sample("distance from 1/k", std::abs(weight - 1.0 / static_cast<double>(k)));
-    judge.hold("distance from 1/k", "<=", 1e-7);
+    judge.hold(stated_bounds("router.zero"));
   });
 }
 
@@ -158,7 +156,7 @@ void register_router_checks(CheckRegistry& registry) {
                 "48 rows of random logits over 128 experts: ids and weights against an fp64 softmax",
                 weights});
   registry.add(
-      {"router.count", "1, 5 and all of 16 experts per token: exactly k ids, by falling logit", count});
+      {"router.count", "1, 5 and all of 16 experts per token: exactly k ids, by falling logit", counts});
   registry.add(
       {"router.ties", "equal logits above, below and across the k-th place go to the lower id", ties});
   registry.add({"router.large", "logits of ±1000 give finite weights that sum to 1", large});

@@ -39,7 +39,7 @@ CheckResult greedy(const CheckContext&) {
       judge.sample("choices that differ", token && static_cast<std::size_t>(*token) == first ? 0 : 1);
     }
   }
-  judge.hold("choices that differ", "==", 0);
+  judge.hold(stated_bounds("sampling.greedy"));
   return judge.result();
 }
 
@@ -59,7 +59,7 @@ CheckResult seeded(const CheckContext&) {
     judge.sample("tokens that differ", *a == *b ? 0 : 1);
     others += *a == *c ? 0 : 1;
   }
-  judge.hold("tokens that differ", "==", 0);
+  judge.hold(stated_bounds("sampling.seeded"));
   judge.expect(others > 200, "another seed draws other tokens");
   return judge.result();
 }
@@ -111,8 +111,7 @@ CheckResult distribution(const CheckContext&) {
                      std::abs(counts[id] - draws * p) / std::sqrt(draws * p * (1 - p)));
     }
   }
-  judge.hold("deviations from the expected frequency", "<=", 5);
-  judge.hold("draws of filtered tokens", "==", 0);
+  judge.hold(stated_bounds("sampling.distribution"));
   return judge.result();
 }
 

@@ -19,9 +19,9 @@ double silu(double g) {
 }
 
 // Calls judge_one(g, u, silu(g)·u as the backend has it) for every pair.
-template <typename JudgeOne, typename Finish>
-CheckResult judge_pairs(const CheckContext& context, const Pairs& pairs, const JudgeOne& judge_one,
-                        const Finish& finish) {
+template <typename JudgeOne>
+CheckResult judge_pairs(const CheckContext& context, std::string_view check, const Pairs& pairs,
+                        const JudgeOne& judge_one) {
   Lab lab(1, 1, ffn, (static_cast<std::int64_t>(pairs.size()) + ffn - 1) / ffn);
   for (std::size_t i = 0; i < pairs.size(); ++i) {
     const auto token = static_cast<std::int64_t>(i) / ffn, unit = static_cast<std::int64_t>(i) % ffn;
@@ -34,7 +34,7 @@ CheckResult judge_pairs(const CheckContext& context, const Pairs& pairs, const J
       const std::vector<float> act = observed.row(model::Stage::expert_act, token, ffn);
       judge_one(pairs[i].first, pairs[i].second, act[i % ffn], judge);
     }
-    finish(judge);
+    judge.hold(stated_bounds(check));
   });
 }
 
@@ -51,35 +51,30 @@ Pairs grid() {
 // exp errs by up to 3 + 2·|g| units in the last place on a GPU (WGSL, "Accuracy of expressions"), that is
 // 35 · 1.2e-7 at |g| = 16; with the other operations 5e-6.
 CheckResult formula(const CheckContext& context) {
-  return judge_pairs(
-      context, grid(),
-      [](float g, float u, double act, Judge& judge) {
-        if (g != 0) judge.sample("relative error", std::abs(act - silu(g) * u) / std::abs(silu(g) * u));
-      },
-      [](Judge& judge) { judge.hold("relative error", "<=", 5e-6); });
+  return judge_pairs(context, "swiglu.formula", grid(), [](float g, float u, double act, Judge& judge) {
+    if (g != 0) judge.sample("relative error", std::abs(act - silu(g) * u) / std::abs(silu(g) * u));
+  });
 }
 
 CheckResult zero(const CheckContext& context) {
   return judge_pairs(
-      context, {{0, 1}, {0, -3}, {0, 1e30f}, {5, 0}, {-5, 0}},
-      [](float, float, double act, Judge& judge) { judge.sample("absolute value", std::abs(act)); },
-      [](Judge& judge) { judge.hold("absolute value", "==", 0); });
+      context, "swiglu.zero", {{0, 1}, {0, -3}, {0, 1e30f}, {5, 0}, {-5, 0}},
+      [](float, float, double act, Judge& judge) { judge.sample("absolute value", std::abs(act)); });
 }
 
 CheckResult large_positive(const CheckContext& context) {
-  return judge_pairs(
-      context, {{40, 1}, {100, -2}, {1000, 3}, {1e4f, 1}, {1e6f, -0.5f}, {1e15f, 2}},
-      [](float g, float u, double act, Judge& judge) {
-        judge.sample("relative error", std::abs(act / (static_cast<double>(g) * u) - 1));
-      },
-      [](Judge& judge) { judge.hold("relative error", "<=", 1e-6); });
+  return judge_pairs(context, "swiglu.large-positive",
+                     {{40, 1}, {100, -2}, {1000, 3}, {1e4f, 1}, {1e6f, -0.5f}, {1e15f, 2}},
+                     [](float g, float u, double act, Judge& judge) {
+                       judge.sample("relative error", std::abs(act / (static_cast<double>(g) * u) - 1));
+                     });
 }
 
 CheckResult large_negative(const CheckContext& context) {
   return judge_pairs(
-      context, {{-100, 1}, {-100, -2}, {-1000, 3}, {-1e4f, 1}, {-1e6f, -0.5f}, {-1e15f, 2}},
-      [](float, float, double act, Judge& judge) { judge.sample("absolute value", std::abs(act)); },
-      [](Judge& judge) { judge.hold("absolute value", "<=", 1e-30); });
+      context, "swiglu.large-negative",
+      {{-100, 1}, {-100, -2}, {-1000, 3}, {-1e4f, 1}, {-1e6f, -0.5f}, {-1e15f, 2}},
+      [](float, float, double act, Judge& judge) { judge.sample("absolute value", std::abs(act)); });
 }
 
 // silu has its minimum, −0.2784645…, where 1 + e^g·(… )′ vanishes: g = −1.2784645….
@@ -87,19 +82,15 @@ CheckResult lower_bound(const CheckContext& context) {
   Pairs pairs;
   for (float g = -20; g <= 0; g += 0.0625f) pairs.emplace_back(g, 1.0f);
   pairs.emplace_back(-1.2784645f, 1.0f);
-  return judge_pairs(
-      context, pairs, [](float, float, double act, Judge& judge) { judge.sample("silu", act); },
-      [](Judge& judge) { judge.hold("silu", ">=", -0.278465); });
+  return judge_pairs(context, "swiglu.lower-bound", pairs,
+                     [](float, float, double act, Judge& judge) { judge.sample("silu", act); });
 }
 
 CheckResult sign(const CheckContext& context) {
-  return judge_pairs(
-      context, grid(),
-      [](float g, float u, double act, Judge& judge) {
-        const double product = static_cast<double>(g) * u;
-        judge.expect(product == 0 || (act > 0) == (product > 0), "silu(g)·u has the sign of g·u");
-      },
-      [](Judge&) {});
+  return judge_pairs(context, "swiglu.sign", grid(), [](float g, float u, double act, Judge& judge) {
+    const double product = static_cast<double>(g) * u;
+    judge.expect(product == 0 || (act > 0) == (product > 0), "silu(g)·u has the sign of g·u");
+  });
 }
 
 // Pairs of the same g follow each other: u, −u, 2u.
@@ -109,15 +100,12 @@ CheckResult linear_in_up(const CheckContext& context) {
     for (const float u : {1.25f, -1.25f, 2.5f}) pairs.emplace_back(g, u);
   std::size_t at = 0;
   double first = 0;
-  return judge_pairs(
-      context, pairs,
-      [&](float, float u, double act, Judge& judge) {
-        if (at++ % 3 == 0)
-          first = act;
-        else
-          judge.expect(act == first * (u / 1.25), "silu(g)·(c·u) = c·(silu(g)·u) for c of −1 and 2");
-      },
-      [](Judge&) {});
+  return judge_pairs(context, "swiglu.linear-in-up", pairs, [&](float, float u, double act, Judge& judge) {
+    if (at++ % 3 == 0)
+      first = act;
+    else
+      judge.expect(act == first * (u / 1.25), "silu(g)·(c·u) = c·(silu(g)·u) for c of −1 and 2");
+  });
 }
 
 // silu(g) − silu(−g) = g, which no approximation of either half alone satisfies.
@@ -129,15 +117,12 @@ CheckResult identity(const CheckContext& context) {
   }
   std::size_t at = 0;
   double positive = 0;
-  return judge_pairs(
-      context, pairs,
-      [&](float g, float, double act, Judge& judge) {
-        if (at++ % 2 == 0)
-          positive = act;
-        else
-          judge.sample("relative error", std::abs(positive - act + g) / std::abs(g));
-      },
-      [](Judge& judge) { judge.hold("relative error", "<=", 5e-6); });
+  return judge_pairs(context, "swiglu.identity", pairs, [&](float g, float, double act, Judge& judge) {
+    if (at++ % 2 == 0)
+      positive = act;
+    else
+      judge.sample("relative error", std::abs(positive - act + g) / std::abs(g));
+  });
 }
 
 }  // namespace

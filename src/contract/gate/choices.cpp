@@ -137,7 +137,7 @@ Result<ChoiceFigures> judge_alone(model::DeviceModel& device, const Sequence& se
     const bool alone = output.tokens.front() == expected, together = chosen[n] == expected;
     if (alone && together) continue;
     TRINE_TRY(const std::set<std::int32_t> possible,
-              sampling::Sampler(before).possible(output.logits, Bounds::choice_share));
+              sampling::Sampler(before).possible(output.logits, choice_share));
     if (possible.contains(chosen[n]) && possible.contains(output.tokens.front())) {
       // The sequence goes on with what the device chose.
       ++figures.excused;

@@ -41,9 +41,9 @@ inline constexpr double golden_difference = 1e-3;
 // Logits of every position of a case: [tokens][V].
 using RunCase = std::function<Result<std::vector<float>>(std::span<const std::int32_t> tokens)>;
 
-// Holds `run` to the goldens with this cosine and golden_difference. NaN, another argmax and a case that
-// cannot be run fail.
-LegResult judge_goldens(const Goldens& goldens, const model::Config& config, double cosine,
+// Holds `run`, of this backend, to the goldens: to what gate.reference-vs-transformers states, and to
+// golden_difference. NaN, another argmax and a case that cannot be run fail.
+LegResult judge_goldens(const Goldens& goldens, const model::Config& config, std::string_view backend,
                         const RunCase& run);
 
 }  // namespace trine::contract

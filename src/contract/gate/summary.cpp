@@ -62,7 +62,7 @@ std::string leg_text(const LegResult& leg) {
   if (positions.excused > 0)
     text += fmt::format("; {} of {} positions miss a bound because of them ({:g} % allowed), worst {}",
                         positions.excused, positions.judged + positions.excused,
-                        100 * Bounds::most_excused_positions, cosine_text(positions.worst_excused));
+                        100 * leg_bounds().most_excused_positions, cosine_text(positions.worst_excused));
   return text + ".";
 }
 

@@ -57,6 +57,10 @@ void Judge::hold(std::string_view figure, std::string_view relation, double limi
   held.limit = limit;
 }
 
+void Judge::hold(std::span<const Bound> bounds) {
+  for (const Bound& bound : bounds) hold(bound.figure, bound.relation, bound.limit);
+}
+
 Judge Judge::without(std::span<const std::string_view> figures) const {
   Judge rest = *this;
   std::erase_if(rest.figures_, [&](const Measured& one) {

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "contract/judge/result.h"
+#include "contract/spec/stated.h"
 
 #include <span>
 #include <string>
@@ -27,6 +28,7 @@ class Judge {
   void sample(std::string_view figure, double value);
   // Bounds a figure of which there must be samples: relation ">=", "<=" or "==".
   void hold(std::string_view figure, std::string_view relation, double limit);
+  void hold(std::span<const Bound> bounds);
 
   CheckResult result() const;
   // The same without these figures.

@@ -26,9 +26,15 @@ std::size_t at(std::int64_t index) {
   return static_cast<std::size_t>(index);
 }
 
-constexpr LogitsBound exact_logits = {Bounds::exact_cosine, Bounds::exact_kl};
-constexpr LogitsBound fast_logits = {Bounds::fast_cosine, Bounds::fast_kl, true};
-constexpr LogitsBound decode_logits = {Bounds::decode_cosine, std::numeric_limits<double>::infinity()};
+LogitsBound exact_logits() {
+  return {leg_bounds().exact_cosine, leg_bounds().exact_kl};
+}
+LogitsBound fast_logits() {
+  return {leg_bounds().fast_cosine, leg_bounds().fast_kl, true};
+}
+LogitsBound decode_logits() {
+  return {leg_bounds().decode_cosine, std::numeric_limits<double>::infinity()};
+}
 
 std::size_t different_bytes(std::span<const float> a, std::span<const float> b) {
   std::size_t different = 0;
@@ -194,17 +200,15 @@ LegResult leg_without(char leg, Numerics numerics, Verdict verdict, std::string 
 LegResult judge_exact(const LegContext& context, const ParityRun& run) {
   if (std::string reason = incomparable(context, run); !reason.empty())
     return leg_without('X', run.numerics, Verdict::refused, std::move(reason));
-  Parity parity = measure_parity(context, run, exact_logits);
+  Parity parity = measure_parity(context, run, exact_logits());
   Judge& judge = parity.judge;
-  judge.hold("stage cosine", ">=", Bounds::exact_cosine);
-  judge.hold("stage relative L2", "<=", Bounds::exact_relative_l2);
-  judge.hold("moe_out cosine", ">=", Bounds::exact_cosine);
-  hold_logits(judge, exact_logits);
-  hold_swaps(judge, parity.logits);
+  judge.hold(stated_bounds("gate.exact-parity"));
+  judge.hold(stated_bounds("gate.per-layer"));
+  hold_excused(judge, parity.logits);
   CheckResult result = conclude_logits(judge, parity.logits, parity.swaps.swapped_share());
-  auto divergence =
-      first_divergence(context, run.scores, parity.swaps, Bounds::exact_cosine, Bounds::exact_relative_l2);
-  if (!divergence) divergence = logits_divergence(parity.logits, Bounds::exact_cosine, Bounds::exact_kl);
+  auto divergence = first_divergence(context, run.scores, parity.swaps, leg_bounds().exact_cosine,
+                                     leg_bounds().exact_relative_l2);
+  if (!divergence) divergence = logits_divergence(parity.logits, exact_logits());
   name_divergence(result, std::move(divergence));
   std::vector<StageCell> cells = cells_of(context, run.scores, parity.swaps);
   LegResult out =
@@ -216,16 +220,16 @@ LegResult judge_exact(const LegContext& context, const ParityRun& run) {
 LegResult judge_fast(const LegContext& context, const ParityRun& run) {
   if (std::string reason = incomparable(context, run); !reason.empty())
     return leg_without('F', run.numerics, Verdict::refused, std::move(reason));
-  Parity parity = measure_parity(context, run, fast_logits);
+  Parity parity = measure_parity(context, run, fast_logits());
   Judge& judge = parity.judge;
   if (!context.random_weights) {
-    hold_logits(judge, fast_logits);
-    hold_swaps(judge, parity.logits);
+    judge.hold(stated_bounds("gate.fast-parity"));
+    hold_excused(judge, parity.logits);
   }
   CheckResult result = conclude_logits(judge, parity.logits, parity.swaps.swapped_share());
   auto divergence = first_divergence(context, run.scores, parity.swaps, gross_cosine,
                                      std::numeric_limits<double>::infinity());
-  if (!divergence) divergence = logits_divergence(parity.logits, Bounds::fast_cosine, Bounds::fast_kl);
+  if (!divergence) divergence = logits_divergence(parity.logits, fast_logits());
   name_divergence(result, std::move(divergence));
   if (context.random_weights && result.verdict == Verdict::pass) {
     result.verdict = Verdict::not_run;
@@ -253,8 +257,8 @@ LegResult judge_decode(const LegContext& context, const RepeatRun& run) {
   for (const auto& [logits, routers] : ways) {
     const SwapReport swaps = judge_swaps(run.second_routers, *routers, context.prompts, context.config);
     std::vector<PositionFigures> figures = measure_logits(context, *logits, run.second, swaps);
-    excuse(figures, decode_logits);
-    sample_logits(judge, figures, decode_logits);
+    excuse(figures, decode_logits());
+    sample_logits(judge, figures, decode_logits());
     sample_swaps(judge, swaps);
     swapped = std::max(swapped, swaps.swapped_share());
     all_logits.insert(all_logits.end(), figures.begin(), figures.end());
@@ -262,11 +266,11 @@ LegResult judge_decode(const LegContext& context, const RepeatRun& run) {
     all_swaps.choices += swaps.choices;
     all_swaps.different += swaps.different;
   }
-  hold_logits(judge, decode_logits);
-  hold_swaps(judge, all_logits);
+  judge.hold(stated_bounds("gate.decode-vs-prefill"));
+  hold_swaps(judge);
+  hold_excused(judge, all_logits);
   CheckResult result = conclude_logits(judge, all_logits, swapped);
-  name_divergence(
-      result, logits_divergence(all_logits, Bounds::decode_cosine, std::numeric_limits<double>::infinity()));
+  name_divergence(result, logits_divergence(all_logits, decode_logits()));
   return finish('D', run.numerics, context, std::move(result), std::move(all_swaps), all_logits);
 }
 
@@ -295,8 +299,7 @@ LegResult judge_repeat(const LegContext& context, const RepeatRun& run, const Ju
           Stage::logits,         -1, positions[i].prompt->name, positions[i].row, similarity.cosine,
           similarity.relative_l2};
   }
-  judge.hold("tokens that differ", "==", 0);
-  judge.hold("logits bytes that differ", "==", 0);
+  judge.hold(stated_bounds("gate.determinism"));
   if (judged_logits != nullptr) judge.hold("logits bytes that tracing changes", "==", 0);
   LegResult out = leg_without('T', run.numerics, Verdict::not_run, {});
   out.result = judge.result();
@@ -319,9 +322,7 @@ LegResult judge_choices(const ChoiceRun& run) {
   }
   judge.sample("share of tokens that arithmetic decides",
                tokens == 0 ? 1 : static_cast<double>(excused) / static_cast<double>(tokens));
-  judge.hold("tokens that differ", "==", 0);
-  judge.hold("tokens that differ alone", "==", 0);
-  judge.hold("share of tokens that arithmetic decides", "<=", Bounds::most_excused_choices);
+  judge.hold(stated_bounds("gate.choices"));
   judge.require(tokens > 0, "no token was judged");
   LegResult out = leg_without('S', run.numerics, Verdict::not_run, {});
   out.result = judge.result();

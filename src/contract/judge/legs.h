@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/thread_pool.h"
+#include "contract/judge/bounds.h"
 #include "contract/judge/prompts.h"
 #include "contract/judge/result.h"
 #include "contract/judge/stage_compare.h"
@@ -21,28 +22,6 @@ namespace trine::contract {
 
 // What the gate compares, and what each leg must hold (docs/contract.md). A leg is a pure judgement over what
 // was measured; gate.h does the measuring.
-
-struct Bounds {
-  static constexpr double golden_cosine = 0.999999;
-  static constexpr double golden_cosine_of_backend = 0.99999;
-  static constexpr double exact_cosine = 0.99999;
-  static constexpr double exact_relative_l2 = 2e-3;
-  static constexpr double exact_kl = 1e-5;
-  static constexpr double fast_cosine = 0.999;
-  static constexpr double fast_kl = 1e-2;
-  static constexpr double decode_cosine = 0.9999;
-  // Of all positions, those that may miss the cosine, and any bound, behind an excused swap.
-  static constexpr double most_excused_cosines = 0.1;
-  static constexpr double most_excused_positions = 0.2;
-  // Even those: another expert changes an answer and does not replace it. An honest CPU's worst, with the
-  // eight experts of the demo, are 0.936 and 1.1.
-  static constexpr double least_excused_cosine = 0.9;
-  static constexpr double most_excused_kl = 3;
-  // Of the sum that a draw is made from, what another arithmetic may be off by
-  // (src/wgpu/kernels/sample.wgsl); and of all tokens, those that this may decide.
-  static constexpr double choice_share = 2e-5;
-  static constexpr double most_excused_choices = 0.02;
-};
 
 // One stage of one layer over all rows that were judged: a cell of the heat map.
 struct StageCell {

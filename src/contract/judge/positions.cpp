@@ -46,6 +46,7 @@ bool misses_top(const PositionFigures& position, double typical) {
   return !position.same_top && !(position.margin <= swap_allowance * typical);
 }
 
+constexpr std::string_view unexcused_swaps = "swaps that no near-tie excuses";
 constexpr std::string_view cosine_share = "share of positions that miss the cosine and are excused";
 constexpr std::string_view excused_share = "share of positions that miss any bound and are excused";
 constexpr std::string_view swapped_share = "share of rows with a swap";
@@ -163,25 +164,22 @@ void sample_logits(Judge& judge, const std::vector<PositionFigures>& figures, co
 
 void sample_swaps(Judge& judge, const SwapReport& swaps) {
   judge.require(swaps.invalid.empty(), swaps.invalid);
-  judge.sample("swaps that no near-tie excuses", static_cast<double>(swaps.not_excused));
+  judge.sample(unexcused_swaps, static_cast<double>(swaps.not_excused));
   judge.sample(swapped_share, swaps.swapped_share());
 }
 
-void hold_logits(Judge& judge, const LogitsBound& bound) {
-  judge.hold("logits cosine", ">=", bound.cosine);
-  if (std::isfinite(bound.kl)) judge.hold("logits KL", "<=", bound.kl);
-  if (bound.judge_top) judge.hold("top-1 that differ", "==", 0);
+void hold_swaps(Judge& judge) {
+  const std::string_view of_swaps[] = {unexcused_swaps, swapped_share, cosine_share, excused_share};
+  for (const Bound& bound : stated_bounds("gate.exact-parity"))
+    if (std::find(std::begin(of_swaps), std::end(of_swaps), bound.figure) != std::end(of_swaps))
+      judge.hold(bound.figure, bound.relation, bound.limit);
 }
 
-void hold_swaps(Judge& judge, const std::vector<PositionFigures>& figures) {
-  judge.hold("swaps that no near-tie excuses", "==", 0);
-  judge.hold(swapped_share, "<=", most_swapped_rows);
-  if (std::any_of(figures.begin(), figures.end(), [](const auto& position) { return position.excused; })) {
-    judge.hold(excused_cosine, ">=", Bounds::least_excused_cosine);
-    judge.hold(excused_kl, "<=", Bounds::most_excused_kl);
-  }
-  judge.hold(cosine_share, "<=", Bounds::most_excused_cosines);
-  judge.hold(excused_share, "<=", Bounds::most_excused_positions);
+void hold_excused(Judge& judge, const std::vector<PositionFigures>& figures) {
+  if (std::none_of(figures.begin(), figures.end(), [](const auto& position) { return position.excused; }))
+    return;
+  judge.hold(excused_cosine, ">=", least_excused_cosine);
+  judge.hold(excused_kl, "<=", most_excused_kl);
 }
 
 CheckResult conclude_logits(const Judge& judge, const std::vector<PositionFigures>& figures, double swapped) {
@@ -203,10 +201,10 @@ CheckResult conclude_logits(const Judge& judge, const std::vector<PositionFigure
   return result;
 }
 
-std::optional<Divergence> logits_divergence(const std::vector<PositionFigures>& figures, double cosine,
-                                            double kl) {
+std::optional<Divergence> logits_divergence(const std::vector<PositionFigures>& figures,
+                                            const LogitsBound& bound) {
   for (const PositionFigures& position : figures) {
-    if (position.excused || (position.similarity.cosine >= cosine && position.kl <= kl)) continue;
+    if (position.excused || (position.similarity.cosine >= bound.cosine && position.kl <= bound.kl)) continue;
     return Divergence{model::Stage::logits,        -1,
                       position.place.prompt->name, position.place.row,
                       position.similarity.cosine,  position.similarity.relative_l2};

@@ -70,13 +70,15 @@ std::vector<PromptFigures> by_prompt(const LegContext& context, const std::vecto
 
 void sample_logits(Judge& judge, const std::vector<PositionFigures>& figures, const LogitsBound& bound);
 void sample_swaps(Judge& judge, const SwapReport& swaps);
-void hold_logits(Judge& judge, const LogitsBound& bound);
-void hold_swaps(Judge& judge, const std::vector<PositionFigures>& figures);
+// By what leg X states of swaps, where a leg states nothing of them.
+void hold_swaps(Judge& judge);
+// Even excused positions.
+void hold_excused(Judge& judge, const std::vector<PositionFigures>& figures);
 // swapped: the share of rows with a swap.
 CheckResult conclude_logits(const Judge& judge, const std::vector<PositionFigures>& figures, double swapped);
 
 // The first judged position whose logits leave these bounds.
-std::optional<Divergence> logits_divergence(const std::vector<PositionFigures>& figures, double cosine,
-                                            double kl);
+std::optional<Divergence> logits_divergence(const std::vector<PositionFigures>& figures,
+                                            const LogitsBound& bound);
 
 }  // namespace trine::contract

@@ -27,7 +27,6 @@ namespace trine::contract {
 // else. So only the first swap of a row is judged, and only where no earlier row's swap has reached it:
 // behind a swap routers see other inputs, and no margin says anything.
 inline constexpr double swap_allowance = 4;
-inline constexpr double most_swapped_rows = 0.1;
 
 // Router logits [row][E] and expert ids [row][k] of every layer, rows of all prompts one after the other. NaN
 // where nothing was delivered.

@@ -343,7 +343,7 @@ class Goldens : public testing::Test {
     EXPECT_TRUE(goldens);
     ThreadPool pool(1);
     return contract::judge_goldens(
-        *goldens, loaded.weights.config, contract::Bounds::golden_cosine,
+        *goldens, loaded.weights.config, "reference",
         [&](std::span<const std::int32_t> tokens) -> Result<std::vector<float>> {
           reference::Sequence sequence;
           TRINE_TRY(auto logits,

@@ -58,7 +58,7 @@ TEST_F(GoldenHoles, AScaleIsNoAgreement) {
   ThreadPool pool(1);
   for (const float scale : {1.0f, 1.002f, 1000.0f}) {
     const contract::LegResult leg = contract::judge_goldens(
-        *goldens, loaded.weights.config, contract::Bounds::golden_cosine,
+        *goldens, loaded.weights.config, "reference",
         [&](std::span<const std::int32_t> tokens) -> Result<std::vector<float>> {
           reference::Sequence sequence;
           TRINE_TRY(auto logits,
@@ -74,7 +74,7 @@ TEST_F(GoldenHoles, AScaleIsNoAgreement) {
 TEST_F(GoldenHoles, ADeviceThatIsLostHasFailed) {
   const auto goldens = contract::read_goldens(tied_path, loaded.weights.config);
   const contract::LegResult leg =
-      contract::judge_goldens(*goldens, loaded.weights.config, contract::Bounds::golden_cosine,
+      contract::judge_goldens(*goldens, loaded.weights.config, "reference",
                               [](std::span<const std::int32_t>) -> Result<std::vector<float>> {
                                 return fail(ErrorCode::backend_unavailable, "the device was lost");
                               });

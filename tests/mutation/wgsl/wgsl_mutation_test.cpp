@@ -243,7 +243,7 @@ TEST_P(WgslCaught, WithTheStageWhereItBegins) {
 TEST_P(WgslCaught, IsOfTextThatIsThere) {
   for (const ShaderEdit& edit : GetParam().edits) {
     std::size_t files = 0;
-    for (const wgpu::ShaderFile& file : wgpu::shader_files())
+    for (const EmbeddedFile& file : wgpu::shader_files())
       files += file.text.find(edit.from) != file.text.npos ? 1 : 0;
     EXPECT_EQ(files, 1u) << "write the mutation anew for what is there now: " << edit.from;
   }

@@ -1,0 +1,13 @@
+# Writes OUTPUT, a C++ file in which FUNCTION returns the names and texts of FILES.
+string(REGEX MATCH "^(.*)::([^:]*)$" whole ${FUNCTION})
+set(namespace ${CMAKE_MATCH_1})
+set(function ${CMAKE_MATCH_2})
+set(text "#include \"base/embedded_file.h\"\n\nnamespace ${namespace} {\n\n")
+string(APPEND text "std::span<const EmbeddedFile> ${function}() {\n  static constexpr EmbeddedFile files[] = {\n")
+foreach(file ${FILES})
+  get_filename_component(name ${file} NAME)
+  file(READ ${file} content)
+  string(APPEND text "      {\"${name}\", R\"embedded(${content})embedded\"},\n")
+endforeach()
+string(APPEND text "  };\n  return files;\n}\n\n}  // namespace ${namespace}\n")
+file(WRITE ${OUTPUT} "${text}")
