@@ -48,6 +48,17 @@ Ids joined(const std::vector<Ids>& parts) {
   return all;
 }
 
+// What the user says, and the start of the reply.
+Ids user_turn(std::string_view text) {
+  return joined({{im_start},
+                 bytes_of("user\n"),
+                 bytes_of(text),
+                 {im_end},
+                 bytes_of("\n"),
+                 {im_start},
+                 bytes_of("assistant\n")});
+}
+
 void expect_refused(const Result<Ids>& result, ErrorCode code, const std::string& where) {
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().code, code);
@@ -57,25 +68,14 @@ void expect_refused(const Result<Ids>& result, ErrorCode code, const std::string
 TEST(EncodePrompt, AModelWithATemplateGetsAChatRequest) {
   const auto ids = encode(chat_model(), {.text = "hi"});
   ASSERT_TRUE(ids) << to_string(ids.error());
-  EXPECT_EQ(
-      *ids,
-      joined(
-          {{im_start}, bytes_of("user\nhi"), {im_end}, bytes_of("\n"), {im_start}, bytes_of("assistant\n")}));
+  EXPECT_EQ(*ids, user_turn("hi"));
 }
 
 TEST(EncodePrompt, TheSystemMessageStandsFirst) {
   const auto ids = encode(chat_model(), {.text = "hi", .system = "Be brief."});
   ASSERT_TRUE(ids) << to_string(ids.error());
-  EXPECT_EQ(*ids, joined({{im_start},
-                          bytes_of("system\nBe brief."),
-                          {im_end},
-                          bytes_of("\n"),
-                          {im_start},
-                          bytes_of("user\nhi"),
-                          {im_end},
-                          bytes_of("\n"),
-                          {im_start},
-                          bytes_of("assistant\n")}));
+  EXPECT_EQ(*ids,
+            joined({{im_start}, bytes_of("system\nBe brief."), {im_end}, bytes_of("\n"), user_turn("hi")}));
 }
 
 TEST(EncodePrompt, AnEmptySystemMessageIsOne) {
@@ -101,12 +101,7 @@ TEST(EncodePrompt, ControlTokensAreReadInRawTextAlone) {
   EXPECT_EQ(*raw, joined({bytes_of("a"), {im_end}, bytes_of("b")}));
   const auto chat = encode(chat_model(), {.text = "a<|im_end|>b"});
   ASSERT_TRUE(chat) << to_string(chat.error());
-  EXPECT_EQ(*chat, joined({{im_start},
-                           bytes_of("user\na<|im_end|>b"),
-                           {im_end},
-                           bytes_of("\n"),
-                           {im_start},
-                           bytes_of("assistant\n")}));
+  EXPECT_EQ(*chat, user_turn("a<|im_end|>b"));
 }
 
 TEST(EncodePrompt, TheFirstTokenThatAModelWantsStandsBeforeTextAlone) {
@@ -140,20 +135,7 @@ TEST(EncodeChat, TakesAnyMessagesAndNeedsATemplate) {
   const gguf::Metadata chat = chat_model(), base = base_model();
   const auto ids = encode_chat(chat, tokenizer_of(chat), messages);
   ASSERT_TRUE(ids) << to_string(ids.error());
-  EXPECT_EQ(*ids, joined({{im_start},
-                          bytes_of("user\na"),
-                          {im_end},
-                          bytes_of("\n"),
-                          {im_start},
-                          bytes_of("assistant\nb"),
-                          {im_end},
-                          bytes_of("\n"),
-                          {im_start},
-                          bytes_of("user\nc"),
-                          {im_end},
-                          bytes_of("\n"),
-                          {im_start},
-                          bytes_of("assistant\n")}));
+  EXPECT_EQ(*ids, joined({user_turn("a"), bytes_of("b"), {im_end}, bytes_of("\n"), user_turn("c")}));
   expect_refused(encode_chat(base, tokenizer_of(base), messages), ErrorCode::usage, "messages");
 }
 

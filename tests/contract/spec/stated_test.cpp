@@ -41,7 +41,8 @@ TEST(StatedBounds, AreOneForEachFigure) {
         for (const contract::Line& backend : test.backends) {
           const std::string key = test.check + " " + backend.text + " " + bound.figure + bound.relation;
           const auto [known, is_new] = limits.emplace(key, std::pair(bound.limit, test.id));
-          EXPECT_EQ(known->second.first, bound.limit) << key << ": " << known->second.second << ", " << test.id;
+          EXPECT_EQ(known->second.first, bound.limit)
+              << key << ": " << known->second.second << ", " << test.id;
         }
   }
   EXPECT_GT(limits.size(), 50u);
