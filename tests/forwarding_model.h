@@ -49,11 +49,11 @@ class ForwardingModel : public model::DeviceModel {
   virtual model::Place place_of(model::Stage) const { return model::Place::device; }
   Result<void> submit_plan(const model::StepPlan& plan, model::StageTap* trace) override {
     Sink sink(*this, trace);
-    TRINE_TRY(outputs_[plan.place], run_step({plan.rows}, trace != nullptr ? &sink : nullptr));
+    TRINE_TRY(outputs_[plan.ring_index], run_step({plan.rows}, trace != nullptr ? &sink : nullptr));
     return {};
   }
-  Result<model::StepOutput> take(std::int32_t place) override {
-    return std::move(outputs_.extract(place).mapped());
+  Result<model::StepOutput> take_output(std::int32_t ring_index) override {
+    return std::move(outputs_.extract(ring_index).mapped());
   }
 
   std::unique_ptr<model::DeviceModel> real_;

@@ -340,9 +340,9 @@ void add_diff(CLI::App& app, Options& options) {
       .type_name("A B");
   options.of_diff = {
       add_number(app, "--cosine", options.tolerance.cosine, 0.0, 1.0,
-                 "least cosine of a row; default: 0.99999"),
+                 fmt::format("least cosine of a row; default: {}", options.tolerance.cosine)),
       add_number(app, "--relative-l2", options.tolerance.relative_l2, 0.0, std::numeric_limits<double>::max(),
-                 "largest |A - B| / |B| of a row; default: 0.002")};
+                 fmt::format("largest |A - B| / |B| of a row; default: {}", options.tolerance.relative_l2))};
   group_since(app, first, "Comparison");
 }
 

@@ -184,7 +184,7 @@ Result<void> CpuModel::submit_plan(const model::StepPlan& plan, model::StageTap*
   return {};
 }
 
-Result<model::StepOutput> CpuModel::take(std::int32_t /*place*/) {
+Result<model::StepOutput> CpuModel::take_output(std::int32_t /*ring_index*/) {
   return std::move(state_->output);
 }
 

@@ -36,7 +36,7 @@ class CpuModel final : public model::DeviceModel {
   Result<void> place_pages(std::int32_t slot, const model::Slot& entry) override;
   Result<void> place_allowed(std::int32_t slot, const model::Slot& entry) override;
   Result<void> submit_plan(const model::StepPlan& plan, model::StageTap* trace) override;
-  Result<model::StepOutput> take(std::int32_t place) override;
+  Result<model::StepOutput> take_output(std::int32_t ring_index) override;
 
  private:
   struct State;

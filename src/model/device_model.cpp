@@ -201,8 +201,8 @@ Result<StepPlan> DeviceModel::plan_of(const Step& step) const {
   return plan;
 }
 
-// The lowest place that no step has.
-std::optional<std::int32_t> DeviceModel::free_place() {
+// The lowest that no step has.
+std::optional<std::int32_t> DeviceModel::free_ring_index() {
   on_their_way_.resize(at(limits().steps_ahead));
   const auto found = std::find(on_their_way_.begin(), on_their_way_.end(), std::nullopt);
   if (found == on_their_way_.end()) return std::nullopt;
@@ -215,14 +215,14 @@ bool DeviceModel::is_idle() const {
 }
 
 Result<Ticket> DeviceModel::submit(const Step& step, TraceSink* trace) {
-  const std::optional<std::int32_t> place = free_place();
-  if (!place)
+  const std::optional<std::int32_t> ring_index = free_ring_index();
+  if (!ring_index)
     return refuse("too many steps are on their way", "submit",
                   fmt::format("at most {}", limits().steps_ahead), std::int64_t{limits().steps_ahead} + 1);
   if (trace != nullptr && !is_idle())
     return fail(ErrorCode::inference, "a step is traced while others are on their way");
   TRINE_TRY(StepPlan plan, plan_of(step));
-  plan.place = *place;
+  plan.ring_index = *ring_index;
   std::optional<StageTap> tap;
   if (trace != nullptr) tap.emplace(*trace, stage_places_);
   TRINE_CHECK_OK(submit_plan(plan, tap ? &*tap : nullptr));
@@ -233,7 +233,7 @@ Result<Ticket> DeviceModel::submit(const Step& step, TraceSink* trace) {
     ++slot.draws;
     slot.has_choice = true;
   }
-  on_their_way_[at(*place)] = ++last_ticket_;
+  on_their_way_[at(*ring_index)] = ++last_ticket_;
   return last_ticket_;
 }
 
@@ -243,7 +243,7 @@ Result<StepOutput> DeviceModel::wait(Ticket ticket) {
     return refuse("no such step is on its way", "wait", "a ticket that was not waited for",
                   static_cast<std::int64_t>(ticket));
   found->reset();
-  return take(static_cast<std::int32_t>(found - on_their_way_.begin()));
+  return take_output(static_cast<std::int32_t>(found - on_their_way_.begin()));
 }
 
 Result<StepOutput> DeviceModel::run(const Step& step, TraceSink* trace) {

@@ -133,8 +133,8 @@ class DeviceModel {
   virtual void release_slot(std::int32_t /*slot*/) {}
   // Hands `trace`, where there is one, what it wants before it returns.
   virtual Result<void> submit_plan(const StepPlan& plan, StageTap* trace) = 0;
-  // What the step at this place came to; its place is free then, also where this fails.
-  virtual Result<StepOutput> take(std::int32_t place) = 0;
+  // What the step of this ring index came to; the index is free then, also where this fails.
+  virtual Result<StepOutput> take_output(std::int32_t ring_index) = 0;
   virtual Result<StepTime> time_plan(const StepPlan& plan, bool by_kernel);
 
   // For describe().
@@ -146,13 +146,13 @@ class DeviceModel {
   Result<void> check_pages(std::span<const std::int32_t> pages) const;
   Result<void> check_row(const Row& row, std::size_t n) const;
   Result<StepPlan> plan_of(const Step& step) const;
-  std::optional<std::int32_t> free_place();
+  std::optional<std::int32_t> free_ring_index();
   bool is_idle() const;
   void hold_pages(std::span<const std::int32_t> pages, std::int32_t change);
 
   std::vector<Slot> slots_;                            // grows to limits().slots
   std::map<std::int32_t, std::int32_t> page_holders_;  // how many slots have a page in their tables
-  std::vector<std::optional<Ticket>> on_their_way_;    // by place; grows to limits().steps_ahead
+  std::vector<std::optional<Ticket>> on_their_way_;    // by ring index; grows to limits().steps_ahead
   Ticket last_ticket_ = 0;
   StagePlaces stage_places_;
 };

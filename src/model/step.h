@@ -78,7 +78,7 @@ struct Slot {
 struct StepPlan {
   // Of StepLimits::steps_ahead, from 0: free when the step is submitted, and the step's own until it is
   // taken.
-  std::int32_t place = 0;
+  std::int32_t ring_index = 0;
   const std::vector<Row>& rows;
   const std::vector<Slot>& slots;              // as they were before the step, but for `length` and `draws`
   std::vector<std::int32_t> head_rows = {};    // that want a token or logits, ascending

@@ -68,7 +68,9 @@ struct WgpuModel::State {
   Result<void> make_choosing();
   Result<void> write_rows(const model::StepPlan& plan);
   Result<Pass> begin(const model::StepPlan& plan, model::StageTap* trace, bool is_timed = false);
-  StepReadback& readback_at(std::int32_t place) { return readbacks[static_cast<std::size_t>(place)]; }
+  StepReadback& readback_at(std::int32_t ring_index) {
+    return readbacks[static_cast<std::size_t>(ring_index)];
+  }
   Result<void> prepare_readback(const model::StepPlan& plan, bool traces_logits);
 
   Result<void> judge_when_first_used(const device::Judged& judged);
@@ -89,7 +91,7 @@ struct WgpuModel::State {
   bool has_many = false;            // operations of many rows
   std::optional<ChooseOps> choose;  // at the latest made for the first token that is wanted
   std::optional<Slots> slots;
-  std::array<StepReadback, steps_ahead> readbacks;  // by the places of steps
+  std::array<StepReadback, steps_ahead> readbacks;  // by ring index
   model::StepLimits limits;
 };
 
@@ -319,7 +321,7 @@ Result<Pass> WgpuModel::State::begin(const model::StepPlan& plan, model::StageTa
 }
 
 Result<void> WgpuModel::State::prepare_readback(const model::StepPlan& plan, bool traces_logits) {
-  StepReadback& back = readback_at(plan.place);
+  StepReadback& back = readback_at(plan.ring_index);
   back.launches = 0;
   back.values.clear();
   back.token_slots.clear();
@@ -338,7 +340,7 @@ Result<void> WgpuModel::submit_plan(const model::StepPlan& plan, model::StageTap
   State& s = *state_;
   const bool traces_logits = trace != nullptr && trace->wants(model::Stage::logits, -1);
   TRINE_CHECK_OK(s.prepare_readback(plan, traces_logits));
-  StepReadback& back = s.readback_at(plan.place);
+  StepReadback& back = s.readback_at(plan.ring_index);
   TRINE_TRY(Pass pass, s.begin(plan, trace));
   Result<void> sent = forward_qwen3_moe(pass, s.forward, s.choose ? &*s.choose : nullptr, *s.slots, back);
   // What was under way when it failed must not be met again.
@@ -346,9 +348,9 @@ Result<void> WgpuModel::submit_plan(const model::StepPlan& plan, model::StageTap
   return sent;
 }
 
-Result<model::StepOutput> WgpuModel::take(std::int32_t place) {
+Result<model::StepOutput> WgpuModel::take_output(std::int32_t ring_index) {
   State& s = *state_;
-  StepReadback& back = s.readback_at(place);
+  StepReadback& back = s.readback_at(ring_index);
   auto output = take_step(*s.gpu, back, static_cast<std::size_t>(s.config().vocab_size));
   if (!output) back = StepReadback{};
   return output;

@@ -88,11 +88,11 @@ class ScriptedModel final : public model::DeviceModel {
       }
       if (!plan.logits_rows.empty()) output.logits = logits;
     }
-    outputs_[plan.place] = std::move(output);
+    outputs_[plan.ring_index] = std::move(output);
     return {};
   }
-  Result<model::StepOutput> take(std::int32_t place) override {
-    return std::move(outputs_.extract(place).mapped());
+  Result<model::StepOutput> take_output(std::int32_t ring_index) override {
+    return std::move(outputs_.extract(ring_index).mapped());
   }
 
  private:

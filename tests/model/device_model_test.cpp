@@ -34,7 +34,7 @@ class ListeningModel final : public DeviceModel {
   std::int32_t positions = 0;
   bool one_each = false, fails = false;
   int steps = 0;
-  void forget_steps() { at_places_.clear(); }
+  void forget_steps() { ring_.clear(); }
   std::vector<std::pair<Stage, Place>> delivers;  // where this stage ran, when it is traced
 
  protected:
@@ -50,16 +50,16 @@ class ListeningModel final : public DeviceModel {
     logits_rows = plan.logits_rows;
     positions = plan.positions;
     one_each = plan.one_each;
-    EXPECT_LT(plan.place, limits_.steps_ahead);
-    EXPECT_TRUE(at_places_.emplace(plan.place, ++steps).second) << "two steps at one place";
+    EXPECT_LT(plan.ring_index, limits_.steps_ahead);
+    EXPECT_TRUE(ring_.emplace(plan.ring_index, ++steps).second) << "two steps of one ring index";
     const std::vector<float> value = {1};
     for (const auto& [stage, place] : delivers)
       if (trace != nullptr && trace->wants(stage, 0)) trace->take(place, stage, 0, 0, 1, 1, value);
     return {};
   }
-  Result<StepOutput> take(std::int32_t place) override {
+  Result<StepOutput> take_output(std::int32_t ring_index) override {
     if (fails) return fail(ErrorCode::inference, "the device is gone");
-    return StepOutput{.tokens = {at_places_.extract(place).mapped()}, .logits = {}};
+    return StepOutput{.tokens = {ring_.extract(ring_index).mapped()}, .logits = {}};
   }
 
  private:
@@ -68,7 +68,7 @@ class ListeningModel final : public DeviceModel {
     return {};
   }
   Config config_;
-  std::map<std::int32_t, int> at_places_;  // the number of the step that has it
+  std::map<std::int32_t, int> ring_;  // the number of the step that has it
   StepLimits limits_{.kv_page_size = 4, .kv_pages = 8, .rows = 6, .slots = 3, .steps_ahead = 2};
 };
 
@@ -215,7 +215,7 @@ TEST_F(DeviceModelTest, TicketsAreForOneWaitEachInAnyOrder) {
   EXPECT_FALSE(model.wait(77));
 }
 
-TEST_F(DeviceModelTest, AStepThatFailsLeavesItsPlace) {
+TEST_F(DeviceModelTest, AStepThatFailsFreesItsRingIndex) {
   const std::int32_t slot = open({0, 1});
   const auto first = model.submit({{{0, 0, slot}}});
   ASSERT_TRUE(first);

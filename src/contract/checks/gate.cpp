@@ -129,14 +129,15 @@ CheckResult per_layer(const GateResult& gate) {
   CheckResult result = exact->result;
   if (result.verdict != Verdict::pass && result.verdict != Verdict::fail) return result;
   std::erase_if(result.figures, [](const Figure& figure) { return figure.name != "moe_out cosine"; });
+  const double least = limit_of(stated_bounds("gate.per-layer"), "moe_out cosine");
   const bool held = !result.figures.empty() && result.figures[0].n > 0 &&
-                    within(result.figures[0].min, result.figures[0].max, ">=", leg_bounds().exact_cosine);
+                    within(result.figures[0].min, result.figures[0].max, ">=", least);
   result.verdict = held ? Verdict::pass : Verdict::fail;
   result.reason.clear();
   result.first_divergence.reset();
   if (held) return result;
   for (const StageCell& cell : exact->cells) {
-    if (cell.stage != Stage::moe_out || cell.worst_cosine >= leg_bounds().exact_cosine) continue;
+    if (cell.stage != Stage::moe_out || cell.worst_cosine >= least) continue;
     result.first_divergence =
         Divergence{cell.stage, cell.layer, cell.prompt, cell.row, cell.worst_cosine, cell.worst_relative_l2};
     break;

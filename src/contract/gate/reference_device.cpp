@@ -111,7 +111,7 @@ Result<void> ReferenceDevice::submit_plan(const model::StepPlan& plan, model::St
   return {};
 }
 
-Result<model::StepOutput> ReferenceDevice::take(std::int32_t /*place*/) {
+Result<model::StepOutput> ReferenceDevice::take_output(std::int32_t /*ring_index*/) {
   return std::move(output_);
 }
 

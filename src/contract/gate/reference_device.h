@@ -29,7 +29,7 @@ class ReferenceDevice final : public model::DeviceModel {
   Result<void> place_allowed(std::int32_t slot, const model::Slot& entry) override;
   // Errors: inference, also for positions that do not go on from the last step.
   Result<void> submit_plan(const model::StepPlan& plan, model::StageTap* trace) override;
-  Result<model::StepOutput> take(std::int32_t place) override;
+  Result<model::StepOutput> take_output(std::int32_t ring_index) override;
 
  private:
   // One sequence's part of a step, and its logits from the first row that wants some on.

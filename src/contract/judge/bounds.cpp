@@ -12,8 +12,9 @@ const LegBounds& leg_bounds() {
                              fast = stated_bounds("gate.fast-parity"),
                              decode = stated_bounds("gate.decode-vs-prefill");
     return LegBounds{
-        .exact_cosine = limit_of(exact, "stage cosine"),
-        .exact_relative_l2 = limit_of(exact, "stage relative L2"),
+        .stage_cosine = limit_of(exact, "stage cosine"),
+        .stage_relative_l2 = limit_of(exact, "stage relative L2"),
+        .exact_cosine = limit_of(exact, "logits cosine"),
         .exact_kl = limit_of(exact, "logits KL"),
         .fast_cosine = limit_of(fast, "logits cosine"),
         .fast_kl = limit_of(fast, "logits KL"),

@@ -4,8 +4,9 @@ namespace trine::contract {
 
 // What the legs must hold (docs/contract.md), read from contracts/backend-parity-v1.yaml.
 struct LegBounds {
-  double exact_cosine = 0;  // of stages and logits
-  double exact_relative_l2 = 0;
+  double stage_cosine = 0;
+  double stage_relative_l2 = 0;
+  double exact_cosine = 0;  // of logits, as all that follow
   double exact_kl = 0;
   double fast_cosine = 0;
   double fast_kl = 0;

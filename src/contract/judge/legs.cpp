@@ -206,8 +206,8 @@ LegResult judge_exact(const LegContext& context, const ParityRun& run) {
   judge.hold(stated_bounds("gate.per-layer"));
   hold_excused(judge, parity.logits);
   CheckResult result = conclude_logits(judge, parity.logits, parity.swaps.swapped_share());
-  auto divergence = first_divergence(context, run.scores, parity.swaps, leg_bounds().exact_cosine,
-                                     leg_bounds().exact_relative_l2);
+  auto divergence = first_divergence(context, run.scores, parity.swaps, leg_bounds().stage_cosine,
+                                     leg_bounds().stage_relative_l2);
   if (!divergence) divergence = logits_divergence(parity.logits, exact_logits());
   name_divergence(result, std::move(divergence));
   std::vector<StageCell> cells = cells_of(context, run.scores, parity.swaps);
@@ -266,8 +266,8 @@ LegResult judge_decode(const LegContext& context, const RepeatRun& run) {
     all_swaps.choices += swaps.choices;
     all_swaps.different += swaps.different;
   }
-  judge.hold(stated_bounds("gate.decode-vs-prefill"));
   hold_swaps(judge);
+  judge.hold(stated_bounds("gate.decode-vs-prefill"));
   hold_excused(judge, all_logits);
   CheckResult result = conclude_logits(judge, all_logits, swapped);
   name_divergence(result, logits_divergence(all_logits, decode_logits()));

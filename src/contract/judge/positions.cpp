@@ -170,9 +170,11 @@ void sample_swaps(Judge& judge, const SwapReport& swaps) {
 
 void hold_swaps(Judge& judge) {
   const std::string_view of_swaps[] = {unexcused_swaps, swapped_share, cosine_share, excused_share};
-  for (const Bound& bound : stated_bounds("gate.exact-parity"))
-    if (std::find(std::begin(of_swaps), std::end(of_swaps), bound.figure) != std::end(of_swaps))
-      judge.hold(bound.figure, bound.relation, bound.limit);
+  const std::vector<Bound> exact = stated_bounds("gate.exact-parity");
+  for (const std::string_view figure : of_swaps) {
+    const Bound& bound = bound_of(exact, figure);
+    judge.hold(figure, bound.relation, bound.limit);
+  }
 }
 
 void hold_excused(Judge& judge, const std::vector<PositionFigures>& figures) {

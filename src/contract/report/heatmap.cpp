@@ -39,8 +39,8 @@ bool is_nan(const StageCell& cell) {
 // Only leg X bounds stages.
 bool is_outside(const LegResult& leg, const StageCell& cell) {
   return leg.leg == 'X' && cell.rows > 0 &&
-         !(cell.worst_cosine >= leg_bounds().exact_cosine &&
-           cell.worst_relative_l2 <= leg_bounds().exact_relative_l2);
+         !(cell.worst_cosine >= leg_bounds().stage_cosine &&
+           cell.worst_relative_l2 <= leg_bounds().stage_relative_l2);
 }
 
 bool is_first_outside(const LegResult& leg, const StageCell& cell) {
@@ -177,8 +177,8 @@ void add_legend(Page& page) {
   page.add(
       "<div class=\"legend\">\n<p>Colour: relative L2, on a logarithmic scale</p>\n"
       "<div class=\"bound\">"_html);
-  add_mark(page, "mark"_html, leg_bounds().exact_relative_l2,
-           fmt::format("bound of leg X: {}", leg_bounds().exact_relative_l2));
+  add_mark(page, "mark"_html, leg_bounds().stage_relative_l2,
+           fmt::format("bound of leg X: {}", leg_bounds().stage_relative_l2));
   page.add("</div>\n<div class=\"scale\">"_html);
   for (int colour = 0; colour < colour_count; ++colour) page.add("<i class=\"h"_html, colour, "\"></i>"_html);
   page.add("</div>\n<div class=\"ticks\">"_html);

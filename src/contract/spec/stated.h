@@ -15,11 +15,12 @@ namespace trine::contract {
 // The files of contracts/.
 std::span<const EmbeddedFile> contract_files();
 
-// What the tests with this check state for this backend; with an empty one, for any. That there is no such
-// test is a bug (check()).
+// What the tests with this check state for this backend; with an empty one, for all. That there is no such
+// test, or that two state different bounds for a figure, is a bug (check()).
 std::vector<Bound> stated_bounds(std::string_view check, std::string_view backend = {});
 
-// The limit of a figure among these; NaN, which nothing satisfies, when it is not there.
+// That of a figure among these, and its limit. That there is none is a bug (check()).
+const Bound& bound_of(std::span<const Bound> bounds, std::string_view figure);
 double limit_of(std::span<const Bound> bounds, std::string_view figure);
 
 }  // namespace trine::contract

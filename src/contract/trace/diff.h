@@ -11,8 +11,8 @@ namespace trine::contract {
 
 // What a row may be off, as the gate holds exact numerics to it.
 struct TraceTolerance {
-  double cosine = leg_bounds().exact_cosine;            // at least
-  double relative_l2 = leg_bounds().exact_relative_l2;  // at most; ‖a − b‖ / ‖b‖
+  double cosine = leg_bounds().stage_cosine;            // at least
+  double relative_l2 = leg_bounds().stage_relative_l2;  // at most; ‖a − b‖ / ‖b‖
 };
 
 // A slot that both files have. expert_ids are names, not quantities: a row is within tolerance when all are
