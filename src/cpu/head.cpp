@@ -14,6 +14,7 @@ void head_forward(Pass& pass, std::span<float> logits) {
 
   norm_rows(pass, pass.matrices.output_norm, false);
   pass.report(Stage::final_norm, -1, pass.work.normed.f32.data(), pass.config.hidden_size);
+  if (wanted.empty()) return;
 
   const Activations x = pass.work.normed.view(static_cast<std::int64_t>(wanted.size()), wanted.data());
   pass.pool.parallel_for(vocab, rows_per_task, [&](std::int64_t begin, std::int64_t end, int) {
