@@ -8,6 +8,12 @@
 #include <unistd.h>
 
 namespace trine::cli {
+namespace {
+
+// A million tokens are some MiB; what is longer by so much is another file than was meant (/dev/zero).
+constexpr std::uint64_t most_bytes = 64 << 20;
+
+}  // namespace
 
 void add_text_source(CLI::App& app, TextSource& source, const std::string& name, const std::string& what) {
   add_text(app, name, source.argument, what + "; '-' or none: read from stdin");
@@ -23,7 +29,7 @@ Result<SourceText> read_text(const TextSource& source, const std::string& what) 
   }
   SourceText text;
   if (!source.file.empty()) {
-    TRINE_TRY(text.bytes, read_file(source.file));
+    TRINE_TRY(text.bytes, read_file(source.file, most_bytes));
     text.origin = source.file;
     return text;
   }
@@ -37,7 +43,7 @@ Result<SourceText> read_text(const TextSource& source, const std::string& what) 
                  .what = fmt::format("no {} given", what),
                  .expected = "an argument, --file FILE, or text on stdin"});
   }
-  TRINE_TRY(text.bytes, read_all(STDIN_FILENO, "stdin"));
+  TRINE_TRY(text.bytes, read_all(STDIN_FILENO, "stdin", most_bytes));
   text.from_stdin = true;
   text.origin = "stdin";
   return text;
