@@ -152,6 +152,7 @@ TEST(PlantedNumbers, TheFirstStageIsNamed) {
     SCOPED_TRACE(std::string(model::name_of(mistake.stage)));
     FaultyBench bench;
     bench.options.numerics = {Numerics::exact};
+    bench.options.stop_at_failure = true;
     model::Weights wrong = bench.weights;
     mistake.make(wrong);
     judge_with(bench, wrong);
