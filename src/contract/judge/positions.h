@@ -72,7 +72,7 @@ void sample_logits(Judge& judge, const std::vector<PositionFigures>& figures, co
 void sample_swaps(Judge& judge, const SwapReport& swaps);
 // By what leg X states of swaps, where a leg states nothing of them.
 void hold_swaps(Judge& judge);
-// Even excused positions.
+// By what even excused positions must hold, where there are any.
 void hold_excused(Judge& judge, const std::vector<PositionFigures>& figures);
 // swapped: the share of rows with a swap.
 CheckResult conclude_logits(const Judge& judge, const std::vector<PositionFigures>& figures, double swapped);
