@@ -1,7 +1,14 @@
-# trine_keep_compile_short(TARGET HEADERS... | REUSE_FROM TARGET): for code that is compiled more often than it is hot.
-# The JSON and test libraries are templates all through: they are parsed once, and optimised little.
-function(trine_keep_compile_short target)
+# trine_optimise_little(TARGET): for code that is compiled more often than it is hot.
+function(trine_optimise_little target)
   target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1> $<$<CONFIG:Asan>:-O0>)
+endfunction()
+
+# trine_parse_once(TARGET HEADERS... | REUSE_FROM TARGET): the JSON and test libraries are templates all through. Where
+# sources are compiled by the dozen (CMAKE_UNITY_BUILD) that has been done already.
+function(trine_parse_once target)
+  if(CMAKE_UNITY_BUILD)
+    return()
+  endif()
   if("${ARGV1}" STREQUAL "REUSE_FROM")
     target_precompile_headers(${target} ${ARGN})
   else()

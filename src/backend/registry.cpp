@@ -4,6 +4,7 @@
 #include "cpu/model.h"
 #endif
 #ifdef TRINE_HAS_WGPU
+#include "wgpu/abort_handler.h"
 #include "wgpu/model.h"
 #endif
 
@@ -77,6 +78,12 @@ const BackendEntry* find_backend(std::string_view name) {
   for (const BackendEntry& entry : table)
     if (entry.name == name) return &entry;
   return nullptr;
+}
+
+void install_abort_handlers() {
+#ifdef TRINE_HAS_WGPU
+  wgpu::install_abort_handler();
+#endif
 }
 
 Result<Choice> choose_backend(std::string_view name, const std::string& device) {

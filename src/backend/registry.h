@@ -37,6 +37,10 @@ std::span<const BackendEntry> backends();
 // Null when no backend has this name.
 const BackendEntry* find_backend(std::string_view name);
 
+// From now on, a backend's library that aborts has its last message printed on one line of stderr and ends
+// the process with ErrorCode::inference. For the command line only.
+void install_abort_handlers();
+
 // What `name` means here, and why: "auto" is the last backend of the table that is built and has the device
 // (empty: its best). A GPU backend without a GPU is passed over, and the reason says why.
 struct Choice {

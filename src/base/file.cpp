@@ -1,5 +1,7 @@
 #include "base/file.h"
 
+#include "base/descriptor.h"
+
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
@@ -16,16 +18,6 @@
 
 namespace trine {
 namespace {
-
-struct Descriptor {
-  int fd = -1;
-  explicit Descriptor(int descriptor) : fd(descriptor) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (fd >= 0) ::close(fd);
-  }
-};
 
 Error open_error(const std::string& path, int code) {
   Error error{.code = ErrorCode::file_not_found,
@@ -45,9 +37,9 @@ Error open_error(const std::string& path, int code) {
 Result<MappedFile> MappedFile::open(const std::string& path) {
   // Without waiting: opening a pipe that nobody writes would block.
   const Descriptor descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (descriptor.fd < 0) return fail(open_error(path, errno));
+  if (descriptor.get() < 0) return fail(open_error(path, errno));
   struct stat status {};
-  if (::fstat(descriptor.fd, &status) != 0) return fail(open_error(path, errno));
+  if (::fstat(descriptor.get(), &status) != 0) return fail(open_error(path, errno));
   if (!S_ISREG(status.st_mode)) {
     return fail({.code = ErrorCode::file_not_found,
                  .what = "cannot read file",
@@ -58,7 +50,7 @@ Result<MappedFile> MappedFile::open(const std::string& path) {
   MappedFile file;
   file.size_ = static_cast<std::size_t>(status.st_size);
   if (file.size_ == 0) return file;  // mmap refuses an empty mapping
-  void* address = ::mmap(nullptr, file.size_, PROT_READ, MAP_SHARED, descriptor.fd, 0);
+  void* address = ::mmap(nullptr, file.size_, PROT_READ, MAP_SHARED, descriptor.get(), 0);
   if (address == MAP_FAILED) {
     return fail({.code = errno == ENOMEM ? ErrorCode::model_load : ErrorCode::io,
                  .what = "cannot map file into memory",
@@ -115,8 +107,8 @@ Result<std::string> read_all(int descriptor, std::string_view name, std::uint64_
 
 Result<std::string> read_file(const std::string& path, std::uint64_t max_bytes) {
   const Descriptor descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (descriptor.fd < 0) return fail(open_error(path, errno));
-  return read_all(descriptor.fd, path, max_bytes);
+  if (descriptor.get() < 0) return fail(open_error(path, errno));
+  return read_all(descriptor.get(), path, max_bytes);
 }
 
 std::string temporary_name(const std::string& path) {
@@ -166,7 +158,7 @@ void sync_folder_of(const std::string& path) {
   const std::size_t slash = path.rfind('/');
   const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
   const Descriptor descriptor(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (descriptor.fd >= 0) ::fsync(descriptor.fd);
+  if (descriptor.get() >= 0) ::fsync(descriptor.get());
 }
 
 }  // namespace

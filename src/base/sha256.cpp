@@ -1,6 +1,7 @@
 #include "base/sha256.h"
 
 #include "base/check.h"
+#include "base/descriptor.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -16,21 +17,6 @@ namespace trine {
 namespace {
 
 constexpr std::size_t chunk_bytes = 4 << 20;
-
-// An open file, closed at the end.
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 Result<void> add_file(Sha256& sum, const std::string& path, const HashProgress& progress) {
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));

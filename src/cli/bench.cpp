@@ -24,7 +24,7 @@ using nlohmann::ordered_json;
 constexpr std::int32_t most_tokens = 1 << 20;
 constexpr std::int32_t most_sequences = 256;
 
-struct Options {
+struct BenchOptions {
   ModelOptions model;
   BenchPlan plan;
   std::vector<std::string> sampling = {"greedy"};
@@ -43,7 +43,7 @@ struct DecodeLine {
   double bytes_per_token = 0;  // of one sequence: weights and, on average, keys and values
 };
 
-struct Report {
+struct BenchReport {
   const LoadedModel& model;
   const BenchPlan& plan;
   double resident_share = 0;           // of the file, in the page cache before it was opened
@@ -74,7 +74,7 @@ Result<double> resident_share(const gguf::File& file) {
                                  : static_cast<double>(resident) / static_cast<double>(file.total_bytes());
 }
 
-double bytes_per_token(const Report& report, std::int32_t depth) {
+double bytes_per_token(const BenchReport& report, std::int32_t depth) {
   // Exact numerics keep keys and values as 32-bit floats.
   const bool exact = report.model.device->describe().numerics == model::Numerics::exact;
   const double kv = static_cast<double>(report.cost.kv_bytes_per_token.value_or(0)) * (exact ? 2 : 1);
@@ -82,7 +82,7 @@ double bytes_per_token(const Report& report, std::int32_t depth) {
   return static_cast<double>(report.cost.active_bytes) + kv * positions;
 }
 
-Result<void> measure(Report& report, model::DeviceModel& device) {
+Result<void> measure(BenchReport& report, model::DeviceModel& device) {
   engine::Bench bench(device);
   for (const std::int32_t tokens : report.plan.prefill) {
     TRINE_TRY(const Spread rate, bench.prefill(tokens, report.plan));
@@ -107,7 +107,7 @@ std::string name_of(const engine::DecodeCase& one, std::int32_t tokens) {
   return name;
 }
 
-Table results(const Report& report) {
+Table results(const BenchReport& report) {
   Table table({"test", ">tok/s", ">min", ">max", ">read per token", ">limit tok/s", ">of limit"});
   const auto rate = [](double value) { return fmt::format("{:.1f}", value); };
   for (const PrefillLine& line : report.prefill) {
@@ -138,7 +138,7 @@ struct HostShare {
   double submit, wait, launches;
 };
 
-std::vector<std::string> memory_lines(const Report& report) {
+std::vector<std::string> memory_lines(const BenchReport& report) {
   if (!report.bandwidth) return {"limit: unknown, as this device's memory bandwidth is not measured"};
   const Bandwidth& bandwidth = *report.bandwidth;
   const auto threads = static_cast<std::uint64_t>(bandwidth.threads);
@@ -149,7 +149,7 @@ std::vector<std::string> memory_lines(const Report& report) {
       "limit: that bandwidth over the weights a token uses and the keys and values it attends to"};
 }
 
-std::vector<std::string> circumstances(const Report& report) {
+std::vector<std::string> circumstances(const BenchReport& report) {
   const model::DeviceInfo device = report.model.device->describe();
   std::vector<std::string> lines = {
       fmt::format("device: {} ({})", describe_device(device), report.model.choice.reason),
@@ -215,7 +215,7 @@ ordered_json bandwidth_json(const std::optional<Bandwidth>& bandwidth, bool on_g
   return out;
 }
 
-std::string to_json(const Report& report) {
+std::string to_json(const BenchReport& report) {
   ordered_json prefill = ordered_json::array();
   for (const PrefillLine& line : report.prefill) {
     prefill.push_back({{"tokens", line.tokens}, {"tokens_per_second", spread_json(line.rate)}});
@@ -264,7 +264,7 @@ Table kernel_times(const DecodeLine& line, std::int32_t decode) {
   return table;
 }
 
-void print_report(const Report& report, const Options& options) {
+void print_report(const BenchReport& report, const BenchOptions& options) {
   const std::vector<std::string> lines = circumstances(report);
   const auto show = [&](const Table& table) { return options.markdown ? table.markdown() : table.text(); };
   std::string tables = show(results(report));
@@ -277,7 +277,7 @@ void print_report(const Report& report, const Options& options) {
 }
 
 // Of the memory that the model runs in.
-Result<void> measure_memory(Report& report, int threads) {
+Result<void> measure_memory(BenchReport& report, int threads) {
   const model::DeviceInfo device = report.model.device->describe();
   const backend::BackendEntry* entry = backend::find_backend(device.backend);
   report.on_gpu = entry != nullptr && entry->is_gpu && device.type != "software";
@@ -307,7 +307,7 @@ Result<void> require_kernel_times(const model::DeviceModel& device, const BenchP
 }
 
 // Errors: usage (no such name).
-Result<void> find_samplings(Options& options) {
+Result<void> find_samplings(BenchOptions& options) {
   for (const std::string& name : options.sampling) {
     std::optional<engine::NamedSampling> found = engine::find_sampling(name);
     if (!found)
@@ -321,7 +321,7 @@ Result<void> find_samplings(Options& options) {
   return {};
 }
 
-Result<int> bench(Options options) {
+Result<int> bench(BenchOptions options) {
   std::erase(options.plan.prefill, 0);
   TRINE_CHECK_OK(find_samplings(options));
   if (options.plan.prefill.empty() && options.plan.decode == 0) {
@@ -341,7 +341,7 @@ Result<int> bench(Options options) {
   warn_if_larger_than_memory(*model.file);
   TRINE_CHECK_OK(start_backend(model, options.model, options.plan.context(), options.plan.slots()));
   if (options.plan.kernels) TRINE_CHECK_OK(require_kernel_times(*model.device, options.plan));
-  Report report{model, options.plan, resident, {}, false, model_cost(*model.file), {}, {}};
+  BenchReport report{model, options.plan, resident, {}, false, model_cost(*model.file), {}, {}};
   TRINE_CHECK_OK(measure(report, *model.device));
   // Last, as its buffer may push out weights.
   TRINE_CHECK_OK(measure_memory(report, options.model.load.threads));
@@ -356,7 +356,7 @@ Result<int> bench(Options options) {
 }  // namespace
 
 Action define_bench(CLI::App& app) {
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<BenchOptions>();
   options->plan.prefill = {128, 512};
   options->plan.decode = 64;
   options->plan.depths = {0, 1024};

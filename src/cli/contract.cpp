@@ -30,7 +30,7 @@ using contract::FalsifierRun;
 using contract::Finding;
 using contract::Verdict;
 
-struct Options {
+struct ContractOptions {
   std::string action;
   std::vector<std::string> arguments;
   std::string folder;
@@ -55,7 +55,7 @@ void print_findings(const std::vector<Finding>& findings) {
 }
 
 // Folders and files; without one, the contracts that came with the program.
-Result<int> validate(const Options& options) {
+Result<int> validate(const ContractOptions& options) {
   const contract::CheckRegistry registry = contract::builtin_checks();
   std::string path;
   if (options.arguments.empty()) {
@@ -78,7 +78,7 @@ Result<int> validate(const Options& options) {
 }
 
 // The contracts to work with; an invalid one is refused, with what is wrong.
-Result<std::vector<Contract>> load(const Options& options) {
+Result<std::vector<Contract>> load(const ContractOptions& options) {
   TRINE_TRY(const std::string folder, find_contracts(options.folder));
   const contract::CheckRegistry registry = contract::builtin_checks();
   TRINE_TRY(auto parsed, contract::read_contracts(folder));
@@ -108,7 +108,7 @@ Result<Contract> pick(const std::vector<Contract>& contracts, const std::string&
        .hint = close.empty() ? "'trine contract list' lists them" : fmt::format("Did you mean {}?", close)});
 }
 
-Result<int> list(const Options& options) {
+Result<int> list(const ContractOptions& options) {
   TRINE_TRY(const auto contracts, load(options));
   Table table({"contract", "version", ">tests", ">shipped", "title"});
   for (const Contract& contract : contracts) {
@@ -122,7 +122,7 @@ Result<int> list(const Options& options) {
   return 0;
 }
 
-Result<int> show(const Options& options) {
+Result<int> show(const ContractOptions& options) {
   TRINE_TRY(const auto contracts, load(options));
   TRINE_TRY(const Contract contract, pick(contracts, options.arguments[0]));
   write_out(describe(contract));
@@ -130,7 +130,7 @@ Result<int> show(const Options& options) {
 }
 
 // A contract by id, or as a file: an older version of one lies anywhere.
-Result<Contract> one_side(const Options& options, const std::string& name) {
+Result<Contract> one_side(const ContractOptions& options, const std::string& name) {
   std::error_code problem;
   if (!std::filesystem::is_regular_file(name, problem)) {
     TRINE_TRY(const auto contracts, load(options));
@@ -145,7 +145,7 @@ Result<Contract> one_side(const Options& options, const std::string& name) {
   return std::move(parsed[0].contract);
 }
 
-Result<int> diff(const Options& options) {
+Result<int> diff(const ContractOptions& options) {
   TRINE_TRY(const Contract before, one_side(options, options.arguments[0]));
   TRINE_TRY(const Contract after, one_side(options, options.arguments[1]));
   const std::vector<std::string> changes = contract::diff(before, after);
@@ -154,7 +154,7 @@ Result<int> diff(const Options& options) {
   return 0;
 }
 
-Result<int> graph(const Options& options) {
+Result<int> graph(const ContractOptions& options) {
   TRINE_TRY(const auto contracts, load(options));
   write_out(contract::dependency_graph(contracts));
   return 0;
@@ -191,7 +191,7 @@ Result<void> check_backend_ran(const std::vector<FalsifierRun>& runs, const std:
 
 // The model for tests that need one. One that was named must be there; most tests need none, so without the
 // demo model those that do are not-run.
-Result<std::string> model_for_tests(const Options& options) {
+Result<std::string> model_for_tests(const ContractOptions& options) {
   const auto model = find_model(options.model);
   if (options.model.empty()) return model ? model->path : "";
   TRINE_CHECK_OK(gguf::File::open(options.model));
@@ -245,13 +245,13 @@ std::string runs_json(const std::vector<FalsifierRun>& runs, const Summary& summ
                                 {"threads", options.threads},
                                 {"left_out", options.without},
                                 {"runs", nlohmann::ordered_json::array()}};
-  for (const FalsifierRun& one : runs) out["runs"].push_back(to_json(one));
+  for (const FalsifierRun& one : runs) out["runs"].push_back(falsifier_run_json(one));
   for (const Verdict verdict : {Verdict::pass, Verdict::fail, Verdict::refused, Verdict::not_run})
     out["summary"][std::string(contract::name_of(verdict))] = summary.of(verdict);
   return out.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
-Result<int> run(const Options& options) {
+Result<int> run(const ContractOptions& options) {
   if (!options.device.empty() && options.backend.empty())
     return fail(
         {.code = ErrorCode::usage, .what = "--device is one backend's", .expected = "--backend beside it"});
@@ -302,7 +302,7 @@ struct ContractAction {
   std::size_t fewest;  // arguments
   std::size_t most;
   std::string_view usage;
-  Result<int> (*run)(const Options& options);
+  Result<int> (*run)(const ContractOptions& options);
 };
 
 constexpr ContractAction actions[] = {
@@ -314,7 +314,7 @@ constexpr ContractAction actions[] = {
     {"graph", 0, 0, "graph", graph},
 };
 
-Result<int> dispatch(const Options& options) {
+Result<int> dispatch(const ContractOptions& options) {
   for (const ContractAction& action : actions) {
     if (action.name != options.action) continue;
     const std::size_t n = options.arguments.size();
@@ -345,7 +345,7 @@ Result<int> dispatch(const Options& options) {
 }  // namespace
 
 Action define_contract(CLI::App& app) {
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<ContractOptions>();
   describe(
       app,
       "Reads, checks and runs the contracts: what every backend must do, and the tests that would show it "

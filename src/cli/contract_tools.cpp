@@ -138,7 +138,7 @@ std::string not_run_text(std::span<const contract::FalsifierRun> runs) {
   return text.empty() ? text : "Not run, which is no pass:\n" + text;
 }
 
-nlohmann::ordered_json to_json(const contract::FalsifierRun& run) {
+nlohmann::ordered_json falsifier_run_json(const contract::FalsifierRun& run) {
   const contract::CheckResult& result = run.result;
   nlohmann::ordered_json out = {{"contract", run.contract}, {"version", run.version}, {"test", run.test}};
   if (run.check.empty())

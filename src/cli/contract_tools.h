@@ -24,7 +24,7 @@ contract::CheckResult run_trine_command(const std::vector<std::string>& argument
 std::string to_text(const contract::FalsifierRun& run);
 // What did not run, by reason; empty when all did.
 std::string not_run_text(std::span<const contract::FalsifierRun> runs);
-nlohmann::ordered_json to_json(const contract::FalsifierRun& run);
+nlohmann::ordered_json falsifier_run_json(const contract::FalsifierRun& run);
 
 // What `contract show` prints.
 std::string describe(const contract::Contract& contract);

@@ -11,7 +11,7 @@
 namespace trine::cli {
 namespace {
 
-struct Options {
+struct DetokenizeOptions {
   std::string model;
   std::vector<std::string> ids;
   bool skip_special = false;
@@ -40,7 +40,7 @@ Result<std::vector<text::TokenId>> parse_ids(std::string_view text, std::int32_t
   }
 }
 
-Result<int> detokenize(const Options& options) {
+Result<int> detokenize(const DetokenizeOptions& options) {
   std::string list;
   for (const std::string& id : options.ids) list += id + " ";
   if (options.ids.empty()) {
@@ -61,7 +61,7 @@ Result<int> detokenize(const Options& options) {
 }  // namespace
 
 Action define_detokenize(CLI::App& app) {
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<DetokenizeOptions>();
   describe(app,
            "Turns token ids into the bytes they stand for, and adds nothing: no newline either.\n"
            "Needs only the file's tokenizer: a vocabulary-only GGUF works.");

@@ -13,7 +13,6 @@
 #include "cpu/device.h"
 #endif
 #ifdef TRINE_HAS_WGPU
-#include "wgpu/abort_handler.h"
 #include "wgpu/adapter.h"
 #endif
 
@@ -120,9 +119,7 @@ nlohmann::ordered_json devices_json() {
 }
 
 Result<int> show_devices(bool json) {
-#ifdef TRINE_HAS_WGPU
-  wgpu::install_abort_handler();
-#endif
+  backend::install_abort_handlers();
   if (json) {
     write_out(devices_json().dump(2) + "\n");
     return 0;

@@ -21,7 +21,7 @@ using nlohmann::ordered_json;
 constexpr std::size_t short_array = 8;
 constexpr std::size_t short_string = 80;
 
-struct Options {
+struct InspectOptions {
   std::string path;
   bool full = false;
   bool json = false;
@@ -244,7 +244,7 @@ std::string to_json(const Inspection& inspection, bool full) {
   return out.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
 
-Result<int> inspect(const Options& options) {
+Result<int> inspect(const InspectOptions& options) {
   TRINE_TRY(const ModelPath model, find_model(options.path));
   if (model.is_demo) note(fmt::format("no file given: inspecting the demo model, {}", model.path));
   TRINE_TRY(const gguf::File file, gguf::File::open(model.path));
@@ -268,7 +268,7 @@ Result<int> inspect(const Options& options) {
 }  // namespace
 
 Action define_inspect(CLI::App& app) {
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<InspectOptions>();
   describe(
       app,
       "Shows what a GGUF file holds: identity, sizes, metadata, tensors, and whether Trine can run it and "

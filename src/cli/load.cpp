@@ -1,5 +1,6 @@
 #include "cli/load.h"
 
+#include "backend/registry.h"
 #include "base/human.h"
 #include "base/system.h"
 #include "cli/console.h"
@@ -11,9 +12,6 @@
 #include <nlohmann/json.hpp>
 #include <system_error>
 #include <utility>
-#ifdef TRINE_HAS_WGPU
-#include "wgpu/abort_handler.h"
-#endif
 
 namespace trine::cli {
 namespace {
@@ -101,9 +99,7 @@ model::LoadOptions ModelOptions::load_options() const {
 }
 
 Result<LoadedModel> open_model(const ModelOptions& options, engine::Read read) {
-#ifdef TRINE_HAS_WGPU
-  wgpu::install_abort_handler();
-#endif
+  backend::install_abort_handlers();
   TRINE_TRY(backend::Choice choice, engine::choose_backend(options.backend, options.load));
   if (options.skip_self_test && !choice.entry->is_gpu)
     return fail({.code = ErrorCode::usage,

@@ -20,7 +20,7 @@ class Option;
 
 namespace trine::cli {
 
-// The command line's library, CLI11, is templates all through: only options.cpp, help.cpp and main.cpp
+// The command line's library, CLI11, is templates all through: only options.cpp, help.cpp and program.cpp
 // include it, and commands add their options by the functions below.
 
 // An option just added, to say more about it.

@@ -22,7 +22,7 @@ constexpr std::int32_t default_window = 512;
 constexpr std::int32_t smallest_window = 4;
 constexpr std::int32_t slice_rows = 128;  // bounds the logits held at once: 128 × 151,936 floats are 74 MiB
 
-struct Options {
+struct PerplexityOptions {
   ModelOptions model;
   std::string text;
   std::optional<std::int32_t> window;
@@ -128,7 +128,7 @@ class Scorer {
   Score score_;
 };
 
-struct Report {
+struct PerplexityReport {
   const LoadedModel& model;
   const Score& score;
   std::size_t text_tokens = 0;
@@ -137,7 +137,7 @@ struct Report {
   bool interrupted = false;
 };
 
-std::string to_json(const Report& report) {
+std::string to_json(const PerplexityReport& report) {
   const Score& score = report.score;
   const nlohmann::ordered_json out = {
       {"perplexity", score.perplexity()},
@@ -155,7 +155,7 @@ std::string to_json(const Report& report) {
   return out.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
-std::string to_text(const Report& report) {
+std::string to_text(const PerplexityReport& report) {
   const Score& score = report.score;
   return fmt::format(
       "perplexity  {:.4f} ± {:.4f}\nper token   {:.4f} nats, {:.4f} bits\n"
@@ -172,7 +172,7 @@ Result<std::vector<text::TokenId>> read_tokens(const std::string& path, const te
 }
 
 // Runs all windows, or those before Ctrl-C. Progress is counted in bytes of text.
-Result<void> score_windows(Scorer& scorer, Report& report, std::size_t windows,
+Result<void> score_windows(Scorer& scorer, PerplexityReport& report, std::size_t windows,
                            std::span<const text::TokenId> tokens, const text::Tokenizer& tokenizer,
                            bool quiet) {
   const auto window = static_cast<std::size_t>(report.window);
@@ -189,7 +189,7 @@ Result<void> score_windows(Scorer& scorer, Report& report, std::size_t windows,
   return {};
 }
 
-Result<int> perplexity(const Options& options) {
+Result<int> perplexity(const PerplexityOptions& options) {
   TRINE_TRY(LoadedModel model, open_model(options.model, engine::Read::weights_and_tokenizer));
   const text::Tokenizer& tokenizer = *model.tokenizer;
   TRINE_TRY(const std::vector<text::TokenId> tokens, read_tokens(options.text, tokenizer));
@@ -210,7 +210,7 @@ Result<int> perplexity(const Options& options) {
 
   TRINE_TRY(model::OpenSlot slot, model::OpenSlot::open_whole(*model.device));
   Scorer scorer(*model.device, std::move(slot), options.model.load.threads);
-  Report report{model, scorer.score(), tokens.size(), window, 0, false};
+  PerplexityReport report{model, scorer.score(), tokens.size(), window, 0, false};
   const std::size_t windows = tokens.size() / static_cast<std::size_t>(window);
   TRINE_CHECK_OK(score_windows(scorer, report, windows, tokens, tokenizer, options.quiet));
   report.interrupted = report.windows < windows;
@@ -226,7 +226,7 @@ Result<int> perplexity(const Options& options) {
 }  // namespace
 
 Action define_perplexity(CLI::App& app) {
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<PerplexityOptions>();
   describe(
       app,
       "Measures how well a model predicts a text: exp of the mean negative log likelihood of its tokens, "

@@ -19,7 +19,7 @@ namespace {
 
 constexpr std::int32_t default_context = 4096;
 
-struct Options {
+struct RunOptions {
   ModelOptions model;
   SamplingOptions sampling;
   TextSource prompt;
@@ -41,7 +41,7 @@ struct Session {
   std::uint64_t seed = 0;
 };
 
-Result<void> check_options(const Options& options) {
+Result<void> check_options(const RunOptions& options) {
   if (options.raw && options.system) {
     return fail({.code = ErrorCode::usage,
                  .what = "--system has no place in --raw text",
@@ -55,7 +55,7 @@ Result<void> check_options(const Options& options) {
   return {};
 }
 
-Result<std::vector<text::TokenId>> tokens_of(const Options& options, const LoadedModel& model,
+Result<std::vector<text::TokenId>> tokens_of(const RunOptions& options, const LoadedModel& model,
                                              SourceText source) {
   const gguf::Metadata& metadata = model.file->metadata();
   engine::Prompt prompt{std::move(source.bytes), options.system, options.raw};
@@ -119,7 +119,7 @@ std::string to_json(const Session& session, const engine::GenerateResult& result
   return out.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
-void introduce(const Options& options, const LoadedModel& model, std::size_t prompt_tokens,
+void introduce(const RunOptions& options, const LoadedModel& model, std::size_t prompt_tokens,
                std::int32_t context) {
   if (options.quiet) return;
   introduce_demo(model.source);
@@ -132,7 +132,7 @@ void introduce(const Options& options, const LoadedModel& model, std::size_t pro
                    describe_device(model.device->describe())));
 }
 
-Result<int> run(const Options& options) {
+Result<int> run(const RunOptions& options) {
   TRINE_CHECK_OK(check_options(options));
   TRINE_TRY(SourceText prompt, read_text(options.prompt, "prompt"));
   if (prompt.bytes.empty()) {
@@ -180,7 +180,7 @@ Result<int> run(const Options& options) {
 }  // namespace
 
 Action define_run(CLI::App& app) {
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<RunOptions>();
   describe(
       app,
       "Generates text from a prompt. A model with a chat template gets the prompt as a chat request; --raw "

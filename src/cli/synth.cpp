@@ -20,7 +20,7 @@ namespace {
 // Room for the header beside the tensors: the largest vocabulary known takes a third of this.
 constexpr std::uint64_t header_room = 32 << 20;
 
-struct Options {
+struct SynthOptions {
   std::string path;
   std::string preset;
   std::string vocab;
@@ -51,14 +51,14 @@ Result<void> require_free_name(const std::string& path, bool force) {
   return fail(name_is_taken(path));
 }
 
-Result<std::vector<gguf::Metadata::Entry>> vocabulary_of(const Options& options,
+Result<std::vector<gguf::Metadata::Entry>> vocabulary_of(const SynthOptions& options,
                                                          const synth::Preset& preset) {
   if (options.vocab.empty()) return synth::byte_vocabulary(preset.vocab_size);
   TRINE_TRY(const gguf::File file, gguf::File::open(options.vocab));
   return synth::copied_vocabulary(file.metadata(), options.vocab, preset.vocab_size);
 }
 
-Result<int> synthesize(const Options& options) {
+Result<int> synthesize(const SynthOptions& options) {
   synth::WriteOptions work{
       options.path, *synth::find_preset(options.preset), {}, options.seed, options.force};
   if (options.layers) work.preset.n_layers = *options.layers;
@@ -92,7 +92,7 @@ Result<int> synthesize(const Options& options) {
 }  // namespace
 
 Action define_synth(CLI::App& app) {
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<SynthOptions>();
   describe(
       app,
       "Writes a GGUF model of random weights with the shape and the tensor types of a real one (Q4_K_M), for "

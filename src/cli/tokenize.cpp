@@ -11,7 +11,7 @@
 namespace trine::cli {
 namespace {
 
-struct Options {
+struct TokenizeOptions {
   std::string model;
   TextSource text;
   bool no_special = false;
@@ -19,7 +19,7 @@ struct Options {
   bool json = false;
 };
 
-Result<int> tokenize(const Options& options) {
+Result<int> tokenize(const TokenizeOptions& options) {
   TRINE_TRY(const SourceText text, read_text(options.text, "text"));
   TRINE_TRY(const ModelPath model, find_model(options.model));
   if (!options.quiet) introduce_demo(model);
@@ -41,7 +41,7 @@ Result<int> tokenize(const Options& options) {
 }  // namespace
 
 Action define_tokenize(CLI::App& app) {
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<TokenizeOptions>();
   describe(
       app,
       "Turns text into token ids. Bytes are taken as they are, valid UTF-8 or not, and no token is added.\n"

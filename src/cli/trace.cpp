@@ -32,7 +32,7 @@ using model::Stage;
 constexpr std::int32_t default_tokens[] = {785, 9217, 308};
 constexpr std::int64_t most_layers = 100000;
 
-struct Options {
+struct TraceOptions {
   ModelOptions model;
   std::string output;
   std::string prompt;
@@ -77,7 +77,7 @@ std::vector<int> parse_layers(const std::string& text) {
   return layers;
 }
 
-Result<void> check_layers(const Options& options, const model::Config& config) {
+Result<void> check_layers(const TraceOptions& options, const model::Config& config) {
   for (const int layer : options.selection.layers) {
     if (layer < config.n_layers) continue;
     return fail({.code = ErrorCode::usage,
@@ -91,7 +91,7 @@ Result<void> check_layers(const Options& options, const model::Config& config) {
 
 // ---- The prompt ----
 
-Result<std::vector<std::int32_t>> given_tokens(const Options& options, const LoadedModel& model) {
+Result<std::vector<std::int32_t>> given_tokens(const TraceOptions& options, const LoadedModel& model) {
   if (!options.tokens.empty()) return options.tokens;
   if (options.prompt.empty() && options.file.empty()) {
     std::vector<std::int32_t> tokens;
@@ -112,7 +112,7 @@ Result<std::vector<std::int32_t>> given_tokens(const Options& options, const Loa
   return tokenizer.encode(text, true);
 }
 
-Result<std::vector<std::int32_t>> read_tokens(const Options& options, const LoadedModel& model) {
+Result<std::vector<std::int32_t>> read_tokens(const TraceOptions& options, const LoadedModel& model) {
   TRINE_TRY(std::vector<std::int32_t> tokens, given_tokens(options, model));
   const model::Config& config = model.config();
   if (tokens.empty())
@@ -134,7 +134,7 @@ Result<std::vector<std::int32_t>> read_tokens(const Options& options, const Load
 
 // ---- The model and the file ----
 
-Result<LoadedModel> open_source(const Options& options) {
+Result<LoadedModel> open_source(const TraceOptions& options) {
   if (options.model.backend != "reference") return open_model(options.model);
   if (!options.model.load.device.empty())
     return fail({.code = ErrorCode::usage,
@@ -156,20 +156,20 @@ Result<LoadedModel> open_source(const Options& options) {
   return open_model(options.model, {nullptr, "as asked"}, engine::Read::weights);
 }
 
-Result<void> start(LoadedModel& model, const Options& options, std::int32_t context) {
+Result<void> start(LoadedModel& model, const TraceOptions& options, std::int32_t context) {
   if (options.model.backend != "reference") return start_backend(model, options.model, context);
   model.device =
       std::make_unique<contract::ReferenceDevice>(*model.weights, context, 1, options.model.load.threads);
   return {};
 }
 
-OutputFile output_of(const Options& options) {
+OutputFile output_of(const TraceOptions& options) {
   return {options.output, "--output", "trace",
           [](const std::string& path) { return contract::TraceFile::open(path).has_value(); }};
 }
 
 // Before the work.
-Result<void> check_output(const Options& options, const LoadedModel& model) {
+Result<void> check_output(const TraceOptions& options, const LoadedModel& model) {
   const OutputFile output = output_of(options);
   std::vector<std::string> inputs(model.file->paths().begin(), model.file->paths().end());
   if (!options.file.empty()) inputs.push_back(options.file);
@@ -183,8 +183,9 @@ Result<std::string> hash_model(const gguf::File& file) {
 
 // ---- Recording ----
 
-std::string recording_json(const Options& options, const LoadedModel& model, const contract::TraceInfo& info,
-                           std::span<const contract::TraceSlot> slots, std::uint64_t bytes) {
+std::string recording_json(const TraceOptions& options, const LoadedModel& model,
+                           const contract::TraceInfo& info, std::span<const contract::TraceSlot> slots,
+                           std::uint64_t bytes) {
   using Json = nlohmann::ordered_json;
   const Json out = {{"file", options.output},
                     {"bytes", bytes},
@@ -200,7 +201,7 @@ std::string recording_json(const Options& options, const LoadedModel& model, con
   return out.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
-Result<int> record(const Options& options) {
+Result<int> record(const TraceOptions& options) {
   if (options.output.empty())
     return fail({.code = ErrorCode::usage, .what = "no file to write the trace to", .expected = "-o FILE"});
   TRINE_TRY(LoadedModel model, open_source(options));
@@ -251,7 +252,7 @@ Result<int> record(const Options& options) {
 
 // ---- Comparing ----
 
-Result<int> compare(const Options& options) {
+Result<int> compare(const TraceOptions& options) {
   if (options.diff.size() != 2)
     return fail({.code = ErrorCode::usage,
                  .what = "--diff compares two traces",
@@ -268,7 +269,7 @@ Result<int> compare(const Options& options) {
   return diff.holds() ? 0 : static_cast<int>(ErrorCode::validation_failed);
 }
 
-Result<int> trace(const Options& options) {
+Result<int> trace(const TraceOptions& options) {
   const bool is_diff = !options.diff.empty();
   for (const OptionRef& option : is_diff ? options.of_recording : options.of_diff) {
     if (!option.given()) continue;
@@ -281,7 +282,7 @@ Result<int> trace(const Options& options) {
   return is_diff ? compare(options) : record(options);
 }
 
-void add_recording(CLI::App& app, Options& options) {
+void add_recording(CLI::App& app, TraceOptions& options) {
   const auto add = [&](OptionRef option) {
     options.of_recording.push_back(option);
     return option;
@@ -334,7 +335,7 @@ void add_recording(CLI::App& app, Options& options) {
   group_since(app, device, "Device");
 }
 
-void add_diff(CLI::App& app, Options& options) {
+void add_diff(CLI::App& app, TraceOptions& options) {
   const std::size_t first = option_count(app);
   add_text(app, "--diff", options.diff, "compare trace A with trace B, which is taken as right")
       .type_name("A B");
@@ -349,7 +350,7 @@ void add_diff(CLI::App& app, Options& options) {
 }  // namespace
 
 Action define_trace(CLI::App& app) {
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<TraceOptions>();
   describe(
       app,
       "Writes the intermediate results of one forward pass to a file: any stage of any layer, from any "

@@ -36,7 +36,7 @@ using contract::LegResult;
 using contract::Verdict;
 using model::Numerics;
 
-struct Options {
+struct VerifyOptions {
   ModelOptions model;
   std::string numerics = "both";
   std::string prompts;
@@ -48,7 +48,7 @@ struct Options {
   bool quiet = false;
 };
 
-std::vector<Numerics> modes(const Options& options) {
+std::vector<Numerics> modes(const VerifyOptions& options) {
   if (options.numerics == "exact") return {Numerics::exact};
   if (options.numerics == "fast") return {Numerics::fast};
   return {Numerics::exact, Numerics::fast};
@@ -83,15 +83,15 @@ bool is_page(const std::string& path) {
   return head.starts_with("<!DOCTYPE html>") && head.find(": trine verify ") != std::string::npos;
 }
 
-OutputFile receipt_of(const Options& options) {
+OutputFile receipt_of(const VerifyOptions& options) {
   return {options.receipt, "--receipt", "receipt", is_receipt};
 }
-OutputFile page_of(const Options& options) {
+OutputFile page_of(const VerifyOptions& options) {
   return {options.html, "--html", "page of trine verify", is_page};
 }
 
 // Before the work, so that none of it is lost and nothing that it reads is replaced.
-Result<void> check_outputs_of(const Options& options, const LoadedModel& model) {
+Result<void> check_outputs_of(const VerifyOptions& options, const LoadedModel& model) {
   std::vector<OutputFile> outputs;
   if (!options.receipt.empty()) outputs.push_back(receipt_of(options));
   if (!options.html.empty()) outputs.push_back(page_of(options));
@@ -108,7 +108,7 @@ Result<std::string> hash_model(const gguf::File& file, bool quiet) {
   return contract::sha256_of_model(file, [&](std::uint64_t bytes) { progress.add(bytes); });
 }
 
-Result<std::unique_ptr<Subject>> open_subject(const Options& options) {
+Result<std::unique_ptr<Subject>> open_subject(const VerifyOptions& options) {
   auto subject = std::make_unique<Subject>();
   TRINE_TRY(subject->model, open_model(options.model));
   TRINE_CHECK_OK(check_outputs_of(options, subject->model));
@@ -162,7 +162,7 @@ LegResult judge_reference(const Subject& subject, int threads,
   return leg;
 }
 
-GateResult judge_backend(const Subject& subject, const Options& options) {
+GateResult judge_backend(const Subject& subject, const VerifyOptions& options) {
   contract::GateOptions gate;
   gate.numerics = modes(options);
   gate.threads = options.model.load.threads;
@@ -187,7 +187,7 @@ GateResult judge_backend(const Subject& subject, const Options& options) {
                             gate);
 }
 
-GateResult judge(const Subject& subject, const Options& options) {
+GateResult judge(const Subject& subject, const VerifyOptions& options) {
   GateResult result = judge_backend(subject, options);
   // By mode, each with its D and T.
   std::stable_sort(result.legs.begin(), result.legs.end(), [](const LegResult& a, const LegResult& b) {
@@ -303,7 +303,7 @@ std::string verdict_json(const GateResult& result, const Error& missing) {
 }
 
 Result<void> write_receipt(const GateResult& result, const contract::ToolIdentity& tool,
-                           const std::string& finished, const Options& options) {
+                           const std::string& finished, const VerifyOptions& options) {
   if (!options.json && options.receipt.empty()) return {};
   const auto receipt = contract::make_receipt(result, tool, finished);
   if (!receipt) {
@@ -318,7 +318,7 @@ Result<void> write_receipt(const GateResult& result, const contract::ToolIdentit
 
 // Each is written, and what went wrong told, whatever becomes of the other; the page tells also of what
 // cannot have a receipt.
-Result<void> write_results(const GateResult& result, const Options& options) {
+Result<void> write_results(const GateResult& result, const VerifyOptions& options) {
   TRINE_TRY(const contract::ToolIdentity tool, contract::this_tool());
   const std::string finished = now();
   const Result<void> page = options.html.empty()
@@ -329,7 +329,7 @@ Result<void> write_results(const GateResult& result, const Options& options) {
   return receipt ? page : receipt;
 }
 
-Result<int> verify(const Options& options) {
+Result<int> verify(const VerifyOptions& options) {
   TRINE_TRY(const std::unique_ptr<Subject> subject, open_subject(options));
   if (subject->model.source.is_demo && !options.quiet) {
     note(fmt::format("no model given: verifying the demo model, {}", subject->model.source.path));
@@ -346,7 +346,7 @@ Result<int> verify(const Options& options) {
 }  // namespace
 
 Action define_verify(CLI::App& app) {
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<VerifyOptions>();
   describe(
       app,
       "Checks on this machine that a backend gives the reference's answer: every stage of every layer, "

@@ -1,3 +1,4 @@
+#include "backend/registry.h"
 #include "cli/command.h"
 #include "cli/console.h"
 #include "cli/options.h"
@@ -12,12 +13,8 @@ namespace {
 
 std::vector<std::string> built_backends() {
   std::vector<std::string> names;
-#ifdef TRINE_HAS_CPU
-  names.emplace_back("cpu");
-#endif
-#ifdef TRINE_HAS_WGPU
-  names.emplace_back("wgpu");
-#endif
+  for (const backend::BackendEntry& entry : backend::backends())
+    if (entry.built) names.emplace_back(entry.name);
   return names;
 }
 

@@ -1,5 +1,6 @@
 #include "device/self_test.h"
 
+#include "base/index.h"
 #include "model/open_slot.h"
 
 #include <fmt/format.h>
@@ -33,10 +34,6 @@ constexpr double fast_tolerance = 5e-2;
 // which a device need not go, and a block of 8-bit numbers has a 127th of its largest as its scale.
 constexpr double smallest = 0x1p-119;
 constexpr double smallest_in_cache = 0x1p-14;
-
-std::size_t at(std::int64_t index) {
-  return static_cast<std::size_t>(index);
-}
 
 double norm_of(std::span<const double> values) {
   return std::sqrt(std::inner_product(values.begin(), values.end(), values.begin(), 0.0));

@@ -1,6 +1,7 @@
 #include "model/device_model.h"
 
 #include "base/check.h"
+#include "base/index.h"
 
 #include <fmt/format.h>
 #include <algorithm>
@@ -20,10 +21,6 @@ tl::unexpected<Error> refuse(std::string what, std::string where, std::string ex
 tl::unexpected<Error> refuse_row(std::string what, std::size_t row, std::string expected,
                                  std::int64_t actual) {
   return refuse(std::move(what), fmt::format("row {}", row), std::move(expected), actual);
-}
-
-std::size_t at(std::int32_t index) {
-  return static_cast<std::size_t>(index);
 }
 
 }  // namespace

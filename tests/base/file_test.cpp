@@ -1,21 +1,15 @@
 #include "base/file.h"
 
+#include "temporary_file.h"
+
 #include <gtest/gtest.h>
 #include <unistd.h>
-#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <string>
 
 namespace trine {
 namespace {
-
-struct TemporaryFile {
-  std::string path = testing::TempDir() + "trine_file_test_" + std::to_string(::getpid());
-  explicit TemporaryFile(std::string_view bytes) { std::ofstream(path, std::ios::binary) << bytes; }
-  ~TemporaryFile() { std::remove(path.c_str()); }
-};
 
 TEST(MappedFile, HoldsTheBytesOfTheFile) {
   const std::string bytes("a\0b\xff", 4);

@@ -1,28 +1,19 @@
 #include "base/sha256.h"
 
+#include "temporary_file.h"
+
 #include <gtest/gtest.h>
 #include <unistd.h>
-#include <cstdio>
-#include <fstream>
 #include <string>
 #include <vector>
 
 namespace trine {
 namespace {
 
-struct TemporaryFile {
-  std::string path;
-  TemporaryFile(const std::string& name, const std::string& bytes)
-      : path(testing::TempDir() + "trine_sha256_" + std::to_string(::getpid()) + name) {
-    std::ofstream(path, std::ios::binary) << bytes;
-  }
-  ~TemporaryFile() { std::remove(path.c_str()); }
-};
-
 TEST(Sha256, TestVectorsOfTheStandard) {
   EXPECT_EQ(sha256("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
   EXPECT_EQ(sha256(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-  const TemporaryFile file("million", std::string(1000000, 'a'));
+  const TemporaryFile file(std::string(1000000, 'a'), "million");
   std::uint64_t bytes = 0;
   const auto sum = sha256_of_file(file.path, [&](std::uint64_t n) { bytes += n; });
   ASSERT_TRUE(sum);

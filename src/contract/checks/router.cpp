@@ -141,7 +141,7 @@ CheckResult large(const CheckContext& context) {
   return judge_router(context, "router.large", rows, 3);
 }
 
-CheckResult zero(const CheckContext& context) {
+CheckResult zero_router(const CheckContext& context) {
   const std::int64_t k = 8;
   const Rows rows(4, std::vector<float>(128, 0.0f));
   return judge_lab(context, router_lab(rows, k), [&](const Observed& observed, Judge& judge) {
@@ -163,7 +163,7 @@ void register_router_checks(CheckRegistry& registry) {
   registry.add(
       {"router.ties", "equal logits above, below and across the k-th place go to the lower id", ties});
   registry.add({"router.large", "logits of ±1000 give finite weights that sum to 1", large});
-  registry.add({"router.zero", "a zero router gives experts 0 to k−1 a share of 1/k each", zero});
+  registry.add({"router.zero", "a zero router gives experts 0 to k−1 a share of 1/k each", zero_router});
 }
 
 }  // namespace trine::contract

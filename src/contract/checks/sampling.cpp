@@ -115,7 +115,7 @@ CheckResult distribution(const CheckContext&) {
   return judge.result();
 }
 
-CheckResult refusals(const CheckContext&) {
+CheckResult sampling_refusals(const CheckContext&) {
   constexpr float inf = std::numeric_limits<float>::infinity();
   constexpr float nan = std::numeric_limits<float>::quiet_NaN();
   Judge judge;
@@ -152,8 +152,8 @@ void register_sampling_checks(CheckRegistry& registry) {
                 seeded});
   registry.add({"sampling.distribution",
                 "draws follow the softmax that temperature, top-k, top-p and min-p define", distribution});
-  registry.add(
-      {"sampling.refusals", "NaN logits and parameters out of range are errors, never a token", refusals});
+  registry.add({"sampling.refusals", "NaN logits and parameters out of range are errors, never a token",
+                sampling_refusals});
 }
 
 }  // namespace trine::contract

@@ -56,7 +56,7 @@ CheckResult formula(const CheckContext& context) {
   });
 }
 
-CheckResult zero(const CheckContext& context) {
+CheckResult zero_gate_or_up(const CheckContext& context) {
   return judge_pairs(
       context, "swiglu.zero", {{0, 1}, {0, -3}, {0, 1e30f}, {5, 0}, {-5, 0}},
       [](float, float, double act, Judge& judge) { judge.sample("absolute value", std::abs(act)); });
@@ -129,7 +129,7 @@ CheckResult identity(const CheckContext& context) {
 
 void register_swiglu_checks(CheckRegistry& registry) {
   registry.add({"swiglu.formula", "g/(1+e^−g)·u on a grid of |g| ≤ 16 against fp64", formula});
-  registry.add({"swiglu.zero", "exactly 0 where g or u is 0", zero});
+  registry.add({"swiglu.zero", "exactly 0 where g or u is 0", zero_gate_or_up});
   registry.add({"swiglu.large-positive", "g·u for g from 40 to 1e15, without overflow", large_positive});
   registry.add({"swiglu.large-negative", "0 for g from −100 to −1e15, and never NaN", large_negative});
   registry.add({"swiglu.lower-bound", "silu stays above its minimum of −0.27846", lower_bound});

@@ -85,7 +85,7 @@ CheckResult names(const CheckContext& context) {
 }
 
 // Each tensor left out in turn, and one that nobody asked for.
-CheckResult refusals(const CheckContext&) {
+CheckResult tensor_refusals(const CheckContext&) {
   if (const auto whole = make_model(small_lab()); !whole) return not_run(to_string(whole.error()));
   Judge judge;
   const auto refused_by_name = [&](const LabFile& file, const std::string& name) {
@@ -183,7 +183,7 @@ void register_tensor_checks(CheckRegistry& registry) {
                 "the tensor table and the model's file against the published names and shapes", names});
   registry.add({"tensors.refusals",
                 "a model that lacks a tensor, or has one too many, is refused and the tensor named",
-                refusals});
+                tensor_refusals});
   registry.add({"tensors.blocks", "bytes per block of every type against the published structs", blocks});
   registry.add({"tensors.row-major", "a square matrix of distinct numbers is read as [out][in]", row_major});
   registry.add({"tensors.own-type",

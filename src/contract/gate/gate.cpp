@@ -1,5 +1,6 @@
 #include "contract/gate/gate.h"
 
+#include "base/index.h"
 #include "base/sha256.h"
 #include "base/thread_pool.h"
 #include "contract/judge/judge.h"
@@ -18,10 +19,6 @@ namespace {
 
 using model::Numerics;
 using model::Stage;
-
-std::size_t at(std::int64_t index) {
-  return static_cast<std::size_t>(index);
-}
 
 // ---- The reference's stages of a group of prompts, and the sink that holds a backend against them ----
 

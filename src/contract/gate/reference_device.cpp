@@ -1,4 +1,5 @@
 #include "contract/gate/reference_device.h"
+#include "base/index.h"
 #include "model/device_names.h"
 
 #include <fmt/format.h>
@@ -11,10 +12,6 @@ namespace trine::contract {
 namespace {
 
 constexpr std::int32_t page_size = 64, most_rows = 512;
-
-std::size_t at(std::int32_t index) {
-  return static_cast<std::size_t>(index);
-}
 
 }  // namespace
 

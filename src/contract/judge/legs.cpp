@@ -1,5 +1,6 @@
 #include "contract/judge/legs.h"
 
+#include "base/index.h"
 #include "contract/judge/judge.h"
 #include "contract/judge/positions.h"
 
@@ -21,10 +22,6 @@ constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 // Leg F bounds logits, not stages. When it fails, a stage this far off is where it starts; with 8-bit
 // activations an honest stage stays above 0.998.
 constexpr double gross_cosine = 0.99;
-
-std::size_t at(std::int64_t index) {
-  return static_cast<std::size_t>(index);
-}
 
 LogitsBound exact_logits() {
   return {leg_bounds().exact_cosine, leg_bounds().exact_kl};

@@ -1,5 +1,7 @@
 #include "contract/judge/positions.h"
 
+#include "base/index.h"
+
 #include <fmt/format.h>
 #include <algorithm>
 #include <cmath>
@@ -8,10 +10,6 @@
 
 namespace trine::contract {
 namespace {
-
-std::size_t at(std::int64_t index) {
-  return static_cast<std::size_t>(index);
-}
 
 double top_margin(std::span<const float> logits) {
   double first = -std::numeric_limits<double>::infinity(), second = first;

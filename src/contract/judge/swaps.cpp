@@ -1,5 +1,7 @@
 #include "contract/judge/swaps.h"
 
+#include "base/index.h"
+
 #include <fmt/format.h>
 #include <algorithm>
 #include <cmath>
@@ -14,10 +16,6 @@ using model::Stage;
 // Softmax in fp32 makes probabilities equal whose logits differ by a rounding; then the lower id wins. More
 // than this no choice may deviate from the order of its own logits.
 constexpr double rounding = 1e-6;
-
-std::size_t at(std::int64_t row) {
-  return static_cast<std::size_t>(row);
-}
 
 // Ids in rising order; nothing when they are not whole, in range and distinct.
 std::optional<std::vector<std::int32_t>> sorted_ids(std::span<const float> values, std::int64_t n_experts) {
