@@ -11,10 +11,12 @@
 namespace trine {
 namespace {
 
+using test::TemporaryFile;
+
 TEST(MappedFile, HoldsTheBytesOfTheFile) {
   const std::string bytes("a\0b\xff", 4);
   const TemporaryFile file(bytes);
-  auto mapped = MappedFile::open(file.path);
+  auto mapped = MappedFile::open(file.path());
   ASSERT_TRUE(mapped) << to_string(mapped.error());
   const MappedFile moved = *std::move(mapped);
   ASSERT_EQ(moved.bytes().size(), 4u);
@@ -23,7 +25,7 @@ TEST(MappedFile, HoldsTheBytesOfTheFile) {
 
 TEST(MappedFile, AnEmptyFileIsEmpty) {
   const TemporaryFile file("");
-  const auto mapped = MappedFile::open(file.path);
+  const auto mapped = MappedFile::open(file.path());
   ASSERT_TRUE(mapped);
   EXPECT_TRUE(mapped->bytes().empty());
 }
@@ -43,8 +45,8 @@ TEST(MappedFile, NamesWhatIsWrong) {
 TEST(ReadFile, KeepsBytesAndObeysItsLimit) {
   const std::string bytes("\0\r\n\xc3", 4);
   const TemporaryFile file(bytes);
-  EXPECT_EQ(read_file(file.path).value(), bytes);
-  const auto limited = read_file(file.path, 3);
+  EXPECT_EQ(read_file(file.path()).value(), bytes);
+  const auto limited = read_file(file.path(), 3);
   ASSERT_FALSE(limited);
   EXPECT_EQ(limited.error().code, ErrorCode::validation_failed);
 }

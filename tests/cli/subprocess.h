@@ -1,5 +1,7 @@
 #pragma once
 
+#include "temporary_file.h"
+
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/wait.h>
@@ -7,7 +9,6 @@
 #include <csignal>
 #include <cstdint>
 #include <cstdlib>
-#include <fstream>
 #include <functional>
 #include <map>
 #include <stdexcept>
@@ -125,37 +126,6 @@ inline Outcome run_trine(std::vector<std::string> arguments, std::string input =
 
 inline std::string model_path(const std::string& name) {
   return std::string(TRINE_SOURCE_DIR "/models/") + name;
-}
-
-inline std::string file_bytes(const std::string& path) {
-  std::ifstream stream(path, std::ios::binary);
-  if (!stream) throw std::runtime_error("cannot read " + path);
-  return {std::istreambuf_iterator<char>(stream), {}};
-}
-
-// A file that lives as long as this object.
-class TemporaryFile {
- public:
-  explicit TemporaryFile(const std::string& bytes) {
-    const int descriptor = ::mkstemp(name_.data());
-    if (descriptor < 0) throw std::runtime_error("no temporary file");
-    ::close(descriptor);
-    std::ofstream(name_, std::ios::binary) << bytes;
-  }
-  ~TemporaryFile() { ::unlink(name_.c_str()); }
-  TemporaryFile(const TemporaryFile&) = delete;
-  TemporaryFile& operator=(const TemporaryFile&) = delete;
-  const std::string& path() const { return name_; }
-
- private:
-  std::string name_ = "/tmp/trine-cli-test-XXXXXX";
-};
-
-// `bytes` with the first `from` replaced by `to`, of the same length.
-inline std::string patched(std::string bytes, const std::string& from, const std::string& to) {
-  const std::size_t at = bytes.find(from);
-  if (at == std::string::npos || from.size() != to.size()) throw std::runtime_error("cannot patch " + from);
-  return bytes.replace(at, from.size(), to);
 }
 
 }  // namespace trine::test

@@ -3,14 +3,16 @@
 
 #include "loaded_model.h"
 #include "model/open_slot.h"
+#include "temporary_file.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
-#include <fstream>
-#include <iterator>
 
 namespace trine::engine {
 namespace {
+
+using test::file_bytes;
+using test::patched;
+using test::TemporaryFile;
 
 const std::string tiny = test::models_dir + "tiny/tiny-Q4_K.gguf";
 
@@ -19,29 +21,6 @@ class LoadOnCpu : public testing::Test {
   void SetUp() override {
     if (!backend::find_backend("cpu")->built) GTEST_SKIP() << "this build has no CPU backend";
   }
-};
-
-// A copy of `path` with `from` replaced by `to`, of the same length, once.
-class PatchedFile {
- public:
-  PatchedFile(const std::string& path, const std::string& from, const std::string& to) {
-    std::ifstream file(path, std::ios::binary);
-    std::string bytes{std::istreambuf_iterator<char>(file), {}};
-    const std::size_t at = bytes.find(from);
-    if (at == std::string::npos || from.size() != to.size()) throw std::runtime_error("cannot patch " + from);
-    bytes.replace(at, from.size(), to);
-    const int descriptor = ::mkstemp(name_.data());
-    if (descriptor < 0) throw std::runtime_error("no temporary file");
-    ::close(descriptor);
-    std::ofstream(name_, std::ios::binary) << bytes;
-  }
-  ~PatchedFile() { ::unlink(name_.c_str()); }
-  PatchedFile(const PatchedFile&) = delete;
-  PatchedFile& operator=(const PatchedFile&) = delete;
-  const std::string& path() const { return name_; }
-
- private:
-  std::string name_ = testing::TempDir() + "trine-engine-test-XXXXXX";
 };
 
 TEST(ChooseContext, IsWhatWasAskedOrTheSmallerOfTwo) {
@@ -91,7 +70,7 @@ TEST(OpenModel, ReadsATokenizerWhereItIsAskedFor) {
 }
 
 TEST(OpenModel, AnUnknownTokenizerStopsOnlyThoseWhoWantIt) {
-  const PatchedFile other(tiny, "tokenizer.ggml.model", "tokenizer.ggml.modem");
+  const TemporaryFile other(patched(file_bytes(tiny), "tokenizer.ggml.model", "tokenizer.ggml.modem"));
   EXPECT_TRUE(open_model(other.path(), {}, Read::weights));
   const auto refused = open_model(other.path(), {}, Read::weights_and_tokenizer);
   ASSERT_FALSE(refused);
@@ -103,7 +82,7 @@ TEST(OpenModel, WhatIsNoModelIsRefused) {
   const auto absent = open_model("/nowhere/model.gguf", {}, Read::weights);
   ASSERT_FALSE(absent);
   EXPECT_EQ(absent.error().code, ErrorCode::file_not_found);
-  const PatchedFile misses(tiny, "blk.0.attn_q.weight", "blk.0.attn_z.weight");
+  const TemporaryFile misses(patched(file_bytes(tiny), "blk.0.attn_q.weight", "blk.0.attn_z.weight"));
   const auto incomplete = open_model(misses.path(), {}, Read::weights);
   ASSERT_FALSE(incomplete);
   EXPECT_EQ(incomplete.error().code, ErrorCode::model_load);

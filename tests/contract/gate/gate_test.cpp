@@ -6,11 +6,9 @@
 #include "contract/judge/stage_compare.h"
 #include "gate_fixture.h"
 #include "reference/model.h"
+#include "temporary_file.h"
 
 #include <cmath>
-#include <cstdio>
-#include <filesystem>
-#include <fstream>
 #include <limits>
 #include <numeric>
 #include <set>
@@ -25,15 +23,6 @@ using model::Stage;
 
 constexpr float nan = std::numeric_limits<float>::quiet_NaN();
 constexpr float infinity = std::numeric_limits<float>::infinity();
-
-// A file that goes when this does.
-struct TemporaryFile {
-  TemporaryFile(const std::string& name, const std::string& text) : path(testing::TempDir() + name) {
-    std::ofstream(path) << text;
-  }
-  ~TemporaryFile() { std::remove(path.c_str()); }
-  std::string path;
-};
 
 // ---- The whole ----
 
@@ -145,14 +134,13 @@ TEST(GateChecks, SayWhatIsNotFinite) {
   const LoadedModel model(tied_path);
   const model::Weight& embed = model.weights.embed;
   const auto* begin = reinterpret_cast<const char*>(embed.data);
-  std::ifstream stream(tied_path, std::ios::binary);
-  std::string bytes{std::istreambuf_iterator<char>(stream), {}};
+  std::string bytes = file_bytes(tied_path);
   const std::size_t at = bytes.find(std::string(begin, embed.row_bytes));
   ASSERT_NE(at, std::string::npos);
   std::fill_n(bytes.begin() + static_cast<std::ptrdiff_t>(at), embed.expert_bytes(), '\xff');
-  const TemporaryFile file("trine-damaged.gguf", bytes);
+  const TemporaryFile file(bytes);
   contract::CheckContext context;
-  context.model_path = file.path;
+  context.model_path = file.path();
   context.backend = "reference";
   const contract::CheckResult result = contract::builtin_checks().find("gate.invariants")->run(context);
   EXPECT_EQ(result.verdict, Verdict::fail);
@@ -264,9 +252,9 @@ TEST(Prompts, QuickIsFourShortOnesAndOneReachesTiles) {
 
 TEST(Prompts, FilesHoldTextsAndIds) {
   const LoadedModel demo(demo_path);
-  const TemporaryFile file("prompts.json", R"(["def main():\n    print('one two three four five six')\n",
+  const TemporaryFile file(R"(["def main():\n    print('one two three four five six')\n",
                                                [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]])");
-  const auto set = contract::read_prompts(file.path, demo.file->metadata(), demo.weights.config);
+  const auto set = contract::read_prompts(file.path(), demo.file->metadata(), demo.weights.config);
   ASSERT_TRUE(set) << to_string(set.error());
   ASSERT_EQ(set->prompts.size(), 2u);
   EXPECT_EQ(set->prompts[1].tokens.back(), 12);
@@ -286,8 +274,8 @@ TEST(Prompts, FilesThatAreWrongAreNamed) {
       {"[[1,2,3,4,5,6,7,8,9,10,11,8192]]", "vocabulary"},
   };
   for (const auto& [text, says] : wrong) {
-    const TemporaryFile file("wrong-prompts.json", text);
-    const auto set = contract::read_prompts(file.path, demo.file->metadata(), demo.weights.config);
+    const TemporaryFile file(text);
+    const auto set = contract::read_prompts(file.path(), demo.file->metadata(), demo.weights.config);
     ASSERT_FALSE(set) << text;
     EXPECT_EQ(set.error().code, ErrorCode::validation_failed);
     EXPECT_NE(to_string(set.error()).find(says), std::string::npos) << to_string(set.error());
@@ -296,8 +284,8 @@ TEST(Prompts, FilesThatAreWrongAreNamed) {
   ASSERT_FALSE(absent);
   EXPECT_EQ(absent.error().code, ErrorCode::file_not_found);
   // A text needs a tokenizer.
-  const TemporaryFile text("text-prompts.json", R"(["a text for a model without a tokenizer"])");
-  const auto wordless = contract::read_prompts(text.path, gguf::Metadata(), demo.weights.config);
+  const TemporaryFile text(R"(["a text for a model without a tokenizer"])");
+  const auto wordless = contract::read_prompts(text.path(), gguf::Metadata(), demo.weights.config);
   ASSERT_FALSE(wordless);
   EXPECT_NE(to_string(wordless.error()).find("no tokenizer"), std::string::npos);
 }
@@ -371,20 +359,25 @@ TEST_F(Goldens, FilesThatCannotJudgeAreRefused) {
   const auto absent = contract::read_goldens(testing::TempDir() + "absent.gguf", loaded.weights.config);
   ASSERT_FALSE(absent);
   EXPECT_EQ(absent.error().code, ErrorCode::file_not_found);
+  // The goldens of a model that lies beside a file of this text, whose name ends so.
+  const auto read_goldens_beside = [&](const std::string& text, const std::string& suffix) {
+    const TemporaryFile file(text, suffix);
+    std::string model = file.path();
+    model.replace(model.size() - suffix.size(), suffix.size(), ".gguf");
+    return contract::read_goldens(model, loaded.weights.config);
+  };
   for (const char* text :
        {"[]", "{}", R"({"reference": "x", "cases": []})", R"({"reference": "x", "cases": [5]})",
         R"({"reference": "x", "cases": [{"tokens": [1], "logits_last": [1.0]}]})",
         R"({"reference": "Trine 0.1", "cases": [{}]})"}) {
-    const TemporaryFile file("wrong.golden.json", text);
-    const auto goldens = contract::read_goldens(testing::TempDir() + "wrong.gguf", loaded.weights.config);
+    const auto goldens = read_goldens_beside(text, ".golden.json");
     ASSERT_FALSE(goldens) << text;
     EXPECT_EQ(goldens.error().code, ErrorCode::validation_failed);
   }
   // Under the general name another file may lie there; golden logits that are wrong are wrong there too.
   for (const auto& [text, code] : {std::pair{"{}", ErrorCode::file_not_found},
                                    {R"({"reference": "x", "cases": [5]})", ErrorCode::validation_failed}}) {
-    const TemporaryFile file("general.json", text);
-    const auto goldens = contract::read_goldens(testing::TempDir() + "general.gguf", loaded.weights.config);
+    const auto goldens = read_goldens_beside(text, ".json");
     ASSERT_FALSE(goldens) << text;
     EXPECT_EQ(goldens.error().code, code);
   }
