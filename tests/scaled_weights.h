@@ -21,6 +21,7 @@ inline std::shared_ptr<std::vector<float>> scale_weight(model::Weight& weight, f
   weight.codec = *quant::find_codec(gguf::TensorType::F32);
   weight.data = reinterpret_cast<const std::byte*>(values->data());
   weight.row_bytes = static_cast<std::uint64_t>(weight.columns) * sizeof(float);
+  weight.expert_stride = weight.expert_bytes();
   return values;
 }
 

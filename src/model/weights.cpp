@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 #include <algorithm>
+#include <iterator>
 #include <set>
 #include <string_view>
 
@@ -68,8 +69,7 @@ std::vector<std::uint64_t> without_outer_ones(std::vector<std::uint64_t> dims) {
   return dims;
 }
 
-std::string tensor_name(const TensorRule& rule, std::int32_t layer) {
-  std::string name = rule.pattern;
+std::string layer_name(std::string name, std::int32_t layer) {
   if (const std::size_t at = name.find("{}"); at != std::string::npos)
     name.replace(at, 2, std::to_string(layer));
   return name;
@@ -78,32 +78,21 @@ std::string tensor_name(const TensorRule& rule, std::int32_t layer) {
 // Finds tensors by rule and remembers which were asked for.
 class Loader {
  public:
-  Loader(const gguf::File& file, const Config& config) : file_(file), config_(config) {}
+  Loader(const gguf::File& file, Weights& weights)
+      : file_(file), weights_(weights), config_(weights.config) {}
 
   // A weight without a tensor when the file lacks one that is not required.
   Result<Weight> load(const TensorRule& rule, std::int32_t layer) {
-    const std::string name = tensor_name(rule, layer);
-    const gguf::TensorInfo* tensor = file_.find_tensor(name);
+    const std::string name = layer_name(rule.pattern, layer);
     const auto dims = dims_of(rule, config_);
+    const gguf::TensorInfo* tensor = file_.find_tensor(name);
     if (tensor == nullptr) {
       if (!rule.required) return Weight{};
-      return refuse(ErrorCode::model_load, "tensor is missing", name,
-                    fmt::format("{}", fmt::join(dims, " x ")), {});
+      if (const auto* fused = find_fused(rule, layer)) return part_of(*fused, rule, layer);
+      return missing(rule, layer, dims);
     }
-    used_.insert(name);
-    if (without_outer_ones(tensor->dims) != without_outer_ones(dims))
-      return refuse(ErrorCode::model_load, "tensor has the wrong shape", name,
-                    fmt::format("{} (innermost first)", fmt::join(dims, " x ")),
-                    fmt::format("{}", fmt::join(tensor->dims, " x ")));
-    if (rule.f32_only && tensor->type != gguf::TensorType::F32)
-      return refuse(ErrorCode::unsupported, "tensor type is not supported for norms and the router", name,
-                    "F32", std::string(info(tensor->type).name));
-    auto codec = quant::find_codec(tensor->type);
-    if (!codec) {
-      codec.error().where = where(name);
-      return fail(std::move(codec).error());
-    }
-    return weight(*tensor, **codec, dims);
+    TRINE_TRY(const Weight weight, whole(*tensor, dims));
+    return rule.as_f32 && weight.codec->type != gguf::TensorType::F32 ? widened(weight) : weight;
   }
 
   // A tensor nobody asked for belongs to a part of the model that would be left out: the answers would be
@@ -130,30 +119,106 @@ class Loader {
   }
 
   tl::unexpected<Error> refuse(ErrorCode code, std::string what, std::string_view name, std::string expected,
-                               std::string actual) const {
+                               std::string actual, std::string hint = {}) const {
     return fail({.code = code,
                  .what = std::move(what),
                  .where = where(name),
                  .expected = std::move(expected),
-                 .actual = std::move(actual)});
+                 .actual = std::move(actual),
+                 .hint = std::move(hint)});
   }
 
-  static Weight weight(const gguf::TensorInfo& tensor, const quant::Codec& codec,
-                       const std::vector<std::uint64_t>& dims) {
+  tl::unexpected<Error> missing(const TensorRule& rule, std::int32_t layer,
+                                const std::vector<std::uint64_t>& dims) const {
+    // Until April 2024 converters wrote a tensor for each expert: blk.0.ffn_gate.0.weight.
+    std::string one = layer_name(rule.pattern, layer);
+    if (const std::size_t at = one.find("_exps."); at != std::string::npos) {
+      one.replace(at, 6, ".0.");
+      if (file_.find_tensor(one) != nullptr)
+        return refuse(ErrorCode::unsupported, "the experts are stored one by one", one,
+                      layer_name(rule.pattern, layer) + " with all experts of the layer", "a tensor for each",
+                      "Convert the model again from its original: llama.cpp's convert_hf_to_gguf.py merges "
+                      "the experts");
+    }
+    return refuse(ErrorCode::model_load, "tensor is missing", layer_name(rule.pattern, layer),
+                  fmt::format("{}", fmt::join(dims, " x ")), {});
+  }
+
+  // The rule of a fused tensor that the file has in the place of this one.
+  const FusedRule* find_fused(const TensorRule& rule, std::int32_t layer) const {
+    for (const FusedRule& fused : fused_table()) {
+      if (std::find(fused.parts.begin(), fused.parts.end(), rule.of_layer) == fused.parts.end()) continue;
+      if (file_.find_tensor(layer_name(fused.pattern, layer)) != nullptr) return &fused;
+    }
+    return nullptr;
+  }
+
+  Result<Weight> part_of(const FusedRule& fused, const TensorRule& rule, std::int32_t layer) {
+    std::vector<std::uint64_t> dims = dims_of(rule, config_);
+    const std::uint64_t rows = dims[1];
+    std::uint64_t before = 0;
+    std::uint64_t all = 0;
+    for (Weight LayerWeights::*part : fused.parts) {
+      const auto* other = std::find_if(std::begin(rules), std::end(rules),
+                                       [&](const TensorRule& one) { return one.of_layer == part; });
+      if (part == rule.of_layer) before = all;
+      all += dims_of(*other, config_)[1];
+    }
+    dims[1] = all;
+    TRINE_TRY(Weight weight, whole(*file_.find_tensor(layer_name(fused.pattern, layer)), dims));
+    weight.data += before * weight.row_bytes;
+    weight.rows = static_cast<std::int64_t>(rows);
+    return weight;
+  }
+
+  Result<Weight> whole(const gguf::TensorInfo& tensor, const std::vector<std::uint64_t>& dims) {
+    used_.insert(tensor.name);
+    if (without_outer_ones(tensor.dims) != without_outer_ones(dims))
+      return refuse(ErrorCode::model_load, "tensor has the wrong shape", tensor.name,
+                    fmt::format("{} (innermost first)", fmt::join(dims, " x ")),
+                    fmt::format("{}", fmt::join(tensor.dims, " x ")));
+    auto codec = quant::find_codec(tensor.type);
+    if (!codec) {
+      codec.error().where = where(tensor.name);
+      return fail(std::move(codec).error());
+    }
     Weight weight;
     weight.tensor = &tensor;
-    weight.codec = &codec;
+    weight.codec = *codec;
     weight.data = tensor.data.data();
     weight.columns = static_cast<std::int64_t>(dims[0]);
     weight.rows = dims.size() > 1 ? static_cast<std::int64_t>(dims[1]) : 1;
     weight.experts = dims.size() > 2 ? static_cast<std::int64_t>(dims[2]) : 1;
-    weight.row_bytes = codec.row_bytes(dims[0]);
-    check(weight.row_bytes * static_cast<std::uint64_t>(weight.rows * weight.experts) == tensor.bytes,
+    weight.row_bytes = weight.codec->row_bytes(dims[0]);
+    weight.expert_stride = weight.expert_bytes();
+    check(weight.expert_stride * static_cast<std::uint64_t>(weight.experts) == tensor.bytes,
           "a codec and the type table disagree on a block's size");
     return weight;
   }
 
+  // The same numbers in F32.
+  Result<Weight> widened(Weight weight) {
+    const auto columns = static_cast<std::uint64_t>(weight.columns);
+    const auto made = std::make_shared<WidenedTensor>();
+    made->values.resize(static_cast<std::uint64_t>(weight.rows) * columns);
+    for (std::int64_t row = 0; row < weight.rows; ++row)
+      weight.codec->decode_row(weight.row(row), columns,
+                               &made->values[static_cast<std::uint64_t>(row) * columns]);
+    made->tensor = *weight.tensor;
+    made->tensor.type = gguf::TensorType::F32;
+    made->tensor.bytes = made->values.size() * sizeof(float);
+    made->tensor.data = std::as_bytes(std::span(made->values));
+    TRINE_TRY(weight.codec, quant::find_codec(gguf::TensorType::F32));
+    weight.tensor = &made->tensor;
+    weight.data = made->tensor.data.data();
+    weight.row_bytes = columns * sizeof(float);
+    weight.expert_stride = weight.expert_bytes();
+    weights_.widened.push_back(made);
+    return weight;
+  }
+
   const gguf::File& file_;
+  Weights& weights_;
   const Config& config_;
   std::set<std::string, std::less<>> used_;
 };
@@ -164,10 +229,19 @@ std::span<const TensorRule> tensor_table() {
   return rules;
 }
 
+std::span<const FusedRule> fused_table() {
+  // As gguf-py names them and llama.cpp reads them.
+  static const FusedRule fused[] = {
+      {"blk.{}.attn_qkv.weight", {&L::attn_q, &L::attn_k, &L::attn_v}},
+      {"blk.{}.ffn_gate_up_exps.weight", {&L::expert_gate, &L::expert_up}},
+  };
+  return fused;
+}
+
 Result<Weights> load_weights(const gguf::File& file) {
   Weights weights;
   TRINE_TRY(weights.config, read_config(file));
-  Loader loader(file, weights.config);
+  Loader loader(file, weights);
   for (const TensorRule& rule : rules) {
     if (rule.of_model == nullptr) continue;
     TRINE_TRY(weights.*rule.of_model, loader.load(rule, -1));

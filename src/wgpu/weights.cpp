@@ -162,14 +162,19 @@ class Uploader {
     constexpr std::int64_t per_task = 64;
     for (std::uint64_t done = 0; done < count; done += per_piece) {
       const std::uint64_t rows = std::min(per_piece, count - done);
-      const std::byte* in = weight.data + (first + done) * weight.row_bytes;
       piece_.resize(rows * out_bytes);
       pool_.parallel_for(
           static_cast<std::int64_t>(rows), per_task, [&](std::int64_t begin, std::int64_t end, int) {
-            const auto from = static_cast<std::uint64_t>(begin), n = static_cast<std::uint64_t>(end - begin);
-            repack_rows(weight.codec->type, static_cast<std::uint64_t>(weight.columns),
-                        {in + from * weight.row_bytes, n * weight.row_bytes},
-                        std::span(piece_).subspan(from * out_bytes, n * out_bytes));
+            // In runs that stay within an expert: the next one may lie further on.
+            for (std::int64_t at = begin, n = 0; at < end; at += n) {
+              const auto all = static_cast<std::int64_t>(first + done) + at;
+              const std::int64_t row = all % weight.rows;
+              n = std::min(end - at, weight.rows - row);
+              const auto from = static_cast<std::uint64_t>(at), run = static_cast<std::uint64_t>(n);
+              repack_rows(weight.codec->type, static_cast<std::uint64_t>(weight.columns),
+                          {weight.row(row, all / weight.rows), run * weight.row_bytes},
+                          std::span(piece_).subspan(from * out_bytes, run * out_bytes));
+            }
           });
       TRINE_CHECK_OK(send(buffer, done * out_bytes, piece_));
     }

@@ -4,6 +4,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <bit>
+#include <cstring>
 #include <filesystem>
 #include <set>
 
@@ -151,15 +153,80 @@ TEST(Weights, MisshapenTensors) {
   expect_refused(with("output_norm.weight", {16, 2}), ErrorCode::model_load, {"expected 32", "got 16 x 2"});
 }
 
-TEST(Weights, NormsAndTheRouterMustBeF32) {
+// What they become is compared with an independent computation in tests/reference/variants_test.cpp.
+TEST(Weights, NormsAndTheRouterBecomeF32) {
   for (const TensorRule& rule : tensor_table()) {
     const std::string role = rule.role;
-    EXPECT_EQ(rule.f32_only, role == "router" || role.ends_with("norm")) << role;
+    EXPECT_EQ(rule.as_f32, role == "router" || role.ends_with("norm")) << role;
   }
-  expect_refused(with("blk.1.ffn_gate_inp.weight", {32, 4}, test::id_f16), ErrorCode::unsupported,
-                 {"tensor 'blk.1.ffn_gate_inp.weight'", "expected F32, got F16"});
-  expect_refused(with("output_norm.weight", {32}, test::id_f16), ErrorCode::unsupported,
-                 {"expected F32, got F16"});
+  GgufBuilder builder = with("blk.1.ffn_gate_inp.weight", {32, 4}, test::id_q8_0);
+  builder.remove_tensor("output_norm.weight");
+  test::add_tensor(builder, "output_norm.weight", {32}, test::id_f16);
+  const std::string bytes = builder.build();
+  const auto file = gguf::File::parse(test::as_bytes(bytes), "fake.gguf");
+  ASSERT_TRUE(file.has_value());
+  const auto weights = load_weights(*file);
+  ASSERT_TRUE(weights.has_value()) << to_string(weights.error());
+  EXPECT_EQ(weights->widened.size(), 2u);
+  for (const Weight* weight : {&weights->layers[1].router, &weights->output_norm}) {
+    const gguf::TensorInfo* stored = file->find_tensor(weight->tensor->name);
+    ASSERT_NE(stored, nullptr) << "the name stays";
+    EXPECT_EQ(weight->tensor->type, gguf::TensorType::F32);
+    EXPECT_EQ(weight->codec->type, gguf::TensorType::F32);
+    EXPECT_EQ(weight->row_bytes, 32u * 4);
+    std::vector<float> expected(32);
+    (*quant::find_codec(stored->type))->decode_row(stored->data.data(), 32, expected.data());
+    std::vector<float> actual(32);
+    std::memcpy(actual.data(), weight->row(0), 32 * 4);
+    for (std::size_t i = 0; i < 32; ++i)
+      EXPECT_EQ(std::bit_cast<std::uint32_t>(actual[i]), std::bit_cast<std::uint32_t>(expected[i])) << i;
+  }
+  EXPECT_EQ(weights->layers[0].router.tensor, file->find_tensor("blk.0.ffn_gate_inp.weight"));
+}
+
+// Several weights in one tensor.
+TEST(Weights, FusedTensorsAreReadInPlace) {
+  GgufBuilder builder = fake();
+  for (const std::string name : {"attn_q", "attn_k", "attn_v", "ffn_gate_exps", "ffn_up_exps"})
+    builder.remove_tensor("blk.1." + name + ".weight");
+  test::add_tensor(builder, "blk.1.attn_qkv.weight", {32, 128});
+  test::add_tensor(builder, "blk.1.ffn_gate_up_exps.weight", {32, 128, 4}, test::id_q8_0);
+  const std::string bytes = builder.build();
+  const auto file = gguf::File::parse(test::as_bytes(bytes), "fake.gguf");
+  ASSERT_TRUE(file.has_value());
+  const auto weights = load_weights(*file);
+  ASSERT_TRUE(weights.has_value()) << to_string(weights.error());
+  const LayerWeights& layer = weights->layers[1];
+  const std::byte* qkv = file->find_tensor("blk.1.attn_qkv.weight")->data.data();
+  EXPECT_EQ(layer.attn_q.row(0) - qkv, 0);
+  EXPECT_EQ(layer.attn_q.rows, 64);
+  EXPECT_EQ(layer.attn_k.row(0) - qkv, 64 * 32 * 4);
+  EXPECT_EQ(layer.attn_k.rows, 32);
+  EXPECT_EQ(layer.attn_v.row(31) - qkv, (96 + 31) * 32 * 4);
+  const std::byte* experts = file->find_tensor("blk.1.ffn_gate_up_exps.weight")->data.data();
+  EXPECT_EQ(layer.expert_gate.row(3, 2) - experts, (2 * 128 + 3) * 34);
+  EXPECT_EQ(layer.expert_up.row(3, 2) - experts, (2 * 128 + 64 + 3) * 34);
+  EXPECT_EQ(layer.expert_up.rows, 64);
+  EXPECT_EQ(layer.expert_up.expert_bytes(), 64u * 34);
+  EXPECT_EQ(layer.expert_down.expert_stride, layer.expert_down.expert_bytes());
+
+  GgufBuilder both = fake();
+  test::add_tensor(both, "blk.1.attn_qkv.weight", {32, 128});
+  expect_refused(both, ErrorCode::unsupported, {"unexpected tensor", "'blk.1.attn_qkv.weight'"});
+  GgufBuilder short_one = fake();
+  short_one.remove_tensor("blk.0.attn_q.weight");
+  test::add_tensor(short_one, "blk.0.attn_qkv.weight", {32, 64});
+  expect_refused(short_one, ErrorCode::model_load,
+                 {"wrong shape", "'blk.0.attn_qkv.weight'", "expected 32 x 128", "got 32 x 64"});
+}
+
+TEST(Weights, ExpertsStoredOneByOneAreRefusedWithTheToolThatMergesThem) {
+  GgufBuilder builder = fake();
+  builder.remove_tensor("blk.0.ffn_gate_exps.weight");
+  for (int expert = 0; expert < 4; ++expert)
+    test::add_tensor(builder, "blk.0.ffn_gate." + std::to_string(expert) + ".weight", {32, 64});
+  expect_refused(builder, ErrorCode::unsupported,
+                 {"one by one", "'blk.0.ffn_gate.0.weight'", "convert_hf_to_gguf.py"});
 }
 
 TEST(Weights, TypesWithoutACodecAreNamed) {

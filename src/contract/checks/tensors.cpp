@@ -79,6 +79,14 @@ CheckResult names(const CheckContext& context) {
     }
   std::set<std::string> actual;
   for (const gguf::TensorInfo& tensor : file->tensors()) actual.insert(tensor.name);
+  // A fused tensor stands for its parts.
+  for (const model::FusedRule& fused : model::fused_table())
+    for (std::int32_t layer = 0; layer < weights->config.n_layers; ++layer) {
+      if (actual.erase(name_in(fused.pattern, layer)) == 0) continue;
+      for (const model::TensorRule& rule : model::tensor_table())
+        if (std::find(fused.parts.begin(), fused.parts.end(), rule.of_layer) != fused.parts.end())
+          actual.insert(name_in(rule.pattern, layer));
+    }
   judge.sample("tensors of the model", static_cast<double>(actual.size()));
   judge.expect(actual == expected, "the model has the published tensors of each of its layers and no other");
   return judge.result();
