@@ -1,6 +1,8 @@
 #include "gguf/metadata.h"
 
 #include <fmt/format.h>
+#include <algorithm>
+#include <type_traits>
 
 namespace trine::gguf {
 namespace {
@@ -63,6 +65,25 @@ std::string kind_of(const Value& value) {
   if (const auto* array = std::get_if<Array>(&value.data))
     return fmt::format("array of {}", name_of(array->element_type));
   return std::string(name_of(value.type));
+}
+
+std::optional<Value> equal_value(const Value& value) {
+  const auto* array = std::get_if<Array>(&value.data);
+  if (array == nullptr) return value;
+  return std::visit(
+      [&](const auto& values) -> std::optional<Value> {
+        using Element = typename std::decay_t<decltype(values)>::value_type;
+        if constexpr (!std::is_same_v<Element, Array>) {
+          const auto differs = [&](const Element& one) { return !(one == values.front()); };
+          if (values.empty() || std::any_of(values.begin(), values.end(), differs)) return std::nullopt;
+          if constexpr (std::is_same_v<Element, std::uint64_t>)
+            if (array->element_type == ValueType::boolean)
+              return Value{ValueType::boolean, values.front() != 0};
+          return Value{array->element_type, values.front()};
+        }
+        return std::nullopt;
+      },
+      array->values);
 }
 
 std::string quote(std::string_view text) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -52,6 +53,9 @@ struct Value {
 };
 // "uint32", "array of string": for listings and errors.
 std::string kind_of(const Value& value);
+
+// A value as it is, or the one of which an array has nothing but copies. Empty for any other array.
+std::optional<Value> equal_value(const Value& value);
 
 // A name out of an untrusted file, quoted, with control characters escaped and long ones cut: fit for a
 // terminal.

@@ -37,14 +37,14 @@ RopeTable rope_table(const Config& config) {
   const double width = std::max(0.001, high - low);
 
   RopeTable table;
-  table.scale = yarn ? scaling.attention_factor : 1.0;
+  table.scale = scaling.attention_factor;
   table.frequencies.resize(static_cast<std::size_t>(config.head_dim / 2));
   for (std::size_t d = 0; d < table.frequencies.size(); ++d) {
     const auto pair = static_cast<double>(d);
     const double frequency = std::pow(config.rope_theta, -2 * pair / config.head_dim);
     double kept = 0;  // share of the unstretched frequency
     if (scaling.kind == RopeScaling::Kind::none) kept = 1;
-    if (yarn) kept = (1 - std::clamp((pair - low) / width, 0.0, 1.0)) * scaling.extrapolation_factor;
+    if (yarn) kept = 1 - std::clamp((pair - low) / width, 0.0, 1.0);
     table.frequencies[d] = frequency * kept + frequency / scaling.factor * (1 - kept);
   }
   return table;

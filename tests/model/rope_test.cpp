@@ -89,17 +89,6 @@ TEST(RopeTable, YarnWithOtherBetas) {
                                           {31, 6.619268399772726e-08}});
 }
 
-TEST(RopeTable, YarnWithoutExtrapolationIsLinear) {
-  Config yarn = config_of(128, 1e6);
-  yarn.rope_scaling.kind = RopeScaling::Kind::yarn;
-  yarn.rope_scaling.factor = 4;
-  yarn.rope_scaling.original_context_length = 32768;
-  yarn.rope_scaling.extrapolation_factor = 0;
-  Config linear = yarn;
-  linear.rope_scaling.kind = RopeScaling::Kind::linear;
-  EXPECT_EQ(rope_table(yarn).frequencies, rope_table(linear).frequencies);
-}
-
 // A context so short that low meets high must not divide by zero.
 TEST(RopeTable, YarnOverATinyContextStaysFinite) {
   for (const std::int64_t context : {1, 2, 6, 7, 200}) {
