@@ -1,16 +1,19 @@
 #include "text/tokenizer.h"
 
 #include "text/bpe.h"
+#include "text/named_tokens.h"
 #include "text/pretokenizer.h"
 #include "text/special_tokens.h"
 #include "text/vocabulary.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <functional>
 #include <utility>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 namespace trine::text {
 namespace {
@@ -18,26 +21,35 @@ namespace {
 constexpr std::string_view model_key = "tokenizer.ggml.model";
 constexpr std::string_view pre_key = "tokenizer.ggml.pre";
 constexpr std::string_view merges_key = "tokenizer.ggml.merges";
-constexpr std::string_view bos_key = "tokenizer.ggml.bos_token_id";
-constexpr std::string_view eos_key = "tokenizer.ggml.eos_token_id";
-constexpr std::string_view eot_key = "tokenizer.ggml.eot_token_id";
-constexpr std::string_view padding_key = "tokenizer.ggml.padding_token_id";
-constexpr std::string_view add_bos_key = "tokenizer.ggml.add_bos_token";
 
-Result<void> require_supported(const gguf::Metadata& metadata) {
-  const auto require = [&](std::string_view key, std::string_view supported,
-                           const char* what) -> Result<void> {
-    TRINE_TRY(const std::string_view value, metadata.get_string(key));
-    if (value == supported) return {};
-    return fail({.code = ErrorCode::unsupported,
-                 .what = what,
-                 .where = std::string(key),
-                 .expected = fmt::format("'{}'", supported),
-                 .actual = fmt::format("'{}'", value),
-                 .hint = "the tokenizers supported are: byte-level BPE of Qwen2 and Qwen3"});
-  };
-  TRINE_CHECK_OK(require(model_key, "gpt2", "this kind of tokenizer is not supported"));
-  return require(pre_key, "qwen2", "this pre-tokenizer is not supported");
+Error unsupported(std::string what, std::string_view key, std::string expected, std::string_view value) {
+  return {.code = ErrorCode::unsupported,
+          .what = std::move(what),
+          .where = std::string(key),
+          .expected = std::move(expected),
+          .actual = gguf::quote(value),
+          .hint = "the tokenizers supported are: byte-level BPE of Qwen2 and Qwen3"};
+}
+
+// Names under which llama.cpp knows Qwen2's way of splitting words.
+constexpr std::array qwen2_names{std::string_view("qwen2"), std::string_view("deepseek-r1-qwen"),
+                                 std::string_view("kormo"), std::string_view("f2llmv2"),
+                                 std::string_view("megrez")};
+
+Result<void> require_supported(const gguf::Metadata& metadata, std::vector<std::string>& warnings) {
+  TRINE_TRY(const std::string_view model, metadata.get_string(model_key));
+  if (model != "gpt2")
+    return fail(unsupported("this kind of tokenizer is not supported", model_key, "'gpt2'", model));
+  const auto architecture = metadata.get_string("general.architecture");
+  if (metadata.find(pre_key) == nullptr && architecture && architecture->starts_with("qwen")) {
+    warnings.push_back(fmt::format("the file does not state {}: qwen2, as all models of {} have", pre_key,
+                                   gguf::quote(*architecture)));
+    return {};
+  }
+  TRINE_TRY(const std::string_view pre, metadata.get_string(pre_key));
+  if (std::find(qwen2_names.begin(), qwen2_names.end(), pre) != qwen2_names.end()) return {};
+  return fail(unsupported("this pre-tokenizer is not supported", pre_key,
+                          fmt::format("'{}'", fmt::join(qwen2_names, "', '")), pre));
 }
 
 Result<BytePairMerger> read_merges(const gguf::Metadata& metadata, const Vocabulary& vocabulary) {
@@ -75,20 +87,6 @@ Result<BytePairMerger> read_merges(const gguf::Metadata& metadata, const Vocabul
       return impossible(rank, "a merge appears twice", "every pair once");
   }
   return merger;
-}
-
-// -1 when the file does not name that token.
-Result<TokenId> read_token_id(const gguf::Metadata& metadata, std::string_view key,
-                              const Vocabulary& vocabulary) {
-  if (metadata.find(key) == nullptr) return -1;
-  TRINE_TRY(const std::uint64_t id, metadata.get_uint(key));
-  if (id >= vocabulary.size())
-    return fail({.code = ErrorCode::model_load,
-                 .what = "a token id is not in the vocabulary",
-                 .where = std::string(key),
-                 .expected = fmt::format("less than {}", vocabulary.size()),
-                 .actual = fmt::format("{}", id)});
-  return static_cast<TokenId>(id);
 }
 
 // Words of one encode() call that were merged already. Each entry points at where the word stood in the text
@@ -135,35 +133,11 @@ struct Tokenizer::State {
   BytePairMerger merger;
   SpecialTokens special;
   Pretokenizer pretokenizer;
-  std::vector<TokenId> end_of_generation;  // ascending
-  TokenId bos = -1;
-  bool add_bos = false;
+  NamedTokens named;
+  std::vector<std::string> warnings;
 
-  Result<void> read_named_tokens(const gguf::Metadata& metadata);
   void collect_special_tokens();
 };
-
-Result<void> Tokenizer::State::read_named_tokens(const gguf::Metadata& metadata) {
-  TRINE_TRY(bos, read_token_id(metadata, bos_key, vocabulary));
-  TRINE_TRY(const TokenId eos, read_token_id(metadata, eos_key, vocabulary));
-  TRINE_TRY(const TokenId eot, read_token_id(metadata, eot_key, vocabulary));
-  TRINE_CHECK_OK(read_token_id(metadata, padding_key, vocabulary));
-  for (const TokenId id : {eos, eot, vocabulary.find("<|im_end|>"), vocabulary.find("<|endoftext|>")})
-    if (id >= 0) end_of_generation.push_back(id);
-  std::sort(end_of_generation.begin(), end_of_generation.end());
-  end_of_generation.erase(std::unique(end_of_generation.begin(), end_of_generation.end()),
-                          end_of_generation.end());
-
-  if (metadata.find(add_bos_key) == nullptr) return {};
-  TRINE_TRY(add_bos, metadata.get_bool(add_bos_key));
-  if (add_bos && bos < 0)
-    return fail({.code = ErrorCode::model_load,
-                 .what = "the file wants a token at the beginning and does not say which",
-                 .where = std::string(add_bos_key),
-                 .expected = fmt::format("the key {}", bos_key),
-                 .actual = "no such key"});
-  return {};
-}
 
 void Tokenizer::State::collect_special_tokens() {
   for (TokenId id = 0; vocabulary.contains(id); ++id) {
@@ -174,11 +148,11 @@ void Tokenizer::State::collect_special_tokens() {
 }
 
 Result<Tokenizer> Tokenizer::from_gguf(const gguf::Metadata& metadata) {
-  TRINE_CHECK_OK(require_supported(metadata));
   auto state = std::make_unique<State>();
-  TRINE_TRY(state->vocabulary, Vocabulary::from_gguf(metadata));
+  TRINE_CHECK_OK(require_supported(metadata, state->warnings));
+  TRINE_TRY(state->vocabulary, Vocabulary::from_gguf(metadata, state->warnings));
   TRINE_TRY(state->merger, read_merges(metadata, state->vocabulary));
-  TRINE_CHECK_OK(state->read_named_tokens(metadata));
+  TRINE_TRY(state->named, read_named_tokens(metadata, state->vocabulary, state->warnings));
   state->collect_special_tokens();
   return Tokenizer(std::move(state));
 }
@@ -232,18 +206,24 @@ TokenId Tokenizer::find(std::string_view spelling) const {
 }
 
 bool Tokenizer::is_end_of_generation(TokenId id) const {
-  return std::find(state_->end_of_generation.begin(), state_->end_of_generation.end(), id) !=
-         state_->end_of_generation.end();
+  const std::vector<TokenId>& ends = state_->named.end_of_generation;
+  return std::find(ends.begin(), ends.end(), id) != ends.end();
 }
 
 std::span<const TokenId> Tokenizer::end_of_generation() const {
-  return state_->end_of_generation;
+  return state_->named.end_of_generation;
 }
+
 TokenId Tokenizer::bos() const {
-  return state_->bos;
+  return state_->named.bos;
 }
+
 bool Tokenizer::add_bos() const {
-  return state_->add_bos;
+  return state_->named.add_bos;
+}
+
+std::span<const std::string> Tokenizer::warnings() const {
+  return state_->warnings;
 }
 
 }  // namespace trine::text

@@ -50,11 +50,14 @@ class Tokenizer {
   // The token with exactly this spelling, as raw_piece() gives it, or -1.
   TokenId find(std::string_view spelling) const;
 
-  // Any end-of-generation token: the file's eos and eot ids, and tokens spelled <|im_end|> or <|endoftext|>.
+  // Any end-of-generation token: what named_tokens.h takes for one.
   bool is_end_of_generation(TokenId id) const;
   std::span<const TokenId> end_of_generation() const;
   TokenId bos() const;  // -1 when the file names none
   bool add_bos() const;
+
+  // What the file states about its tokens and was not followed, a sentence each: for whoever runs the model.
+  std::span<const std::string> warnings() const;
 
  private:
   struct State;

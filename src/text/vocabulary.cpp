@@ -1,8 +1,11 @@
 #include "text/vocabulary.h"
 
+#include "text/named_tokens.h"
 #include "text/utf8.h"
 
+#include <algorithm>
 #include <bit>
+#include <cctype>
 #include <functional>
 #include <limits>
 #include <utility>
@@ -68,7 +71,15 @@ Error impossible(std::string what, std::string_view where, std::string expected,
           .actual = std::move(actual)};
 }
 
-Result<std::vector<TokenType>> read_types(const gguf::Metadata& metadata, std::size_t count) {
+Result<std::vector<TokenType>> read_types(const gguf::Metadata& metadata, std::size_t count,
+                                          std::vector<std::string>& warnings) {
+  if (metadata.find(types_key) == nullptr) {
+    warnings.push_back(
+        fmt::format("the file does not state {}: its tokens are ordinary ones, but for those "
+                    "known by their spelling",
+                    types_key));
+    return std::vector<TokenType>(count, TokenType::normal);
+  }
   TRINE_TRY(const gguf::Array* const array, metadata.get_array(types_key));
   if (array->size() != count)
     return fail(impossible("the arrays of tokens and of their types differ in length", types_key,
@@ -78,10 +89,11 @@ Result<std::vector<TokenType>> read_types(const gguf::Metadata& metadata, std::s
   types.reserve(count);
   const auto append = [&](const auto& values) -> Result<void> {
     for (const auto value : values) {
-      if (value < 1 || value > 6)
+      if (value < 0 || value > 6)
         return fail(impossible("a token has an unknown type", fmt::format("{}[{}]", types_key, types.size()),
-                               "1 to 6", fmt::format("{}", value)));
-      types.push_back(static_cast<TokenType>(value));
+                               "0 to 6", fmt::format("{}", value)));
+      // 0, undefined, is what llama.cpp saves for a token whose type it overrode.
+      types.push_back(value == 0 ? TokenType::normal : static_cast<TokenType>(value));
     }
     return {};
   };
@@ -96,6 +108,41 @@ Result<std::vector<TokenType>> read_types(const gguf::Metadata& metadata, std::s
   return types;
 }
 
+// "user-defined", for messages.
+std::string_view name_of(TokenType type) {
+  switch (type) {
+    case TokenType::normal:
+      return "normal";
+    case TokenType::unknown:
+      return "unknown";
+    case TokenType::control:
+      return "control";
+    case TokenType::user_defined:
+      return "user-defined";
+    case TokenType::unused:
+      return "unused";
+    case TokenType::byte:
+      return "byte";
+  }
+  return "unknown";
+}
+
+// Before anything is looked up: a spelling is compared with a handful of others.
+void make_control(const std::vector<std::string>& tokens, std::vector<TokenType>& types,
+                  std::vector<std::string>& warnings) {
+  for (std::size_t id = 0; id < tokens.size(); ++id) {
+    const std::string_view token = tokens[id];
+    if (types[id] == TokenType::control || token.empty() ||
+        !std::ispunct(static_cast<unsigned char>(token[0])))
+      continue;
+    const Spelling* spelling = find_spelling(token);
+    if (spelling == nullptr || (!spelling->is_own && types[id] != TokenType::user_defined)) continue;
+    warnings.push_back(fmt::format("the file stores {} (token {}) as a {} token: taken as a control token",
+                                   token, id, name_of(types[id])));
+    types[id] = TokenType::control;
+  }
+}
+
 }  // namespace
 
 std::string byte_symbol(std::uint8_t byte) {
@@ -104,13 +151,14 @@ std::string byte_symbol(std::uint8_t byte) {
   return {static_cast<char>(0xC0 | code_point >> 6), static_cast<char>(0x80 | (code_point & 0x3F))};
 }
 
-Result<Vocabulary> Vocabulary::from_gguf(const gguf::Metadata& metadata) {
+Result<Vocabulary> Vocabulary::from_gguf(const gguf::Metadata& metadata, std::vector<std::string>& warnings) {
   TRINE_TRY(const std::vector<std::string>* const tokens, metadata.get_strings(tokens_key));
   if (tokens->size() > static_cast<std::size_t>(std::numeric_limits<TokenId>::max()))
     return fail(
         impossible("too many tokens", tokens_key, "at most 2147483647", fmt::format("{}", tokens->size())));
   Vocabulary vocabulary;
-  TRINE_TRY(vocabulary.types_, read_types(metadata, tokens->size()));
+  TRINE_TRY(vocabulary.types_, read_types(metadata, tokens->size(), warnings));
+  make_control(*tokens, vocabulary.types_, warnings);
   TRINE_CHECK_OK(vocabulary.add_tokens(*tokens));
   TRINE_CHECK_OK(vocabulary.find_byte_tokens());
   return vocabulary;

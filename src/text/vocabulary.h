@@ -30,10 +30,11 @@ std::string byte_symbol(std::uint8_t byte);
 // The tokens of a file: spelling, bytes and type by id, and id by spelling.
 class Vocabulary {
  public:
-  // From tokenizer.ggml.tokens and tokenizer.ggml.token_type.
-  // Errors: model_load for a key that is missing, arrays of different lengths, a token that appears twice, an
-  // unknown type, or one of the 256 byte symbols missing.
-  static Result<Vocabulary> from_gguf(const gguf::Metadata& metadata);
+  // From tokenizer.ggml.tokens and tokenizer.ggml.token_type. Tokens of control_spellings() are control
+  // tokens whatever their type; `warnings` gets a sentence where the file has another. Errors: model_load for
+  // a key that is missing, arrays of different lengths, a token that appears twice, an unknown type, or one
+  // of the 256 byte symbols missing.
+  static Result<Vocabulary> from_gguf(const gguf::Metadata& metadata, std::vector<std::string>& warnings);
 
   std::size_t size() const { return types_.size(); }
   bool contains(TokenId id) const { return id >= 0 && static_cast<std::size_t>(id) < size(); }

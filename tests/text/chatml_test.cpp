@@ -87,8 +87,8 @@ TEST(ChatML, RefusesAVocabularyWithoutItsTokens) {
   const auto lacks_end = try_with({{"<|im_start|>", 3}});
   ASSERT_FALSE(lacks_end);
   EXPECT_NE(to_string(lacks_end.error()).find("<|im_end|>"), std::string::npos);
-  // A user-defined token is matched in any text, so content could spell it.
-  EXPECT_FALSE(try_with({{"<|im_start|>", 4}, {"<|im_end|>", 3}}));
+  // Stored as user-defined, it is a control token all the same: else content could spell it.
+  EXPECT_TRUE(try_with({{"<|im_start|>", 4}, {"<|im_end|>", 3}}));
   EXPECT_TRUE(try_with({{"<|im_start|>", 3}, {"<|im_end|>", 3}}));
 }
 
