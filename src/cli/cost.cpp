@@ -13,10 +13,18 @@ class ArchitectureKeys {
     if (const auto name = metadata.get_string("general.architecture")) prefix_ = std::string(*name) + ".";
   }
   std::optional<std::uint64_t> number(std::string_view key) const {
-    const auto value = metadata_.get_uint(prefix_ + std::string(key));
-    return value ? std::optional(*value) : std::nullopt;
+    const gguf::Value* value = metadata_.find(prefix_ + std::string(key));
+    const auto one = value == nullptr ? std::nullopt : gguf::equal_value(*value);
+    if (!one) return std::nullopt;
+    if (const auto* number = std::get_if<std::uint64_t>(&one->data)) return *number;
+    const auto* number = std::get_if<std::int64_t>(&one->data);
+    return number != nullptr && *number >= 0 ? std::optional(static_cast<std::uint64_t>(*number))
+                                             : std::nullopt;
   }
-  bool has(std::string_view key) const { return metadata_.find(prefix_ + std::string(key)) != nullptr; }
+  // Whether the key is there with a value that is not a neutral 0.
+  bool has(std::string_view key) const {
+    return metadata_.find(prefix_ + std::string(key)) != nullptr && number(key) != 0;
+  }
 
  private:
   const gguf::Metadata& metadata_;
@@ -45,7 +53,9 @@ std::optional<std::uint64_t> kv_bytes_per_token(const ArchitectureKeys& keys) {
   const auto key = head_size(keys, "attention.key_length");
   const auto value = head_size(keys, "attention.value_length");
   if (!key || !value) return std::nullopt;
-  const auto heads = product(keys.number("block_count"), keys.number("attention.head_count_kv"));
+  const char* heads_key =
+      keys.has("attention.head_count_kv") ? "attention.head_count_kv" : "attention.head_count";
+  const auto heads = product(keys.number("block_count"), keys.number(heads_key));
   const auto both = product(*key, 2);
   const auto bytes = product(*value, 2);
   std::uint64_t per_head = 0;

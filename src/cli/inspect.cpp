@@ -5,7 +5,9 @@
 #include "cli/load.h"
 #include "cli/metadata_text.h"
 #include "cli/options.h"
+#include "cli/sampling.h"
 #include "cli/table.h"
+#include "engine/file_sampling.h"
 #include "text/chatml.h"
 
 #include <fmt/ranges.h>
@@ -40,11 +42,21 @@ struct Inspection {
   std::map<std::string, TypeSize> types;
   Result<void> runnable;  // the error says why not
   Result<void> chat;      // whether `run` can make a chat request
+  std::vector<model::Assumed> assumed;
+  engine::FileSampling sampling;
+  std::vector<std::string> warnings;  // all that `run` says
 };
 
-Result<void> check_runnable(const gguf::File& file) {
-  TRINE_CHECK_OK(model::load_weights(file));
-  TRINE_CHECK_OK(text::Tokenizer::from_gguf(file.metadata()));
+// Whether the model can be run, with what is to be said of it beside.
+Result<void> check_runnable(Inspection& inspection) {
+  const auto keep = [&](std::span<const std::string> warnings) {
+    inspection.warnings.insert(inspection.warnings.end(), warnings.begin(), warnings.end());
+  };
+  TRINE_TRY(const model::Weights weights, model::load_weights(inspection.file));
+  inspection.assumed = weights.config.assumed;
+  keep(weights.config.warnings);
+  TRINE_TRY(const text::Tokenizer tokenizer, text::Tokenizer::from_gguf(inspection.file.metadata()));
+  keep(tokenizer.warnings());
   return {};
 }
 
@@ -57,7 +69,17 @@ Result<void> check_chat(const gguf::Metadata& metadata) {
 }
 
 Inspection examine(const gguf::File& file) {
-  Inspection inspection{file, model_cost(file), {}, check_runnable(file), check_chat(file.metadata())};
+  Inspection inspection{.file = file,
+                        .cost = model_cost(file),
+                        .types = {},
+                        .runnable = {},
+                        .chat = check_chat(file.metadata()),
+                        .assumed = {},
+                        .sampling = engine::read_file_sampling(file.metadata()),
+                        .warnings = {}};
+  inspection.runnable = check_runnable(inspection);
+  inspection.warnings.insert(inspection.warnings.end(), inspection.sampling.warnings.begin(),
+                             inspection.sampling.warnings.end());
   for (const gguf::TensorInfo& tensor : file.tensors()) {
     TypeSize& size = inspection.types[std::string(gguf::info(tensor.type).name)];
     size.tensors += 1;
@@ -112,6 +134,12 @@ void print_identity(const Inspection& inspection) {
   }
   line("runs here", inspection.runnable ? "yes" : "no: " + printable(to_string(inspection.runnable.error())));
   line("chat", inspection.chat ? "yes, ChatML" : "no: " + printable(to_string(inspection.chat.error())));
+  for (const model::Assumed& one : inspection.assumed)
+    line("default", printable(fmt::format("{} = {}, from {}", one.key, one.value, one.from)));
+  if (!inspection.sampling.used.empty())
+    line("sampling",
+         fmt::format("{}, by the file's general.sampling", engine::describe(inspection.sampling.params)));
+  for (const std::string& warning : inspection.warnings) line("warning", printable(warning));
 }
 
 void print_types(const Inspection& inspection) {
@@ -238,6 +266,14 @@ std::string to_json(const Inspection& inspection, bool full) {
   if (!inspection.runnable) out["not_runnable_because"] = error_json(inspection.runnable.error());
   out["chat"] = inspection.chat.has_value();
   if (!inspection.chat) out["no_chat_because"] = error_json(inspection.chat.error());
+  ordered_json defaults = ordered_json::object();
+  for (const model::Assumed& one : inspection.assumed)
+    defaults[one.key] = {{"value", one.value}, {"from", one.from}};
+  out["defaults"] = std::move(defaults);
+  ordered_json sampling = sampling_json(inspection.sampling.params);
+  sampling["stated"] = inspection.sampling.used;
+  out["sampling"] = std::move(sampling);
+  out["warnings"] = inspection.warnings;
   out["types"] = std::move(types);
   out["metadata"] = std::move(metadata);
   out["tensors"] = std::move(tensors);

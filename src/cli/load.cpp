@@ -111,7 +111,13 @@ Result<LoadedModel> open_model(const ModelOptions& options, engine::Read read) {
 Result<LoadedModel> open_model(const ModelOptions& options, backend::Choice choice, engine::Read read) {
   TRINE_TRY(ModelPath source, find_model(options.path));
   TRINE_TRY(engine::LoadedModel model, engine::open_model(source.path, std::move(choice), read));
+  warn_of_file(model.config().warnings);
+  if (model.tokenizer) warn_of_file(model.tokenizer->warnings());
   return LoadedModel{std::move(model), std::move(source)};
+}
+
+void warn_of_file(std::span<const std::string> warnings) {
+  for (const std::string& warning : warnings) warn(warning);
 }
 
 Result<void> start_backend(LoadedModel& model, const ModelOptions& options, std::int32_t context,

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -54,11 +55,14 @@ struct LoadedModel : engine::LoadedModel {
   ModelPath source;
 };
 
-// A model that is not yet on its backend. Errors: those of engine::choose_backend(), find_model() and
-// engine::open_model().
+// A model that is not yet on its backend; what its file states and is not followed is said on stderr. Errors:
+// those of engine::choose_backend(), find_model() and engine::open_model().
 Result<LoadedModel> open_model(const ModelOptions& options, engine::Read read = engine::Read::weights);
 // The same with another choice of what runs it.
 Result<LoadedModel> open_model(const ModelOptions& options, backend::Choice choice, engine::Read read);
+
+// Says on stderr, sentence by sentence, what a file states and is not followed.
+void warn_of_file(std::span<const std::string> warnings);
 
 // engine::start_model() with room for `context` positions of `slots` sequences together. Warns on stderr of
 // kernels that a self-test switched off.

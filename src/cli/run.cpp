@@ -5,9 +5,11 @@
 #include "cli/options.h"
 #include "cli/prompt.h"
 #include "cli/sampling.h"
+#include "engine/file_sampling.h"
 #include "engine/generate.h"
 #include "engine/prompt.h"
 
+#include <fmt/ranges.h>
 #include <algorithm>
 #include <limits>
 #include <memory>
@@ -38,7 +40,7 @@ struct Session {
   const LoadedModel& model;
   std::size_t prompt_tokens = 0;
   std::int32_t context = 0;
-  std::uint64_t seed = 0;
+  const sampling::SamplingParams& sampling;
 };
 
 Result<void> check_options(const RunOptions& options) {
@@ -87,7 +89,7 @@ void print_statistics(const Session& session, const engine::GenerateResult& resu
   const std::optional<double> rate = decode_rate(result);
   write_err(fmt::format("output  {}{}; ended by {}; seed {}\n", plural(result.tokens.size(), "token"),
                         rate ? fmt::format(", {:.1f} tok/s", *rate) : "", engine::name_of(result.finish),
-                        session.seed));
+                        session.sampling.seed));
   write_err(fmt::format("device  {} ({})\n", describe_device(session.model.device->describe()),
                         session.model.choice.reason));
 }
@@ -115,12 +117,13 @@ std::string to_json(const Session& session, const engine::GenerateResult& result
         {"name", config.name},
         {"architecture", config.architecture}}},
       {"context", session.context},
-      {"seed", session.seed}};
+      {"sampling", sampling_json(session.sampling)},
+      {"seed", session.sampling.seed}};
   return out.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
-void introduce(const RunOptions& options, const LoadedModel& model, std::size_t prompt_tokens,
-               std::int32_t context) {
+void introduce(const RunOptions& options, const LoadedModel& model, const engine::GenerateRequest& request,
+               const std::vector<std::string>& from_file, std::int32_t context) {
   if (options.quiet) return;
   introduce_demo(model.source);
   if (!options.verbose) return;
@@ -128,8 +131,11 @@ void introduce(const RunOptions& options, const LoadedModel& model, std::size_t 
   note(fmt::format("{} ({}), {} layers, hidden size {}, {} of {} experts per token", model.source.path,
                    config.architecture, config.n_layers, config.hidden_size, config.experts_per_token,
                    config.n_experts));
-  note(fmt::format("context {} of {} tokens, prompt {}; {}", context, config.context_length, prompt_tokens,
-                   describe_device(model.device->describe())));
+  note(fmt::format("context {} of {} tokens, prompt {}; {}", context, config.context_length,
+                   request.prompt.size(), describe_device(model.device->describe())));
+  note(fmt::format(
+      "tokens are chosen by {}{}", engine::describe(request.sampling),
+      from_file.empty() ? "" : fmt::format("; the file's defaults: {}", fmt::join(from_file, ", "))));
 }
 
 Result<int> run(const RunOptions& options) {
@@ -151,11 +157,13 @@ Result<int> run(const RunOptions& options) {
   TRINE_TRY(request.prompt, tokens_of(options, model, std::move(prompt)));
   TRINE_CHECK_OK(
       engine::require_fit(request.prompt.size(), context, config.context_length).map_error(in_flags));
-  request.sampling = options.sampling.seeded();
+  const engine::FileSampling from_file = engine::read_file_sampling(model.file->metadata());
+  for (const std::string& warning : from_file.warnings) warn(warning);
+  request.sampling = options.sampling.over(from_file.params);
   TRINE_CHECK_OK(engine::check_sampling(request.sampling, config.vocab_size).map_error(in_flags));
   warn_if_larger_than_memory(*model.file);
   TRINE_CHECK_OK(start_backend(model, options.model, context));
-  introduce(options, model, request.prompt.size(), context);
+  introduce(options, model, request, from_file.used, context);
 
   std::atomic<bool>& stop_now = watch_interrupt();
   request.context = context;
@@ -169,7 +177,7 @@ Result<int> run(const RunOptions& options) {
       if (output_failed()) stop_now = true;  // the error itself is reported when the command ends
     };
   }
-  const Session session{model, request.prompt.size(), context, request.sampling.seed};
+  const Session session{model, request.prompt.size(), context, request.sampling};
   TRINE_TRY(const engine::GenerateResult result, engine::generate(*model.device, *model.tokenizer, request));
   write_out(options.json ? to_json(session, result) : "\n");
   flush_out();

@@ -3,6 +3,7 @@
 #include "cli/options.h"
 
 #include <limits>
+#include <nlohmann/json.hpp>
 #include <random>
 
 namespace trine::cli {
@@ -24,33 +25,55 @@ std::pair<std::int32_t, float> parse_bias(const std::string& text) {
 
 }  // namespace
 
-sampling::SamplingParams SamplingOptions::seeded() const {
-  sampling::SamplingParams result = params;
+sampling::SamplingParams SamplingOptions::over(const sampling::SamplingParams& file) const {
+  sampling::SamplingParams result = file;
+  result.temperature = temperature.value_or(file.temperature);
+  result.top_k = top_k.value_or(file.top_k);
+  result.top_p = top_p.value_or(file.top_p);
+  result.min_p = min_p.value_or(file.min_p);
+  result.repeat_penalty = repeat_penalty.value_or(file.repeat_penalty);
+  result.presence_penalty = presence_penalty.value_or(file.presence_penalty);
+  result.frequency_penalty = frequency_penalty.value_or(file.frequency_penalty);
+  result.logit_bias.insert(result.logit_bias.end(), logit_bias.begin(), logit_bias.end());
   result.seed = seed ? *seed : std::random_device{}();
   return result;
 }
 
+nlohmann::ordered_json sampling_json(const sampling::SamplingParams& params) {
+  return {{"temperature", params.temperature},
+          {"top_k", params.top_k},
+          {"top_p", params.top_p},
+          {"min_p", params.min_p},
+          {"repeat_penalty", params.repeat_penalty},
+          {"repeat_penalty_tokens", params.penalty_window},
+          {"presence_penalty", params.presence_penalty},
+          {"frequency_penalty", params.frequency_penalty}};
+}
+
 void add_sampling_options(CLI::App& app, SamplingOptions& options) {
-  sampling::SamplingParams& params = options.params;
   const std::size_t before = option_count(app);
-  add_number(app, "--temperature", params.temperature, 0.0f, 100.0f,
-             "divides the logits: 0 takes the likeliest token, more is more varied; default: 0.7");
-  add_number(app, "--top-k", params.top_k, 0, max_int32,
-             "keep only the N likeliest tokens; 0 and default: all");
-  add_number(app, "--top-p", params.top_p, 0.0f, 1.0f,
-             "keep the smallest set of tokens whose probabilities reach X; default: 1 (all)");
-  add_number(app, "--min-p", params.min_p, 0.0f, 1.0f,
-             "drop tokens less likely than X times the likeliest; default: 0 (none)");
-  add_number(app, "--repeat-penalty", params.repeat_penalty, 0.01f, 10.0f,
-             "makes the last 64 tokens less likely, prompt included; default: 1 (off)");
-  add_number(app, "--presence-penalty", params.presence_penalty, -2.0f, 2.0f,
+  add_number(
+      app, "--temperature", options.temperature, 0.0f, 100.0f,
+      "divides the logits: 0 takes the likeliest token, more is more varied; default: the file's, else 0.7");
+  add_number(app, "--top-k", options.top_k, 0, max_int32,
+             "keep only the N likeliest tokens; 0: all; default: the file's, else 0");
+  add_number(
+      app, "--top-p", options.top_p, 0.0f, 1.0f,
+      "keep the smallest set of tokens whose probabilities reach X; default: the file's, else 1 (all)");
+  add_number(app, "--min-p", options.min_p, 0.0f, 1.0f,
+             "drop tokens less likely than X times the likeliest; default: the file's, else 0 (none)");
+  add_number(
+      app, "--repeat-penalty", options.repeat_penalty, 0.01f, 10.0f,
+      "makes the last 64 tokens, or as many as the file says, less likely, prompt included; default: the "
+      "file's, else 1 (off)");
+  add_number(app, "--presence-penalty", options.presence_penalty, -2.0f, 2.0f,
              "subtracted once from the logit of every token generated so far; default: 0");
-  add_number(app, "--frequency-penalty", params.frequency_penalty, -2.0f, 2.0f,
+  add_number(app, "--frequency-penalty", options.frequency_penalty, -2.0f, 2.0f,
              "subtracted once per occurrence of a generated token; default: 0");
   add_parsed_each(
       app, "--logit-bias",
-      [&params](const std::vector<std::string>& texts) {
-        for (const std::string& text : texts) params.logit_bias.push_back(parse_bias(text));
+      [&options](const std::vector<std::string>& texts) {
+        for (const std::string& text : texts) options.logit_bias.push_back(parse_bias(text));
       },
       "added to the logit of token ID; repeatable; default: none; VALUE -100 to 100")
       .type_name("ID=VALUE")

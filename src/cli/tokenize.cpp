@@ -25,6 +25,7 @@ Result<int> tokenize(const TokenizeOptions& options) {
   if (!options.quiet) introduce_demo(model);
   TRINE_TRY(const gguf::File file, gguf::File::open(model.path));
   TRINE_TRY(const text::Tokenizer tokenizer, text::Tokenizer::from_gguf(file.metadata()));
+  warn_of_file(tokenizer.warnings());
   const std::vector<text::TokenId> ids = tokenizer.encode(text.bytes, !options.no_special);
   if (!options.json) {
     write_out(fmt::format("{}\n", fmt::join(ids, " ")));
