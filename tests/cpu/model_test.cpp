@@ -2,7 +2,9 @@
 
 #include "cpu/device.h"
 #include "cpu_fixture.h"
+#include "fused_model.h"
 #include "reference/model.h"
+#include "temporary_file.h"
 
 #include <gtest/gtest.h>
 #include <algorithm>
@@ -308,6 +310,23 @@ TEST(CpuExperts, OnlyChosenExpertsAreRead) {
   ASSERT_TRUE(weights) << to_string(weights.error());
   changed.weights = *std::move(weights);
   EXPECT_TRUE(same_bytes(CpuRunner(changed, options(Numerics::fast)).run(tokens), expected));
+}
+
+// Fused tensors and a router of another type are other places for the same numbers.
+TEST(CpuExperts, FusedTensorsGiveTheSameBits) {
+  for (const std::string name : {"tiny/tiny-Q8_0.gguf", "tiny/tiny-F16.gguf"}) {
+    const LoadedModel apart(models_dir + name);
+    EditedModel edited(models_dir + name);
+    fuse_all(edited, 1, 4);
+    const TemporaryFile file("", ".gguf");
+    edited.write(file.path());
+    const LoadedModel fused(file.path());
+    const std::vector<std::int32_t> tokens = {1, 2, 300, 4, 5, 6, 7, 8, 9, 10, 11, 12, 500, 14};
+    for (const Numerics numerics : {Numerics::exact, Numerics::fast}) {
+      CpuRunner a(apart, options(numerics)), b(fused, options(numerics));
+      EXPECT_EQ(a.run(tokens, 9), b.run(tokens, 9)) << name;
+    }
+  }
 }
 
 TEST(CpuModelLoad, UnknownInstructionSetIsUnavailable) {

@@ -1,10 +1,12 @@
 #include "wgpu/model.h"
 
 #include "compare.h"
+#include "fused_model.h"
 #include "loaded_model.h"
 #include "reference/model.h"
 #include "scaled_weights.h"
 #include "step_helpers.h"
+#include "temporary_file.h"
 #include "trace_recorder.h"
 #include "wgpu_fixture.h"
 
@@ -311,6 +313,22 @@ TEST_F(FastTied, HoldsNoMoreThanWasPlanned) {
   ASSERT_TRUE(use);
   EXPECT_GT(use->held, 0u);
   EXPECT_LE(use->held, use->planned);
+}
+
+// In tensors that hold several weights, experts are further apart than their rows.
+TEST_F(OnDevice, FusedTensorsGiveTheSameBits) {
+  const std::string name = models_dir + "tiny/tiny-Q8_0.gguf";
+  const LoadedModel apart(name);
+  EditedModel edited(name);
+  fuse_all(edited, 1, 4);
+  const TemporaryFile file("", ".gguf");
+  edited.write(file.path());
+  const LoadedModel fused(file.path());
+  const auto tokens = sample_tokens(20, apart.weights.config.vocab_size);
+  for (const Numerics numerics : {Numerics::exact, Numerics::fast}) {
+    Runner a(apart, options(numerics)), b(fused, options(numerics));
+    EXPECT_EQ(a.run(tokens), b.run(tokens));
+  }
 }
 
 TEST_F(OnDevice, AContextThatDoesNotFitIsRefusedWithWhatWould) {
