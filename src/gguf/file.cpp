@@ -3,6 +3,7 @@
 #include "gguf/parse.h"
 
 #include <fmt/format.h>
+#include <algorithm>
 #include <optional>
 
 namespace trine::gguf {
@@ -71,13 +72,13 @@ Result<std::uint64_t> split_key(const Metadata& metadata, const std::string& pat
   return *number;
 }
 
-// 1 for a file that is not split.
+// 1 for a file that is not split. llama-gguf-split --merge leaves the key in what it writes, with 0 for whole.
 Result<std::uint64_t> part_count(const Metadata& metadata, const std::string& path) {
   if (metadata.find(key_count) == nullptr) return 1;
   TRINE_TRY(const auto count, split_key(metadata, path, key_count));
-  if (count >= 1 && count <= 65535) return count;
+  if (count <= 65535) return std::max<std::uint64_t>(count, 1);
   return fail(
-      split_error("impossible number of parts", path, key_count, "1 to 65535", fmt::format("{}", count)));
+      split_error("impossible number of parts", path, key_count, "0 to 65535", fmt::format("{}", count)));
 }
 
 Result<PartName> check_name(const std::string& path, const Metadata& metadata, std::uint64_t count) {

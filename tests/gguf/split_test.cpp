@@ -108,9 +108,19 @@ TEST_F(SplitTest, RefusesImpossibleKeys) {
   parts_[0].u16("split.no", 3);
   save();
   expect_refused(path(0), ErrorCode::not_gguf, {"impossible part number", "0 to 2", "got 3"});
-  parts_[0].u16("split.count", 0);
+  parts_[0].i32("split.count", 65536);
   save();
-  expect_refused(path(0), ErrorCode::not_gguf, {"impossible number of parts", "1 to 65535", "got 0"});
+  expect_refused(path(0), ErrorCode::not_gguf, {"impossible number of parts", "0 to 65535", "got 65536"});
+}
+
+// tools/gguf-split/gguf-split.cpp of llama.cpp, gguf_merge(): the first part's keys, and split.count = 0.
+TEST_F(SplitTest, OpensWhatTheMergeToolWrites) {
+  parts_[0].u16("split.count", 0).tensor("b", {8}, 0, 32).tensor("c", {8}, 0, 32);
+  const std::string merged = (directory_ / "merged.gguf").string();
+  std::ofstream(merged, std::ios::binary) << parts_[0].build();
+  const auto file = File::open(merged);
+  ASSERT_TRUE(file.has_value()) << to_string(file.error());
+  EXPECT_EQ(file->tensors().size(), 3u);
 }
 
 TEST_F(SplitTest, RefusesALostTensor) {
