@@ -43,6 +43,7 @@ struct Inspection {
 };
 
 Result<void> check_runnable(const gguf::File& file) {
+  if (file.incomplete()) return fail(*file.incomplete());
   TRINE_CHECK_OK(model::load_weights(file));
   TRINE_CHECK_OK(text::Tokenizer::from_gguf(file.metadata()));
   return {};
@@ -99,6 +100,10 @@ void print_identity(const Inspection& inspection) {
   for (const std::string& path : file.paths()) line("file", printable(path));
   line("format", fmt::format("GGUF version {}, alignment {}, {}", file.version(), file.alignment(),
                              human_bytes(file.total_bytes())));
+  if (file.incomplete()) {
+    line("parts",
+         fmt::format("{} of {}; what follows is of these alone", file.paths().size(), file.part_count()));
+  }
   line("name", string_of(file.metadata(), "general.name"));
   line("architecture", string_of(file.metadata(), "general.architecture"));
   if (!file.tensors().empty()) {
@@ -230,6 +235,7 @@ std::string to_json(const Inspection& inspection, bool full) {
                        {"part", tensor.part}});
   }
   ordered_json out = {{"files", file.paths()},
+                      {"parts", file.part_count()},
                       {"bytes", file.total_bytes()},
                       {"gguf_version", file.version()},
                       {"alignment", file.alignment()},
@@ -247,7 +253,7 @@ std::string to_json(const Inspection& inspection, bool full) {
 Result<int> inspect(const InspectOptions& options) {
   TRINE_TRY(const ModelPath model, find_model(options.path));
   if (model.is_demo) note(fmt::format("no file given: inspecting the demo model, {}", model.path));
-  TRINE_TRY(const gguf::File file, gguf::File::open(model.path));
+  TRINE_TRY(const gguf::File file, gguf::File::open(model.path, gguf::Parts::present));
   const Inspection inspection = examine(file);
   if (options.json) {
     write_out(to_json(inspection, options.full));

@@ -194,7 +194,7 @@ Result<void> place_tensors(std::span<const std::byte> bytes, Cursor& cursor, std
 
 }  // namespace
 
-Result<Header> parse_header(std::span<const std::byte> bytes, const std::string& name, std::size_t part) {
+Result<Header> parse_header(std::span<const std::byte> bytes, const std::string& name) {
   Cursor cursor(bytes, name);
   Header header;
   TRINE_TRY(header.version, read_version(bytes, cursor));
@@ -209,11 +209,13 @@ Result<Header> parse_header(std::span<const std::byte> bytes, const std::string&
   header.tensors.reserve(first_reserve(n_tensors));
   for (std::uint64_t i = 0; i < n_tensors; ++i) {
     TRINE_TRY(TensorInfo tensor, read_tensor_info(cursor, i));
-    tensor.part = part;
     header.tensors.push_back(std::move(tensor));
   }
   cursor.enter({});
+  header.end = cursor.position();
   TRINE_CHECK_OK(place_tensors(bytes, cursor, header.alignment, header.tensors));
+  for (const TensorInfo& tensor : header.tensors)
+    header.end = std::max(header.end, tensor.offset + tensor.bytes);
   return header;
 }
 
