@@ -121,16 +121,28 @@ std::string temporary_name(const std::string& path) {
   return path.substr(0, name + std::min(path.size() - name, most_kept)) + end;
 }
 
-std::string link_target(const std::string& path) {
-  std::filesystem::path target = path;
+namespace {
+
+constexpr std::size_t most_links = 40;
+
+}  // namespace
+
+std::vector<std::string> link_steps(const std::string& path) {
+  std::vector<std::string> steps{path};
   std::error_code problem;
-  // As many links as Linux follows; a chain that is longer, or closed, fails where the file is opened.
-  for (int links = 0; links < 40; ++links) {
-    const std::filesystem::path next = std::filesystem::read_symlink(target, problem);
-    if (problem) return target.string();
-    target = target.parent_path() / next;  // an absolute one replaces what is before it
+  while (steps.size() <= most_links) {
+    const std::filesystem::path here = steps.back();
+    const std::filesystem::path next = std::filesystem::read_symlink(here, problem);
+    if (problem) break;
+    steps.push_back((here.parent_path() / next).string());  // an absolute one replaces what is before it
   }
-  return path;
+  return steps;
+}
+
+std::string link_target(const std::string& path) {
+  // A chain that is too long, or closed, fails where the file is opened.
+  const std::vector<std::string> steps = link_steps(path);
+  return steps.size() > most_links ? path : steps.back();
 }
 
 namespace {

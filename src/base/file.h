@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace trine {
 
@@ -38,6 +39,10 @@ Result<std::string> read_file(const std::string& path, std::uint64_t max_bytes =
 // Everything readable from a descriptor until its end (stdin: 0). Errors: io, or validation_failed past
 // max_bytes.
 Result<std::string> read_all(int descriptor, std::string_view name, std::uint64_t max_bytes = 1ull << 30);
+
+// `path`, and where it is a symbolic link what that names, link by link, the last being no link or not there.
+// As many as Linux follows, so that a chain which is longer, or closed, ends somewhere in it.
+std::vector<std::string> link_steps(const std::string& path);
 
 // The file that `path` leads to when it is a symbolic link, whether or not that exists; else `path`. A result
 // is written there: replacing the link by a file would leave what it points to as it was.

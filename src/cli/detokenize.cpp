@@ -51,7 +51,7 @@ Result<int> detokenize(const DetokenizeOptions& options) {
   }
   TRINE_TRY(const ModelPath model, find_model(options.model));
   if (!options.quiet) introduce_demo(model);
-  TRINE_TRY(const gguf::File file, gguf::File::open(model.path));
+  TRINE_TRY(const gguf::File file, gguf::File::open(model.path, gguf::Parts::first));
   TRINE_TRY(const text::Tokenizer tokenizer, text::Tokenizer::from_gguf(file.metadata()));
   warn_of_file(tokenizer.warnings());
   TRINE_TRY(const std::vector<text::TokenId> ids, parse_ids(list, tokenizer.vocab_size()));

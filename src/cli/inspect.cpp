@@ -52,6 +52,7 @@ Result<void> check_runnable(Inspection& inspection) {
   const auto keep = [&](std::span<const std::string> warnings) {
     inspection.warnings.insert(inspection.warnings.end(), warnings.begin(), warnings.end());
   };
+  if (inspection.file.incomplete()) return fail(*inspection.file.incomplete());
   TRINE_TRY(const model::Weights weights, model::load_weights(inspection.file));
   inspection.assumed = weights.config.assumed;
   keep(weights.config.warnings);
@@ -121,6 +122,10 @@ void print_identity(const Inspection& inspection) {
   for (const std::string& path : file.paths()) line("file", printable(path));
   line("format", fmt::format("GGUF version {}, alignment {}, {}", file.version(), file.alignment(),
                              human_bytes(file.total_bytes())));
+  if (file.incomplete()) {
+    line("parts",
+         fmt::format("{} of {}; what follows is of these alone", file.paths().size(), file.part_count()));
+  }
   line("name", string_of(file.metadata(), "general.name"));
   line("architecture", string_of(file.metadata(), "general.architecture"));
   if (!file.tensors().empty()) {
@@ -258,6 +263,7 @@ std::string to_json(const Inspection& inspection, bool full) {
                        {"part", tensor.part}});
   }
   ordered_json out = {{"files", file.paths()},
+                      {"parts", file.part_count()},
                       {"bytes", file.total_bytes()},
                       {"gguf_version", file.version()},
                       {"alignment", file.alignment()},
@@ -283,7 +289,7 @@ std::string to_json(const Inspection& inspection, bool full) {
 Result<int> inspect(const InspectOptions& options) {
   TRINE_TRY(const ModelPath model, find_model(options.path));
   if (model.is_demo) note(fmt::format("no file given: inspecting the demo model, {}", model.path));
-  TRINE_TRY(const gguf::File file, gguf::File::open(model.path));
+  TRINE_TRY(const gguf::File file, gguf::File::open(model.path, gguf::Parts::present));
   const Inspection inspection = examine(file);
   if (options.json) {
     write_out(to_json(inspection, options.full));

@@ -54,7 +54,7 @@ Result<void> require_free_name(const std::string& path, bool force) {
 Result<std::vector<gguf::Metadata::Entry>> vocabulary_of(const SynthOptions& options,
                                                          const synth::Preset& preset) {
   if (options.vocab.empty()) return synth::byte_vocabulary(preset.vocab_size);
-  TRINE_TRY(const gguf::File file, gguf::File::open(options.vocab));
+  TRINE_TRY(const gguf::File file, gguf::File::open(options.vocab, gguf::Parts::first));
   return synth::copied_vocabulary(file.metadata(), options.vocab, preset.vocab_size);
 }
 

@@ -23,7 +23,7 @@ Result<int> tokenize(const TokenizeOptions& options) {
   TRINE_TRY(const SourceText text, read_text(options.text, "text"));
   TRINE_TRY(const ModelPath model, find_model(options.model));
   if (!options.quiet) introduce_demo(model);
-  TRINE_TRY(const gguf::File file, gguf::File::open(model.path));
+  TRINE_TRY(const gguf::File file, gguf::File::open(model.path, gguf::Parts::first));
   TRINE_TRY(const text::Tokenizer tokenizer, text::Tokenizer::from_gguf(file.metadata()));
   warn_of_file(tokenizer.warnings());
   const std::vector<text::TokenId> ids = tokenizer.encode(text.bytes, !options.no_special);

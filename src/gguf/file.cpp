@@ -1,194 +1,177 @@
 #include "gguf/file.h"
 
+#include "gguf/download.h"
+#include "gguf/joined.h"
 #include "gguf/parse.h"
+#include "gguf/split.h"
 
 #include <fmt/format.h>
-#include <optional>
+#include <algorithm>
 
 namespace trine::gguf {
 
-// What open() and parse() gather before it becomes one model. Entry i of each list belongs to part i.
-struct File::Parts {
-  std::vector<MappedFile> mappings;
-  std::vector<std::string> paths;
-  std::vector<Header> headers;
-  std::uint64_t total_bytes = 0;
+struct OpenPart {
+  MappedFile mapping;
+  std::string path;
+  Header header;
 };
 
 namespace {
 
-constexpr std::string_view key_no = "split.no";
-constexpr std::string_view key_count = "split.count";
-constexpr std::string_view key_tensors = "split.tensors.count";
-
-// `prefix-00002-of-00003.gguf` taken apart; `number` counts from 1.
-struct PartName {
-  std::string prefix;
-  std::uint64_t number = 0;
-  std::uint64_t count = 0;
-};
-
-std::string join(const PartName& name, std::uint64_t number) {
-  return fmt::format("{}-{:05}-of-{:05}.gguf", name.prefix, number, name.count);
+Result<OpenPart> open_part(const std::string& path) {
+  OpenPart part;
+  part.path = path;
+  auto mapping = MappedFile::open(path);
+  if (!mapping) return fail(explain(std::move(mapping).error(), path, 0));
+  part.mapping = std::move(*mapping);
+  auto header = parse_header(part.mapping.bytes(), path);
+  if (!header) return fail(explain(std::move(header).error(), path, part.mapping.bytes().size()));
+  part.header = std::move(*header);
+  return part;
 }
 
-std::optional<std::uint64_t> five_digits(std::string_view text) {
-  std::uint64_t number = 0;
-  for (const char c : text) {
-    if (c < '0' || c > '9') return std::nullopt;
-    number = number * 10 + static_cast<std::uint64_t>(c - '0');
+// One that another part names.
+Result<OpenPart> open_sibling(const std::string& path, const SplitKeys& keys) {
+  auto part = open_part(path);
+  if (!part) {
+    Error error = std::move(part).error();
+    if (error.code != ErrorCode::not_gguf)
+      error.what = fmt::format("part {} of {} of a split model: {}", keys.number + 1, keys.count, error.what);
+    return fail(std::move(error));
   }
-  return number;
+  TRINE_CHECK_OK(check_part(part->header.metadata, path, keys));
+  return part;
 }
 
-std::optional<PartName> split_name(const std::string& path) {
-  constexpr std::string_view example = "-00001-of-00002.gguf";
-  if (path.size() <= example.size()) return std::nullopt;
-  const std::string_view tail = std::string_view(path).substr(path.size() - example.size());
-  if (tail[0] != '-' || tail.substr(6, 4) != "-of-" || tail.substr(15) != ".gguf") return std::nullopt;
-  const auto number = five_digits(tail.substr(1, 5));
-  const auto count = five_digits(tail.substr(10, 5));
-  if (!number || !count) return std::nullopt;
-  return PartName{path.substr(0, path.size() - example.size()), *number, *count};
-}
-
-Error split_error(std::string what, const std::string& path, std::string_view key, std::string expected,
-                  std::string actual) {
-  return {.code = ErrorCode::not_gguf,
-          .what = std::move(what),
-          .where = key.empty() ? path : fmt::format("{}, key '{}'", path, key),
-          .expected = std::move(expected),
-          .actual = std::move(actual)};
-}
-
-Result<std::uint64_t> split_key(const Metadata& metadata, const std::string& path, std::string_view key) {
-  const Value* value = metadata.find(key);
-  if (value == nullptr)
-    return fail(split_error("a part of a split model lacks a key", path, key, "an integer", "no such key"));
-  const auto number = metadata.get_uint(key);
-  if (!number)
-    return fail(split_error("impossible split key", path, key, "an integer of 0 or more", kind_of(*value)));
-  return *number;
-}
-
-// 1 for a file that is not split.
-Result<std::uint64_t> part_count(const Metadata& metadata, const std::string& path) {
-  if (metadata.find(key_count) == nullptr) return 1;
-  TRINE_TRY(const auto count, split_key(metadata, path, key_count));
-  if (count >= 1 && count <= 65535) return count;
-  return fail(
-      split_error("impossible number of parts", path, key_count, "1 to 65535", fmt::format("{}", count)));
-}
-
-Result<PartName> check_name(const std::string& path, const Metadata& metadata, std::uint64_t count) {
-  TRINE_TRY(const auto number, split_key(metadata, path, key_no));
-  if (number >= count)
-    return fail(split_error("impossible part number", path, key_no, fmt::format("0 to {}", count - 1),
-                            fmt::format("{}", number)));
-  const auto name = split_name(path);
-  if (name && name->number == number + 1 && name->count == count) return *name;
-  Error error = split_error("a part of a split model has been renamed", path, {},
-                            fmt::format("a name that ends in -{:05}-of-{:05}.gguf", number + 1, count), path);
-  error.hint = "Give it its name back, so that the other parts can be found";
-  return fail(std::move(error));
-}
-
-Result<void> check_part(const Metadata& metadata, const std::string& path, std::uint64_t number,
-                        std::uint64_t count) {
-  TRINE_TRY(const auto own_count, split_key(metadata, path, key_count));
-  if (own_count != count)
-    return fail(split_error("the parts disagree on their number", path, key_count, fmt::format("{}", count),
-                            fmt::format("{}", own_count)));
-  TRINE_TRY(const auto own_number, split_key(metadata, path, key_no));
-  if (own_number != number)
-    return fail(split_error("a part has the wrong number", path, key_no, fmt::format("{}", number),
-                            fmt::format("{}", own_number)));
-  return {};
+// Why `given` does not lead to the parts in `missing`: to all others when it leads to no place.
+Error not_found_error(const OpenPart& given, const SplitKeys& keys, const std::optional<Place>& place,
+                      const std::vector<std::uint64_t>& missing) {
+  const std::vector<Section> sections = find_sections(given.mapping.bytes(), given.header);
+  if (sections.size() > 1) return joined_error(given.path, sections);
+  return place ? missing_error(*place, missing, given.path) : renamed_error(given.path, keys);
 }
 
 }  // namespace
 
-Result<File> File::open(const std::string& path) {
-  TRINE_TRY(MappedFile given, MappedFile::open(path));
-  TRINE_TRY(Header given_header, parse_header(given.bytes(), path, 0));
-  TRINE_TRY(const auto count, part_count(given_header.metadata, path));
+// What open() and parse() gather before it becomes one model.
+struct File::Opened {
+  std::vector<OpenPart> parts;  // in order
+  SplitKeys keys;               // of the part that was named
+  std::optional<Error> incomplete;
+};
 
-  Parts parts;
-  if (count == 1) {
-    parts.total_bytes = given.bytes().size();
-    parts.mappings.push_back(std::move(given));
-    parts.paths.push_back(path);
-    parts.headers.push_back(std::move(given_header));
-    return assemble(std::move(parts));
-  }
-
-  TRINE_TRY(const PartName name, check_name(path, given_header.metadata, count));
-  for (std::uint64_t i = 0; i < count; ++i) {
-    const std::string part_path = join(name, i + 1);
-    auto mapping = MappedFile::open(part_path);
-    if (!mapping) {
-      Error error = std::move(mapping).error();
-      error.what = fmt::format("part {} of {} of a split model: {}", i + 1, count, error.what);
-      return fail(std::move(error));
+Result<File> File::open(const std::string& path, Parts wanted) {
+  Opened given;
+  TRINE_TRY(OpenPart part, open_part(path));
+  TRINE_TRY(given.keys, read_split_keys(part.header.metadata, path));
+  given.parts.push_back(std::move(part));
+  TRINE_TRY(Opened opened, open_parts(std::move(given), path, wanted));
+  if (wanted != Parts::first) {
+    for (const OpenPart& open : opened.parts) {
+      if (opened.incomplete || !has_unfinished_bytes(open.path)) continue;
+      opened.incomplete = unfinished_error(open.path);
     }
-    TRINE_TRY(Header header, parse_header(mapping->bytes(), part_path, i));
-    TRINE_CHECK_OK(check_part(header.metadata, part_path, i, count));
-    parts.total_bytes += mapping->bytes().size();
-    parts.mappings.push_back(std::move(*mapping));
-    parts.paths.push_back(part_path);
-    parts.headers.push_back(std::move(header));
   }
-  return assemble(std::move(parts));
+  if (opened.incomplete && wanted == Parts::all) return fail(std::move(*opened.incomplete));
+  return assemble(std::move(opened));
 }
 
-Result<File> File::parse(std::span<const std::byte> bytes, std::string name) {
-  TRINE_TRY(Header header, parse_header(bytes, name, 0));
-  TRINE_TRY(const auto count, part_count(header.metadata, name));
-  if (count != 1) {
+// Adds the other parts to the one that was named. Where that cannot be done `incomplete` says why.
+Result<File::Opened> File::open_parts(Opened given, const std::string& path, Parts wanted) {
+  const SplitKeys keys = given.keys;
+  if (keys.count == 1 || (wanted == Parts::first && keys.number == 0)) return given;
+  const auto place = find_parts(path, keys);
+  const auto is_missing = [&](std::uint64_t number) {
+    return std::binary_search(place->missing.begin(), place->missing.end(), number);
+  };
+
+  if (wanted == Parts::first) {
+    if (!place || is_missing(0)) return fail(not_found_error(given.parts[0], keys, place, {0}));
+    TRINE_TRY(OpenPart first, open_sibling(path_of_part(place->name, 1), {0, keys.count}));
+    given.parts[0] = std::move(first);
+    return given;
+  }
+
+  if (!place || !place->missing.empty())
+    given.incomplete =
+        not_found_error(given.parts[0], keys, place, place ? place->missing : std::vector<std::uint64_t>());
+  if (!place || (given.incomplete && wanted == Parts::all)) return given;
+  Opened opened{{}, keys, std::move(given.incomplete)};
+  for (std::uint64_t i = 0; i < keys.count; ++i) {
+    const std::string part_path = path_of_part(place->name, i + 1);
+    if (i == keys.number) {
+      opened.parts.push_back(std::move(given.parts[0]));
+      opened.parts.back().path = part_path;
+    } else if (!is_missing(i)) {
+      auto part = open_sibling(part_path, {i, keys.count});
+      if (part) opened.parts.push_back(std::move(*part));
+      if (!part && !opened.incomplete) opened.incomplete = std::move(part).error();
+      if (!part && wanted == Parts::all) break;
+    }
+  }
+  return opened;
+}
+
+Result<File> File::parse(std::span<const std::byte> bytes, std::string name, Parts wanted) {
+  Opened opened;
+  TRINE_TRY(Header header, parse_header(bytes, name));
+  TRINE_TRY(opened.keys, read_split_keys(header.metadata, name));
+  if (opened.keys.count != 1 && (wanted == Parts::all || opened.keys.number != 0)) {
+    const std::vector<Section> sections = find_sections(bytes, header);
+    if (sections.size() > 1) return fail(joined_error(name, sections));
     return fail({.code = ErrorCode::unsupported,
                  .what = "one part of a split model cannot be read by itself",
                  .where = std::move(name),
                  .expected = "a whole model",
-                 .actual = fmt::format("one part of {}", count),
+                 .actual = fmt::format("one part of {}", opened.keys.count),
                  .hint = "Open it by its file name"});
   }
-  Parts parts;
-  parts.total_bytes = bytes.size();
-  parts.paths.push_back(std::move(name));
-  parts.headers.push_back(std::move(header));
-  return assemble(std::move(parts));
+  opened.parts.push_back({{}, std::move(name), std::move(header)});
+  TRINE_TRY(File file, assemble(std::move(opened)));
+  file.total_bytes_ = bytes.size();
+  return file;
 }
 
 // Joins the tensor lists and checks what only holds across parts.
-Result<File> File::assemble(Parts parts) {
+Result<File> File::assemble(Opened opened) {
   File file;
-  file.mappings_ = std::move(parts.mappings);
-  file.paths_ = std::move(parts.paths);
-  file.total_bytes_ = parts.total_bytes;
-  file.version_ = parts.headers[0].version;
-  file.alignment_ = parts.headers[0].alignment;
-  file.metadata_ = std::move(parts.headers[0].metadata);
-  for (Header& header : parts.headers) {
-    for (TensorInfo& tensor : header.tensors) {
+  OpenPart& first = opened.parts[0];
+  for (const OpenPart& part : opened.parts)
+    TRINE_CHECK_OK(check_same_model(first.header.metadata, first.path, part.header.metadata, part.path));
+  file.part_count_ = opened.keys.count;
+  file.incomplete_ = std::move(opened.incomplete);
+  file.version_ = first.header.version;
+  file.alignment_ = first.header.alignment;
+  for (OpenPart& part : opened.parts) {
+    for (TensorInfo& tensor : part.header.tensors) {
+      tensor.part = file.paths_.size();
       const auto [entry, is_new] = file.index_.emplace(tensor.name, file.tensors_.size());
       if (!is_new) {
-        const TensorInfo& first = file.tensors_[entry->second];
+        const TensorInfo& other = file.tensors_[entry->second];
+        const std::string& other_path = other.part == tensor.part ? part.path : file.paths_[other.part];
         return fail(
             {.code = ErrorCode::not_gguf,
              .what = "two tensors have the same name",
-             .where = fmt::format("{}, tensor {}, byte {}", file.paths_[tensor.part], quote(tensor.name),
-                                  tensor.offset),
+             .where = fmt::format("{}, tensor {}, byte {}", part.path, quote(tensor.name), tensor.offset),
              .expected = "unique names",
-             .actual = fmt::format("another one in {} at byte {}", file.paths_[first.part], first.offset)});
+             .actual = fmt::format("another one in {} at byte {}", other_path, other.offset),
+             .hint = other.part == tensor.part ? "" : "The parts may be of different models"});
       }
       file.tensors_.push_back(std::move(tensor));
     }
+    file.total_bytes_ += part.mapping.bytes().size();
+    file.mappings_.push_back(std::move(part.mapping));
+    file.paths_.push_back(std::move(part.path));
   }
-  if (file.paths_.size() > 1) {
-    TRINE_TRY(const auto expected, split_key(file.metadata_, file.paths_[0], key_tensors));
+  file.metadata_ = std::move(first.header.metadata);
+  if (file.paths_.size() > 1 && file.paths_.size() == file.part_count_) {
+    TRINE_TRY(const auto expected, tensors_of_all_parts(file.metadata_, file.paths_[0]));
     if (expected != file.tensors_.size()) {
-      return fail(split_error("the parts do not hold all tensors", file.paths_[0], key_tensors,
-                              fmt::format("{}", expected), fmt::format("{}", file.tensors_.size())));
+      return fail({.code = ErrorCode::not_gguf,
+                   .what = "the parts do not hold all tensors",
+                   .where = fmt::format("{}, key 'split.tensors.count'", file.paths_[0]),
+                   .expected = fmt::format("{}", expected),
+                   .actual = fmt::format("{}", file.tensors_.size())});
     }
   }
   return file;

@@ -1,93 +1,20 @@
 #include "gguf/parse.h"
 
+#include "gguf/cursor.h"
+#include "gguf/parse_metadata.h"
+
 #include <fmt/format.h>
 #include <algorithm>
 #include <bit>
 #include <cstring>
 #include <limits>
 #include <numeric>
-#include <type_traits>
 
 namespace trine::gguf {
 namespace {
 
 static_assert(std::endian::native == std::endian::little,
               "tensor data is used as it lies in the file: little-endian");
-
-// Reads little-endian values from the header and knows where it is, so that every error can say so.
-class Cursor {
- public:
-  Cursor(std::span<const std::byte> bytes, const std::string& file_name)
-      : bytes_(bytes),
-        limit_(std::min<std::uint64_t>(bytes.size(), max_header_bytes)),
-        file_name_(file_name) {}
-
-  std::uint64_t position() const { return position_; }
-  std::uint64_t remaining() const { return limit_ - position_; }
-  // What is being read, for errors: "key 'general.name'".
-  void enter(std::string subject) { subject_ = std::move(subject); }
-
-  Error error(ErrorCode code, std::string what, std::uint64_t at) const {
-    std::string where = file_name_;
-    if (!subject_.empty()) where += ", " + subject_;
-    return {.code = code, .what = std::move(what), .where = fmt::format("{}, byte {}", where, at)};
-  }
-  Error error(std::string what, std::uint64_t at, std::string expected, std::string actual) const {
-    Error result = error(ErrorCode::not_gguf, std::move(what), at);
-    result.expected = std::move(expected);
-    result.actual = std::move(actual);
-    return result;
-  }
-
-  // Fails unless `count` things of at least `each` bytes can still follow.
-  Result<void> need(std::uint64_t count, std::uint64_t each, std::string_view what) const {
-    if (count <= remaining() / each) return {};
-    if (limit_ < bytes_.size()) {
-      return fail(error(fmt::format("the header is too long while reading {}", what), position_,
-                        fmt::format("at most {} bytes of header", max_header_bytes),
-                        fmt::format("{} more items of at least {} bytes", count, each)));
-    }
-    Error result = error(fmt::format("the file ends inside {}", what), position_,
-                         each == 1 ? fmt::format("{} more bytes", count)
-                                   : fmt::format("{} more items of at least {} bytes", count, each),
-                         fmt::format("{} bytes left", remaining()));
-    result.hint = "The file is damaged or its download was cut short";
-    return fail(std::move(result));
-  }
-
-  template <typename T>
-  Result<T> read(std::string_view what) {
-    TRINE_CHECK_OK(need(sizeof(T), 1, what));
-    T value;
-    std::memcpy(&value, bytes_.data() + position_, sizeof(T));
-    position_ += sizeof(T);
-    return value;
-  }
-
-  Result<std::string> read_string(std::string_view what) {
-    TRINE_TRY(const auto length, read<std::uint64_t>(what));
-    TRINE_CHECK_OK(need(length, 1, what));
-    std::string text(reinterpret_cast<const char*>(bytes_.data() + position_), length);
-    position_ += length;
-    return text;
-  }
-
-  // A metadata key or a tensor name.
-  Result<std::string> read_name(std::string_view what) {
-    const std::uint64_t start = position_;
-    TRINE_TRY(std::string name, read_string(what));
-    if (!name.empty() && name.size() <= max_name_bytes) return name;
-    return fail(error(fmt::format("{} has an impossible length", what), start,
-                      fmt::format("1 to {} bytes", max_name_bytes), fmt::format("{} bytes", name.size())));
-  }
-
- private:
-  std::span<const std::byte> bytes_;
-  std::uint64_t limit_;
-  std::uint64_t position_ = 0;
-  const std::string& file_name_;
-  std::string subject_;
-};
 
 // ---- what it is when it is not GGUF ----
 
@@ -148,208 +75,6 @@ Result<std::uint32_t> read_version(std::span<const std::byte> bytes, Cursor& cur
     error.hint = "It was written by a newer tool, or is damaged";
   }
   return fail(std::move(error));
-}
-
-// ---- metadata ----
-
-// The least bytes one element can take in the file.
-std::uint64_t least_bytes(ValueType type) {
-  switch (type) {
-    case ValueType::uint8:
-    case ValueType::int8:
-    case ValueType::boolean:
-      return 1;
-    case ValueType::uint16:
-    case ValueType::int16:
-      return 2;
-    case ValueType::uint32:
-    case ValueType::int32:
-    case ValueType::float32:
-      return 4;
-    case ValueType::uint64:
-    case ValueType::int64:
-    case ValueType::float64:
-    case ValueType::string:
-      return 8;
-    case ValueType::array:
-      return 12;
-  }
-  return 1;
-}
-
-// A count that could be true may still be a lie: room for the usual sizes is made at once, more grows with
-// what is really read.
-std::size_t first_reserve(std::uint64_t count) {
-  return static_cast<std::size_t>(std::min<std::uint64_t>(count, 1 << 16));
-}
-
-Result<ValueType> read_value_type(Cursor& cursor) {
-  const std::uint64_t at = cursor.position();
-  TRINE_TRY(const auto id, cursor.read<std::uint32_t>("a value type"));
-  if (id <= static_cast<std::uint32_t>(ValueType::float64)) return static_cast<ValueType>(id);
-  return fail(cursor.error("unknown metadata value type", at, "0 to 12", fmt::format("{}", id)));
-}
-
-Result<bool> read_bool(Cursor& cursor) {
-  const std::uint64_t at = cursor.position();
-  TRINE_TRY(const auto byte, cursor.read<std::uint8_t>("a bool"));
-  if (byte <= 1) return byte == 1;
-  return fail(cursor.error("a bool is neither 0 nor 1", at, "0 or 1", fmt::format("{}", byte)));
-}
-
-template <typename Stored, typename Widened>
-Result<decltype(Array::values)> read_numbers(Cursor& cursor, std::uint64_t count) {
-  std::vector<Widened> values;
-  values.reserve(first_reserve(count));
-  for (std::uint64_t i = 0; i < count; ++i) {
-    TRINE_TRY(const auto value, cursor.read<Stored>("an array"));
-    values.push_back(static_cast<Widened>(value));
-  }
-  return values;
-}
-
-Result<Array> read_array(Cursor& cursor, int depth);
-
-Result<decltype(Array::values)> read_bools(Cursor& cursor, std::uint64_t count) {
-  std::vector<std::uint64_t> values;
-  values.reserve(first_reserve(count));
-  for (std::uint64_t i = 0; i < count; ++i) {
-    TRINE_TRY(const bool value, read_bool(cursor));
-    values.push_back(value ? 1 : 0);
-  }
-  return values;
-}
-
-Result<decltype(Array::values)> read_strings(Cursor& cursor, std::uint64_t count) {
-  std::vector<std::string> values;
-  values.reserve(first_reserve(count));
-  for (std::uint64_t i = 0; i < count; ++i) {
-    TRINE_TRY(std::string value, cursor.read_string("an array of strings"));
-    values.push_back(std::move(value));
-  }
-  return values;
-}
-
-Result<decltype(Array::values)> read_arrays(Cursor& cursor, std::uint64_t count, int depth) {
-  std::vector<Array> values;
-  values.reserve(first_reserve(count));
-  for (std::uint64_t i = 0; i < count; ++i) {
-    TRINE_TRY(Array value, read_array(cursor, depth + 1));
-    values.push_back(std::move(value));
-  }
-  return values;
-}
-
-Result<decltype(Array::values)> read_elements(Cursor& cursor, ValueType type, std::uint64_t count,
-                                              int depth) {
-  using U = std::uint64_t;
-  using I = std::int64_t;
-  switch (type) {
-    case ValueType::uint8:
-      return read_numbers<std::uint8_t, U>(cursor, count);
-    case ValueType::int8:
-      return read_numbers<std::int8_t, I>(cursor, count);
-    case ValueType::uint16:
-      return read_numbers<std::uint16_t, U>(cursor, count);
-    case ValueType::int16:
-      return read_numbers<std::int16_t, I>(cursor, count);
-    case ValueType::uint32:
-      return read_numbers<std::uint32_t, U>(cursor, count);
-    case ValueType::int32:
-      return read_numbers<std::int32_t, I>(cursor, count);
-    case ValueType::float32:
-      return read_numbers<float, double>(cursor, count);
-    case ValueType::uint64:
-      return read_numbers<std::uint64_t, U>(cursor, count);
-    case ValueType::int64:
-      return read_numbers<std::int64_t, I>(cursor, count);
-    case ValueType::float64:
-      return read_numbers<double, double>(cursor, count);
-    case ValueType::boolean:
-      return read_bools(cursor, count);
-    case ValueType::string:
-      return read_strings(cursor, count);
-    case ValueType::array:
-      return read_arrays(cursor, count, depth);
-  }
-  return fail(ErrorCode::not_gguf, "unknown array element type");
-}
-
-Result<Array> read_array(Cursor& cursor, int depth) {
-  const std::uint64_t at = cursor.position();
-  if (depth > max_array_depth) {
-    return fail(cursor.error("arrays are nested too deeply", at,
-                             fmt::format("at most {} levels", max_array_depth),
-                             fmt::format("{} levels or more", depth)));
-  }
-  Array array;
-  TRINE_TRY(array.element_type, read_value_type(cursor));
-  TRINE_TRY(const auto count, cursor.read<std::uint64_t>("an array length"));
-  TRINE_CHECK_OK(cursor.need(count, least_bytes(array.element_type), "an array"));
-  TRINE_TRY(array.values, read_elements(cursor, array.element_type, count, depth));
-  return array;
-}
-
-template <typename Stored, typename Widened>
-Result<Value> read_number(Cursor& cursor, ValueType type) {
-  TRINE_TRY(const auto value, cursor.read<Stored>("a value"));
-  return Value{type, static_cast<Widened>(value)};
-}
-
-Result<Value> read_value(Cursor& cursor) {
-  using U = std::uint64_t;
-  using I = std::int64_t;
-  TRINE_TRY(const ValueType type, read_value_type(cursor));
-  switch (type) {
-    case ValueType::uint8:
-      return read_number<std::uint8_t, U>(cursor, type);
-    case ValueType::int8:
-      return read_number<std::int8_t, I>(cursor, type);
-    case ValueType::uint16:
-      return read_number<std::uint16_t, U>(cursor, type);
-    case ValueType::int16:
-      return read_number<std::int16_t, I>(cursor, type);
-    case ValueType::uint32:
-      return read_number<std::uint32_t, U>(cursor, type);
-    case ValueType::int32:
-      return read_number<std::int32_t, I>(cursor, type);
-    case ValueType::float32:
-      return read_number<float, double>(cursor, type);
-    case ValueType::uint64:
-      return read_number<std::uint64_t, U>(cursor, type);
-    case ValueType::int64:
-      return read_number<std::int64_t, I>(cursor, type);
-    case ValueType::float64:
-      return read_number<double, double>(cursor, type);
-    case ValueType::boolean: {
-      TRINE_TRY(const bool value, read_bool(cursor));
-      return Value{type, value};
-    }
-    case ValueType::string: {
-      TRINE_TRY(std::string value, cursor.read_string("a string"));
-      return Value{type, std::move(value)};
-    }
-    case ValueType::array: {
-      TRINE_TRY(Array value, read_array(cursor, 1));
-      return Value{type, std::move(value)};
-    }
-  }
-  return fail(ErrorCode::not_gguf, "unknown value type");
-}
-
-Result<Metadata> read_metadata(Cursor& cursor, std::uint64_t count) {
-  Metadata metadata;
-  for (std::uint64_t i = 0; i < count; ++i) {
-    const std::uint64_t at = cursor.position();
-    cursor.enter(fmt::format("metadata entry {}", i));
-    TRINE_TRY(std::string key, cursor.read_name("a metadata key"));
-    cursor.enter("key " + quote(key));
-    TRINE_TRY(Value value, read_value(cursor));
-    if (!metadata.add(std::move(key), std::move(value)))
-      return fail(cursor.error("a metadata key appears twice", at, "unique keys", "a second value"));
-  }
-  cursor.enter({});
-  return metadata;
 }
 
 Result<std::uint64_t> read_alignment(const Cursor& cursor, const Metadata& metadata) {
@@ -469,7 +194,7 @@ Result<void> place_tensors(std::span<const std::byte> bytes, Cursor& cursor, std
 
 }  // namespace
 
-Result<Header> parse_header(std::span<const std::byte> bytes, const std::string& name, std::size_t part) {
+Result<Header> parse_header(std::span<const std::byte> bytes, const std::string& name) {
   Cursor cursor(bytes, name);
   Header header;
   TRINE_TRY(header.version, read_version(bytes, cursor));
@@ -484,11 +209,13 @@ Result<Header> parse_header(std::span<const std::byte> bytes, const std::string&
   header.tensors.reserve(first_reserve(n_tensors));
   for (std::uint64_t i = 0; i < n_tensors; ++i) {
     TRINE_TRY(TensorInfo tensor, read_tensor_info(cursor, i));
-    tensor.part = part;
     header.tensors.push_back(std::move(tensor));
   }
   cursor.enter({});
+  header.end = cursor.position();
   TRINE_CHECK_OK(place_tensors(bytes, cursor, header.alignment, header.tensors));
+  for (const TensorInfo& tensor : header.tensors)
+    header.end = std::max(header.end, tensor.offset + tensor.bytes);
   return header;
 }
 

@@ -17,6 +17,7 @@ struct Header {
   std::uint64_t alignment = 32;
   Metadata metadata;
   std::vector<TensorInfo> tensors;  // with data spans into the parsed bytes
+  std::uint64_t end = 0;            // of the last tensor's data, or of the header where there is none
 };
 
 // A header longer than this is refused: real ones stay below 50 MB, and the limit bounds what a hostile file
@@ -27,7 +28,7 @@ inline constexpr std::uint64_t max_name_bytes = 65535;
 inline constexpr std::uint64_t min_alignment = 8;
 inline constexpr std::uint64_t max_alignment = 16ull << 20;
 
-// `name` is the file's name for errors; `part` goes into every TensorInfo. Errors: those of File::open().
-Result<Header> parse_header(std::span<const std::byte> bytes, const std::string& name, std::size_t part);
+// `name` is the file's name for errors. Errors: not_gguf, unsupported, as File::open() has them.
+Result<Header> parse_header(std::span<const std::byte> bytes, const std::string& name);
 
 }  // namespace trine::gguf

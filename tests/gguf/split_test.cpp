@@ -1,9 +1,8 @@
 #include "gguf/file.h"
-#include "gguf_builder.h"
+#include "split_fixture.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 #include <filesystem>
 #include <fstream>
 
@@ -11,44 +10,7 @@ namespace trine::gguf {
 namespace {
 
 namespace fs = std::filesystem;
-using test::GgufBuilder;
-using testing::HasSubstr;
-
-// A model of three parts in a fresh directory; a test spoils what it wants before save().
-class SplitTest : public testing::Test {
- protected:
-  void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "trine-split-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    directory_ = pattern;
-    for (int i = 0; i < 3; ++i) {
-      parts_[i]
-          .u16("split.no", static_cast<std::uint16_t>(i))
-          .u16("split.count", 3)
-          .i32("split.tensors.count", 3);
-      parts_[i].tensor(std::string(1, static_cast<char>('a' + i)), {8}, 0, 32);
-    }
-    parts_[0].string("general.architecture", "test");
-  }
-  void TearDown() override { fs::remove_all(directory_); }
-
-  std::string path(int part) const {
-    return (directory_ / ("model-0000" + std::to_string(part + 1) + "-of-00003.gguf")).string();
-  }
-  void save() const {
-    for (int i = 0; i < 3; ++i) std::ofstream(path(i), std::ios::binary) << parts_[i].build();
-  }
-  void expect_refused(const std::string& file_path, ErrorCode code,
-                      const std::vector<std::string>& parts) const {
-    const auto file = File::open(file_path);
-    ASSERT_FALSE(file.has_value());
-    EXPECT_EQ(file.error().code, code) << to_string(file.error());
-    for (const std::string& part : parts) EXPECT_THAT(to_string(file.error()), HasSubstr(part));
-  }
-
-  fs::path directory_;
-  GgufBuilder parts_[3];
-};
+using test::SplitTest;
 
 TEST_F(SplitTest, OpensFromAnyPart) {
   save();
@@ -108,9 +70,19 @@ TEST_F(SplitTest, RefusesImpossibleKeys) {
   parts_[0].u16("split.no", 3);
   save();
   expect_refused(path(0), ErrorCode::not_gguf, {"impossible part number", "0 to 2", "got 3"});
-  parts_[0].u16("split.count", 0);
+  parts_[0].i32("split.count", 65536);
   save();
-  expect_refused(path(0), ErrorCode::not_gguf, {"impossible number of parts", "1 to 65535", "got 0"});
+  expect_refused(path(0), ErrorCode::not_gguf, {"impossible number of parts", "0 to 65535", "got 65536"});
+}
+
+// tools/gguf-split/gguf-split.cpp of llama.cpp, gguf_merge(): the first part's keys, and split.count = 0.
+TEST_F(SplitTest, OpensWhatTheMergeToolWrites) {
+  parts_[0].u16("split.count", 0).tensor("b", {8}, 0, 32).tensor("c", {8}, 0, 32);
+  const std::string merged = (directory_ / "merged.gguf").string();
+  std::ofstream(merged, std::ios::binary) << parts_[0].build();
+  const auto file = File::open(merged);
+  ASSERT_TRUE(file.has_value()) << to_string(file.error());
+  EXPECT_EQ(file->tensors().size(), 3u);
 }
 
 TEST_F(SplitTest, RefusesALostTensor) {
