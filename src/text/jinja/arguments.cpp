@@ -32,9 +32,31 @@ std::string listed(const std::vector<std::string_view>& names) {
                          most == 1 && least == most ? "" : "s", n_given, n_given == 1 ? "was" : "were"));
 }
 
+// As CPython's argument clinic words it.
+void check_native(const Signature& signature, const Arguments& arguments) {
+  const auto& [function, hidden, parameters, type, by_name] = signature;
+  if (!arguments.named.empty() && !by_name)
+    raise_type(fmt::format("{}.{}() takes no keyword arguments", type, function));
+  const std::size_t count = arguments.positional.size();
+  std::size_t least = 0;
+  for (const Parameter& parameter : parameters) least += parameter.required ? 1 : 0;
+  if (parameters.empty() && count > 0)
+    raise_type(fmt::format("{}.{}() takes no arguments ({} given)", type, function, count));
+  if (parameters.size() == 1 && least == 1 && count != 1)
+    raise_type(fmt::format("{}.{}() takes exactly one argument ({} given)", type, function, count));
+  if (by_name) return;
+  if (count < least)
+    raise_type(fmt::format("{} expected at least {} argument{}, got {}", function, least,
+                           least == 1 ? "" : "s", count));
+  if (count > parameters.size())
+    raise_type(fmt::format("{} expected at most {} argument{}, got {}", function, parameters.size(),
+                           parameters.size() == 1 ? "" : "s", count));
+}
+
 }  // namespace
 
 std::vector<Value> bind(const Signature& signature, const Arguments& arguments) {
+  if (!signature.type.empty()) check_native(signature, arguments);
   const auto& parameters = signature.parameters;
   std::vector<Value> bound(parameters.size(), Value::missing());
   for (std::size_t i = 0; i < std::min(parameters.size(), arguments.positional.size()); ++i)

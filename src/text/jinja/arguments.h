@@ -18,6 +18,8 @@ struct Signature {
   std::string_view function;
   int hidden = 0;
   std::vector<Parameter> parameters = {};
+  std::string_view type = {};  // of a method of Python's own, which words its messages otherwise
+  bool by_name = false;        // whether such a method takes arguments by name
 };
 
 // One value a parameter, missing where nothing was passed. Raises TypeError as Python does.

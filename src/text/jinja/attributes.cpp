@@ -24,6 +24,14 @@ bool is_object_attribute(std::string_view name) {
   return std::find(std::begin(names), std::end(names), name) != std::end(names);
 }
 
+// Python's operators on its own types are attributes too.
+bool is_operator_attribute(std::string_view name) {
+  static constexpr std::string_view names[] = {
+      "__add__",  "__contains__", "__getitem__", "__iter__",     "__len__", "__mul__",  "__rmul__", "__mod__",
+      "__call__", "__setitem__",  "__delitem__", "__reversed__", "__abs__", "__bool__", "__int__"};
+  return std::find(std::begin(names), std::end(names), name) != std::end(names);
+}
+
 bool changes_its_value(Kind kind, std::string_view name) {
   static constexpr std::string_view of_dict[] = {"clear", "pop", "popitem", "setdefault", "update"};
   static constexpr std::string_view of_list[] = {"append", "clear", "pop",    "reverse",
@@ -139,7 +147,8 @@ Value unsafe_attribute(Budget& budget, const Value& value, std::string_view name
 }
 
 std::optional<Value> safe_attribute(Interpreter& interpreter, const Value& value, std::string_view name) {
-  if (is_object_attribute(name)) return unsafe_attribute(interpreter.budget(), value, name);
+  if (is_object_attribute(name) || (is_operator_attribute(name) && !value.is(Kind::name_space)))
+    return unsafe_attribute(interpreter.budget(), value, name);
   auto found = find_attribute(interpreter, value, name);
   if (found && (name.starts_with('_') || changes_its_value(value.kind(), name)))
     return unsafe_attribute(interpreter.budget(), value, name);
@@ -191,6 +200,8 @@ std::optional<Value> find_attribute(Interpreter& interpreter, const Value& value
 }
 
 Value attribute_of(Interpreter& interpreter, const Value& value, std::string_view name) {
+  if (value.is(Kind::undefined) && is_object_attribute(name))
+    return unsafe_attribute(interpreter.budget(), value, name);
   if (value.is(Kind::undefined)) raise_undefined(value);
   if (auto found = safe_attribute(interpreter, value, name)) return *std::move(found);
   if (value.is(Kind::dict))

@@ -15,7 +15,7 @@ namespace {
 
 Value dict_get(Interpreter& interpreter, const Value& self, std::string_view name,
                const Arguments& arguments) {
-  const auto bound = bind({name, 0, {{"key", true}, {"default", false}}}, arguments);
+  const auto bound = bind({name, 0, {{"key", true}, {"default", false}}, "dict"}, arguments);
   require_hashable(interpreter.budget(), bound[0]);
   const Value* found = self.dict().find(bound[0]);
   if (found != nullptr) return *found;
@@ -30,20 +30,21 @@ Value dict_part(Interpreter& interpreter, const Value& self, std::string_view na
   return interpreter.budget().dict_view(self, part);
 }
 Value same_dict(Interpreter&, const Value& self, std::string_view name, const Arguments& arguments) {
-  bind({name, 0, {}}, arguments);
+  bind({name, 0, {}, "dict"}, arguments);
   return self;  // nothing changes a dict, so a copy is the dict
 }
 
 Value count_item(Interpreter& interpreter, const Value& self, std::string_view name,
                  const Arguments& arguments) {
-  const auto bound = bind({name, 0, {{"value", true}}}, arguments);
+  const auto bound = bind({name, 0, {{"value", true}}, type_name(self)}, arguments);
   std::int64_t count = 0;
   for (const Value& item : self.items()) count += equal(interpreter.budget(), item, bound[0]) ? 1 : 0;
   return Value::integer(count);
 }
 Value index_item(Interpreter& interpreter, const Value& self, std::string_view name,
                  const Arguments& arguments) {
-  const auto bound = bind({name, 0, {{"value", true}, {"start", false}, {"stop", false}}}, arguments);
+  const auto bound =
+      bind({name, 0, {{"value", true}, {"start", false}, {"stop", false}}, type_name(self)}, arguments);
   const auto size = static_cast<std::int64_t>(self.items().size());
   const auto place = [&](const Value& value, std::int64_t otherwise) {
     const std::int64_t at = whole_argument(value, otherwise);
@@ -56,7 +57,7 @@ Value index_item(Interpreter& interpreter, const Value& self, std::string_view n
   raise_value(fmt::format("{} is not in list", repr(interpreter.budget(), bound[0])));
 }
 Value same_list(Interpreter&, const Value& self, std::string_view name, const Arguments& arguments) {
-  bind({name, 0, {}}, arguments);
+  bind({name, 0, {}, "list"}, arguments);
   return self;
 }
 Value refused(Interpreter&, const Value& self, std::string_view name, const Arguments&) {

@@ -121,24 +121,27 @@ bool Interpreter::evaluate_comparison(const Expr& node, const FramePtr& frame) {
 
 Arguments Interpreter::evaluate_arguments(const Expr& node, const FramePtr& frame) {
   Arguments arguments;
+  const std::string_view callee = node.kind == Expr::Kind::call ? "jinja2.sandbox.SandboxedEnvironment.call()"
+                                                                : std::string_view(node.name);
   for (std::size_t i = 1; i < node.items.size(); ++i)
     arguments.positional.push_back(evaluate(*node.items[i], frame));
   for (const auto& [name, value] : node.named) arguments.named.emplace_back(name, evaluate(*value, frame));
   if (node.more_positional) {
     const Value more = evaluate(*node.more_positional, frame);
     if (!is_iterable(more))
-      raise_type(fmt::format("argument after * must be an iterable, not {}", type_name(more)));
+      raise_type(fmt::format("{} argument after * must be an iterable, not {}", callee, type_name(more)));
     for (Value& value : to_vector(budget_, more)) arguments.positional.push_back(std::move(value));
   }
   if (node.more_named) {
     const Value more = evaluate(*node.more_named, frame);
     if (!more.is(Kind::dict))
-      raise_type(fmt::format("argument after ** must be a mapping, not {}", type_name(more)));
+      raise_type(fmt::format("{} argument after ** must be a mapping, not {}", callee, type_name(more)));
     for (const auto& [key, value] : more.dict().entries) {
       if (!key.is(Kind::text)) raise_type("keywords must be strings");
       const bool twice = std::any_of(arguments.named.begin(), arguments.named.end(),
                                      [&](const auto& other) { return other.first == key.text(); });
-      if (twice) raise_type(fmt::format("got multiple values for keyword argument '{}'", key.text()));
+      if (twice)
+        raise_type(fmt::format("{} got multiple values for keyword argument '{}'", callee, key.text()));
       budget_.charge(arguments.named.size() / 8 + 1);
       arguments.named.emplace_back(key.text(), value);
     }

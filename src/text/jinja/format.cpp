@@ -461,9 +461,7 @@ class BracesFormatter {
       numbering_ = automatic ? Numbering::automatic : Numbering::manual;
       std::size_t at = 0;
       const std::size_t number = automatic ? next_++ : static_cast<std::size_t>(read_number(name, at));
-      if (number >= arguments_.positional.size())
-        raise("IndexError",
-              fmt::format("Replacement index {} out of range for positional args tuple", number));
+      if (number >= arguments_.positional.size()) raise("IndexError", "tuple index out of range");
       return arguments_.positional[number];
     }
     for (const auto& [key, value] : arguments_.named)

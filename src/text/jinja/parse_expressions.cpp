@@ -242,7 +242,7 @@ ExprPtr Parser::primary(bool with_namespace) {
   }
   if (token.is_symbol("(")) {
     advance();
-    ExprPtr node = tuple(false, true, {}, true);
+    ExprPtr node = tuple(false, true, true);
     expect_symbol(")");
     return node;
   }
@@ -251,15 +251,14 @@ ExprPtr Parser::primary(bool with_namespace) {
   raise_syntax(fmt::format("unexpected {}", quoted_text(token.described())), token.line);
 }
 
-ExprPtr Parser::tuple(bool simplified, bool with_conditional, std::string_view end, bool parenthesised,
-                      bool with_namespace) {
+ExprPtr Parser::tuple(bool simplified, bool with_conditional, bool parenthesised, bool with_namespace) {
   int line = current().line;
   std::vector<ExprPtr> items;
   bool is_tuple = false;
   while (true) {
     if (!items.empty()) expect_symbol(",");
     if (current().is(Token::Type::variable_end) || current().is(Token::Type::block_end) ||
-        current().is_symbol(")") || (!end.empty() && current().is_name(end)))
+        current().is_symbol(")"))
       break;
     items.push_back(simplified ? primary(with_namespace) : expression(with_conditional));
     if (!current().is_symbol(",")) break;
@@ -442,9 +441,9 @@ ExprPtr Parser::test(ExprPtr node) {
   return negated ? make(Expr::Kind::negation, line, nodes_of(std::move(node))) : std::move(node);
 }
 
-ExprPtr Parser::target(std::string_view end, bool with_namespace) {
+ExprPtr Parser::target(bool with_namespace) {
   const Nested nested(*this);
-  ExprPtr node = tuple(true, true, end, false, with_namespace);
+  ExprPtr node = tuple(true, true, false, with_namespace);
   if (!can_assign(*node))
     raise_syntax(fmt::format("can't assign to '{}'", node_name(node->kind)), node->line);
   return node;

@@ -84,7 +84,7 @@ Body Parser::statements(const Words& ends) {
       printed(std::move(node));
     } else if (current().is(Token::Type::variable_begin)) {
       advance();
-      printed(tuple(false, true, {}, false));
+      printed(tuple(false, true, false));
       expect(Token::Type::variable_end, "end of print statement");
     } else {
       flush();
@@ -168,9 +168,9 @@ std::unique_ptr<Stmt> Parser::statement() {
 
 std::unique_ptr<Stmt> Parser::set_statement() {
   auto made = new_statement(Stmt::Kind::assignment, advance().line);
-  made->targets.push_back(target({}, true));
+  made->targets.push_back(target(true));
   if (skip_symbol("=")) {
-    made->exprs.push_back(tuple(false, true, {}, false));
+    made->exprs.push_back(tuple(false, true, false));
     return made;
   }
   made->kind = Stmt::Kind::capture;
@@ -181,9 +181,9 @@ std::unique_ptr<Stmt> Parser::set_statement() {
 
 std::unique_ptr<Stmt> Parser::for_statement() {
   auto made = new_statement(Stmt::Kind::loop, advance().line);
-  made->targets.push_back(target("in", false));
+  made->targets.push_back(target(false));
   expect_name("in");
-  made->exprs.push_back(tuple(false, false, "recursive", false));
+  made->exprs.push_back(tuple(false, false, false));
   if (skip_name("if")) made->test = expression();
   made->recursive = skip_name("recursive");
   ++loops_;
@@ -197,7 +197,7 @@ std::unique_ptr<Stmt> Parser::if_statement() {
   auto made = new_statement(Stmt::Kind::branches, advance().line);
   while (true) {
     Branch branch;
-    branch.test = tuple(false, false, {}, false);
+    branch.test = tuple(false, false, false);
     branch.body = block({"elif", "else", "endif"}, false);
     made->branches.push_back(std::move(branch));
     const std::string end = advance().text;
@@ -211,7 +211,7 @@ std::unique_ptr<Stmt> Parser::with_statement() {
   auto made = new_statement(Stmt::Kind::with, advance().line);
   while (!current().is(Token::Type::block_end)) {
     if (!made->targets.empty()) expect_symbol(",");
-    made->targets.push_back(target({}, false));
+    made->targets.push_back(target(false));
     expect_symbol("=");
     made->exprs.push_back(expression());
   }

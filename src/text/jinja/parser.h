@@ -41,8 +41,7 @@ class Parser {
   ExprPtr comparison();
   ExprPtr unary(bool with_filter);
   ExprPtr primary(bool with_namespace = false);
-  ExprPtr tuple(bool simplified, bool with_conditional, std::string_view end, bool parenthesised,
-                bool with_namespace = false);
+  ExprPtr tuple(bool simplified, bool with_conditional, bool parenthesised, bool with_namespace = false);
   ExprPtr list();
   ExprPtr dict();
   ExprPtr postfix(ExprPtr node);
@@ -52,7 +51,7 @@ class Parser {
   void arguments(Expr& call);
   ExprPtr filter(ExprPtr node, bool begun);
   ExprPtr test(ExprPtr node);
-  ExprPtr target(std::string_view end, bool with_namespace);
+  ExprPtr target(bool with_namespace);
   std::string target_name();
 
   // Tokens

@@ -95,8 +95,10 @@ Value indented(const BuiltinCall& call) {
   if (!call.value.is(Kind::text)) {
     if (call.value.is(Kind::undefined)) raise_undefined(call.value);
     // `s += "\n"` is what Jinja does first.
-    binary(budget, Binary::add, call.value, budget.text("\n"));
-    raise("AttributeError", fmt::format("'{}' object has no attribute 'splitlines'", type_name(call.value)));
+    raise_type(
+        call.value.is_items()
+            ? fmt::format("can only concatenate {0} (not \"str\") to {0}", type_name(call.value))
+            : fmt::format("unsupported operand type(s) for +=: '{}' and 'str'", type_name(call.value)));
   }
   const Value& width = call.bound[0];
   std::string indention = "    ";

@@ -30,7 +30,8 @@ struct TextCall {
   string_view text() const { return self.text(); }
   // Parameters with a leading "!" are required.
   std::vector<Value> bound(std::initializer_list<string_view> names) const {
-    Signature signature{.function = name};
+    Signature signature{.function = name, .type = "str"};
+    signature.by_name = name == "split" || name == "rsplit" || name == "splitlines" || name == "expandtabs";
     for (const string_view parameter : names) {
       const bool required = parameter[0] == '!';
       signature.parameters.push_back({parameter.substr(required ? 1 : 0), required});
@@ -38,11 +39,15 @@ struct TextCall {
     return bind(signature, arguments);
   }
   Value made(string bytes) const { return budget().text(std::move(bytes), self.is_markup()); }
-  // What a markup takes up is escaped first.
   string taken(const Value& value, string_view role) const {
     if (!value.is(Kind::text))
       raise_type(fmt::format("{}() {} must be str, not {}", name, role, type_name(value)));
-    return self.is_markup() && !value.is_markup() ? escape_html(value.text()) : string(value.text());
+    return string(value.text());
+  }
+  // What comes into a text: a markup escapes it first.
+  string taken_up(const Value& value, string_view role) const {
+    string text = taken(value, role);
+    return self.is_markup() && !value.is_markup() ? escape_html(text) : text;
   }
   Value texts(const std::vector<string_view>& parts) const {
     std::vector<Value> items;
@@ -111,7 +116,7 @@ Value joined(const TextCall& call) {
     if (!item.is(Kind::text))
       raise_type(fmt::format("sequence item {}: expected str instance, {} found", i, type_name(item)));
     call.budget().charge_bytes(call.text().size() + item.text().size());
-    out += call.taken(item, "");
+    out += call.taken_up(item, "");
     call.budget().check_text(out.size());
   }
   return call.made(std::move(out));
@@ -119,7 +124,7 @@ Value joined(const TextCall& call) {
 
 Value replaced(const TextCall& call) {
   const auto bound = call.bound({"!old", "!new", "count"});
-  const string old = call.taken(bound[0], "argument 1"), with = call.taken(bound[1], "argument 2");
+  const string old = call.taken(bound[0], "argument 1"), with = call.taken_up(bound[1], "argument 2");
   return replaced_text(call.budget(), call.text(), old, with, whole_argument(bound[2], -1),
                        call.self.is_markup());
 }
@@ -197,7 +202,7 @@ Value without_affix(const TextCall& call) {
 
 Value padded(const TextCall& call) {
   const auto bound = call.bound({"!width", "fillchar"});
-  const string fill = bound[1].is(Kind::missing) ? " " : call.taken(bound[1], "argument 2");
+  const string fill = bound[1].is(Kind::missing) ? " " : call.taken_up(bound[1], "argument 2");
   if (count_characters(fill) != 1) raise_type("The fill character must be exactly one character long");
   const std::int64_t size = length(call.self), missing = whole_argument(bound[0], 0) - size;
   if (missing <= 0) return call.made(string(call.text()));
