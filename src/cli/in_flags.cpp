@@ -32,8 +32,8 @@ void name_flags(std::string& text) {
 }  // namespace
 
 Error in_flags(Error error) {
-  if (error.code == ErrorCode::unsupported && error.where == "tokenizer.chat_template") {
-    error.hint = "Use --raw to write the prompt in the model's own format";
+  if (error.where.starts_with("tokenizer.chat_template")) {
+    if (error.hint.empty()) error.hint = "Use --raw to write the prompt in the model's own format";
     return error;
   }
   const auto* flag = std::find_if(std::begin(flags), std::end(flags),

@@ -8,7 +8,7 @@
 #include "cli/sampling.h"
 #include "cli/table.h"
 #include "engine/file_sampling.h"
-#include "text/chatml.h"
+#include "engine/prompt.h"
 
 #include <fmt/ranges.h>
 #include <map>
@@ -61,12 +61,16 @@ Result<void> check_runnable(Inspection& inspection) {
   return {};
 }
 
+// Whether the template can be followed, by writing one message with it. The model need not be one that runs
+// here.
 Result<void> check_chat(const gguf::Metadata& metadata) {
-  if (metadata.find("tokenizer.chat_template") == nullptr) {
+  if (!engine::has_chat_template(metadata)) {
     return fail(ErrorCode::unsupported, "the file carries no chat template");
   }
-  TRINE_TRY(const std::string_view chat_template, metadata.get_string("tokenizer.chat_template"));
-  return text::require_chatml(chat_template);
+  TRINE_TRY(const text::Tokenizer tokenizer, text::Tokenizer::from_gguf(metadata));
+  const text::ChatMessage message = {"user", "Hello"};
+  TRINE_CHECK_OK(engine::encode_chat(metadata, tokenizer, {&message, 1}));
+  return {};
 }
 
 Inspection examine(const gguf::File& file) {
@@ -138,7 +142,8 @@ void print_identity(const Inspection& inspection) {
     line("tensors", "none: the file holds metadata only, such as a vocabulary");
   }
   line("runs here", inspection.runnable ? "yes" : "no: " + printable(to_string(inspection.runnable.error())));
-  line("chat", inspection.chat ? "yes, ChatML" : "no: " + printable(to_string(inspection.chat.error())));
+  line("chat", inspection.chat ? "yes, by the file's own template"
+                               : "no: " + printable(to_string(inspection.chat.error())));
   for (const model::Assumed& one : inspection.assumed)
     line("default", printable(fmt::format("{} = {}, from {}", one.key, one.value, one.from)));
   if (!inspection.sampling.used.empty())

@@ -1,12 +1,20 @@
 #include "engine/prompt.h"
 
 #include <fmt/format.h>
+#include <ctime>
 #include <utility>
 
 namespace trine::engine {
 namespace {
 
 constexpr std::string_view template_key = "tokenizer.chat_template";
+
+std::tm local_time() {
+  const std::time_t now = std::time(nullptr);
+  std::tm local = {};
+  ::localtime_r(&now, &local);
+  return local;
+}
 
 }  // namespace
 
@@ -30,9 +38,8 @@ Result<std::vector<text::TokenId>> encode_chat(const gguf::Metadata& metadata,
                  .where = "messages",
                  .hint = "Send one text to be continued"});
   }
-  TRINE_TRY(const std::string_view chat_template, metadata.get_string(template_key));
-  TRINE_CHECK_OK(text::require_chatml(chat_template));
-  return text::encode_chatml(tokenizer, messages, true);
+  TRINE_TRY(const text::ChatTemplate chat_template, text::ChatTemplate::from_gguf(metadata));
+  return chat_template.encode(tokenizer, messages, true, local_time());
 }
 
 Result<std::vector<text::TokenId>> encode_prompt(const gguf::Metadata& metadata,

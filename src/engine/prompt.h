@@ -3,7 +3,7 @@
 #include "base/error.h"
 #include "gguf/metadata.h"
 #include "sampling/sampler.h"
-#include "text/chatml.h"
+#include "text/chat_template.h"
 #include "text/tokenizer.h"
 
 #include <cstddef>
@@ -34,9 +34,9 @@ bool has_chat_template(const gguf::Metadata& metadata);
 std::vector<text::TokenId> encode_text(const text::Tokenizer& tokenizer, std::string_view text,
                                        bool parse_special);
 
-// A chat request, up to where the model's answer begins; no message can forge a turn. Errors: usage
-// ("messages": the model has no chat template), unsupported ("tokenizer.chat_template": of another family
-// than ChatML), those of Metadata::get_string() and text::encode_chatml().
+// A chat request as the model's own template writes it at this moment, up to where the model's answer begins;
+// no message can forge a turn. Errors: usage ("messages": the model has no chat template), those of
+// text::ChatTemplate ("tokenizer.chat_template, line 3": what it says no to or cannot be followed in).
 Result<std::vector<text::TokenId>> encode_chat(const gguf::Metadata& metadata,
                                                const text::Tokenizer& tokenizer,
                                                std::span<const text::ChatMessage> messages);

@@ -10,17 +10,17 @@
 namespace trine::text {
 namespace {
 
+constexpr std::string_view eos_key = "tokenizer.ggml.eos_token_id";
 constexpr std::string_view bos_key = "tokenizer.ggml.bos_token_id";
 constexpr std::string_view add_bos_key = "tokenizer.ggml.add_bos_token";
 constexpr std::string_view suppress_key = "tokenizer.ggml.suppress_tokens";
 
-// A reply ends at these: the ends of a text, of a turn and of a message, and what stands between files when a
-// model is trained to fill in code.
+// A reply ends at these as well: the ends of a text, of a turn and of a message, and what stands between
+// files when a model is trained to fill in code.
 constexpr std::array ending_keys{
-    std::string_view("tokenizer.ggml.eos_token_id"),     std::string_view("tokenizer.ggml.eos_token_ids"),
-    std::string_view("tokenizer.ggml.eot_token_id"),     std::string_view("tokenizer.ggml.eom_token_id"),
-    std::string_view("tokenizer.ggml.fim_pad_token_id"), std::string_view("tokenizer.ggml.fim_rep_token_id"),
-    std::string_view("tokenizer.ggml.fim_sep_token_id"),
+    std::string_view("tokenizer.ggml.eos_token_ids"),    std::string_view("tokenizer.ggml.eot_token_id"),
+    std::string_view("tokenizer.ggml.eom_token_id"),     std::string_view("tokenizer.ggml.fim_pad_token_id"),
+    std::string_view("tokenizer.ggml.fim_rep_token_id"), std::string_view("tokenizer.ggml.fim_sep_token_id"),
 };
 // These have no part to play in what this program does.
 constexpr std::array other_keys{
@@ -117,6 +117,8 @@ Result<NamedTokens> read_named_tokens(const gguf::Metadata& metadata, const Voca
   NamedTokens named;
   IdReader reader(metadata, vocabulary);
   std::vector<TokenId>& ends = named.end_of_generation;
+  TRINE_CHECK_OK(reader.read(eos_key, ends));
+  if (!ends.empty()) named.eos = ends.front();
   for (const std::string_view key : ending_keys) TRINE_CHECK_OK(reader.read(key, ends));
   for (const Spelling& spelling : spellings) {
     const TokenId id = spelling.ends ? vocabulary.find(spelling.text) : -1;

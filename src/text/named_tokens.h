@@ -23,6 +23,7 @@ const Spelling* find_spelling(std::string_view token);
 struct NamedTokens {
   std::vector<TokenId> end_of_generation;  // ascending
   TokenId bos = -1;                        // -1: none
+  TokenId eos = -1;
   bool add_bos = false;
 };
 

@@ -1,5 +1,7 @@
 #include "text/special_tokens.h"
 
+#include <algorithm>
+
 namespace trine::text {
 
 SpecialTokens::SpecialTokens() : nodes_(1) {}
@@ -28,19 +30,32 @@ void SpecialTokens::add(std::string_view spelling, TokenId id, bool always) {
   nodes_[at].always = always;
 }
 
-SpecialTokens::Match SpecialTokens::find(std::string_view text, std::size_t from, bool parse_control) const {
+SpecialTokens::Match SpecialTokens::find(std::string_view text, std::size_t from, bool parse_control,
+                                         std::span<const std::size_t> plain_at) const {
   for (std::size_t begin = from; begin < text.size(); ++begin) {
     if (!starts_[static_cast<unsigned char>(text[begin])]) continue;
     Match longest{begin, 0, -1};
+    const bool control_here = parse_control && !std::binary_search(plain_at.begin(), plain_at.end(), begin);
     const Node* node = &nodes_[0];
     for (std::size_t i = begin; i < text.size(); ++i) {
       node = child(*node, text[i]);
       if (node == nullptr) break;
-      if (node->id >= 0 && (node->always || parse_control)) longest = {begin, i + 1 - begin, node->id};
+      if (node->id >= 0 && (node->always || control_here)) longest = {begin, i + 1 - begin, node->id};
     }
     if (longest.length > 0) return longest;
   }
   return {text.size(), 0, -1};
+}
+
+std::size_t SpecialTokens::find_begun(std::string_view text) const {
+  // Longer than any spelling of a control token that is met.
+  constexpr std::size_t longest = 256;
+  for (std::size_t begin = text.size() - std::min(text.size(), longest); begin + 2 <= text.size(); ++begin) {
+    const Node* node = &nodes_[0];
+    for (std::size_t i = begin; i < text.size() && node != nullptr; ++i) node = child(*node, text[i]);
+    if (node != nullptr && !node->children.empty()) return begin;
+  }
+  return text.size();
 }
 
 }  // namespace trine::text

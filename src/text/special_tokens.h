@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -25,8 +26,12 @@ class SpecialTokens {
   SpecialTokens();
   // `always`: matched in any text (user-defined tokens); otherwise only when control tokens are asked for.
   void add(std::string_view spelling, TokenId id, bool always);
-  // The first match at or after `from`.
-  Match find(std::string_view text, std::size_t from, bool parse_control) const;
+  // The first match at or after `from`. At the offsets of `plain_at`, which ascend, no control token begins.
+  Match find(std::string_view text, std::size_t from, bool parse_control,
+             std::span<const std::size_t> plain_at = {}) const;
+  // Where `text` ends in a piece of a control token, of two bytes or more, that what follows might complete:
+  // the offset of the longest; else the end.
+  std::size_t find_begun(std::string_view text) const;
 
  private:
   struct Node {

@@ -163,12 +163,32 @@ Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
 Tokenizer::~Tokenizer() = default;
 
 std::vector<TokenId> Tokenizer::encode(std::string_view text, bool parse_special) const {
+  return encode(text, parse_special, {});
+}
+
+std::vector<std::size_t> Tokenizer::find_control_spellings(std::string_view text) const {
+  std::vector<std::size_t> found;
+  const SpecialTokens& special = state_->special;
+  for (std::size_t at = 0; at < text.size();) {
+    const SpecialTokens::Match match = special.find(text, at, true);
+    if (match.length == 0) break;
+    if (is_special(match.id)) found.push_back(match.begin);
+    // Within a user-defined token, or behind the first byte of a control token, another may begin.
+    at = match.begin + 1;
+  }
+  const std::size_t begun = special.find_begun(text);
+  if (begun < text.size() && (found.empty() || found.back() < begun)) found.push_back(begun);
+  return found;
+}
+
+std::vector<TokenId> Tokenizer::encode(std::string_view text, bool parse_special,
+                                       std::span<const std::size_t> plain_at) const {
   std::vector<TokenId> ids;
   ids.reserve(text.size() / 4 + 1);
   WordCache cache(text, ids);
   WordSplitter words(state_->pretokenizer);
   for (std::size_t at = 0; at < text.size();) {
-    const SpecialTokens::Match match = state_->special.find(text, at, parse_special);
+    const SpecialTokens::Match match = state_->special.find(text, at, parse_special, plain_at);
     words.start(text.substr(at, match.begin - at));
     for (std::string_view word = words.next(); !word.empty(); word = words.next())
       cache.encode(word, state_->merger);
@@ -216,6 +236,10 @@ std::span<const TokenId> Tokenizer::end_of_generation() const {
 
 TokenId Tokenizer::bos() const {
   return state_->named.bos;
+}
+
+TokenId Tokenizer::eos() const {
+  return state_->named.eos;
 }
 
 bool Tokenizer::add_bos() const {

@@ -38,6 +38,12 @@ class Tokenizer {
   // several matches the leftmost wins, then the longest. Adds no token of its own: where add_bos() says so,
   // the caller puts bos() first. Time is near-linear in the text, whatever it holds.
   std::vector<TokenId> encode(std::string_view text, bool parse_special) const;
+  // The same, but no control token begins at the offsets of `plain_at`, which ascend.
+  std::vector<TokenId> encode(std::string_view text, bool parse_special,
+                              std::span<const std::size_t> plain_at) const;
+  // Where a control token is spelled in the text, also where its end may be spelling the beginning of one:
+  // offsets, ascending.
+  std::vector<std::size_t> find_control_spellings(std::string_view text) const;
 
   // The bytes a token stands for. Special tokens give their spelling. Empty when the id is out of range.
   std::string_view piece(TokenId id) const;
@@ -54,6 +60,7 @@ class Tokenizer {
   bool is_end_of_generation(TokenId id) const;
   std::span<const TokenId> end_of_generation() const;
   TokenId bos() const;  // -1 when the file names none
+  TokenId eos() const;  // the first that the file's eos key names; -1 when none
   bool add_bos() const;
 
   // What the file states about its tokens and was not followed, a sentence each: for whoever runs the model.

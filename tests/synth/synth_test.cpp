@@ -6,7 +6,7 @@
 #include "synth/plan.h"
 #include "synth/vocab.h"
 #include "synth/write.h"
-#include "text/chatml.h"
+#include "text/chat_template.h"
 #include "text/tokenizer.h"
 
 #include <gtest/gtest.h>
@@ -176,7 +176,7 @@ TEST_F(Synth, TheByteVocabularyTakesChats) {
   EXPECT_EQ(tokenizer->decode(ids, false), text);
   EXPECT_TRUE(tokenizer->is_end_of_generation(tokenizer->find("<|im_end|>")));
   EXPECT_TRUE(tokenizer->is_special(tokenizer->find("<|im_start|>")));
-  EXPECT_TRUE(text::require_chatml(*file->metadata().get_string("tokenizer.chat_template")));
+  EXPECT_TRUE(text::ChatTemplate::from_gguf(file->metadata()));
 }
 
 TEST_F(Synth, ACancelledOrFailedWriteLeavesNothing) {
