@@ -6,6 +6,7 @@
 #include "text/jinja/print.h"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 

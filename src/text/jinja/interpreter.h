@@ -4,7 +4,7 @@
 #include "text/jinja/template.h"
 #include "text/jinja/value.h"
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 #include <functional>
 #include <memory>

@@ -95,10 +95,10 @@ Value indented(const BuiltinCall& call) {
   if (!call.value.is(Kind::text)) {
     if (call.value.is(Kind::undefined)) raise_undefined(call.value);
     // `s += "\n"` is what Jinja does first.
-    raise_type(
-        call.value.is_items()
-            ? fmt::format("can only concatenate {0} (not \"str\") to {0}", type_name(call.value))
-            : fmt::format("unsupported operand type(s) for +=: '{}' and 'str'", type_name(call.value)));
+    if (call.value.is(Kind::list)) raise("AttributeError", "'list' object has no attribute 'splitlines'");
+    raise_type(call.value.is(Kind::tuple) ? std::string("can only concatenate tuple (not \"str\") to tuple")
+                                          : fmt::format("unsupported operand type(s) for +=: '{}' and 'str'",
+                                                        type_name(call.value)));
   }
   const Value& width = call.bound[0];
   std::string indention = "    ";

@@ -41,7 +41,8 @@ struct TextCall {
   Value made(string bytes) const { return budget().text(std::move(bytes), self.is_markup()); }
   string taken(const Value& value, string_view role) const {
     if (!value.is(Kind::text))
-      raise_type(fmt::format("{}() {} must be str, not {}", name, role, type_name(value)));
+      raise_type(fmt::format("{}must be str, not {}", role.empty() ? "" : fmt::format("{}() {} ", name, role),
+                             type_name(value)));
     return string(value.text());
   }
   // What comes into a text: a markup escapes it first.
@@ -148,7 +149,7 @@ optional<std::pair<std::size_t, std::size_t>> window(const TextCall& call, const
 
 Value found(const TextCall& call) {
   const auto bound = call.bound({"!sub", "start", "end"});
-  const string what = call.taken(bound[0], "argument");
+  const string what = call.taken(bound[0], "");
   const auto part = window(call, bound[1], bound[2]);
   call.budget().charge_bytes(call.text().size());
   std::int64_t at = -1;
@@ -164,7 +165,7 @@ Value found(const TextCall& call) {
 }
 Value counted(const TextCall& call) {
   const auto bound = call.bound({"!sub", "start", "end"});
-  const string what = call.taken(bound[0], "argument");
+  const string what = call.taken(bound[0], "");
   const auto part = window(call, bound[1], bound[2]);
   call.budget().charge_bytes(call.text().size());
   if (!part) return Value::integer(0);

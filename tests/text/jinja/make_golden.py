@@ -11,15 +11,20 @@ import huggingface
 
 
 def main():
-    cases = []
+    cases, sets = [], []
     for source, variables in golden_cases.all_cases():
         kind, text = huggingface.render(source, variables)
-        cases.append({"source": source, "variables": variables, kind: text})
+        if variables not in sets:
+            sets.append(variables)
+        cases.append({"source": source, "variables": sets.index(variables), kind: text})
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "golden.json")
     with open(path, "w", encoding="utf-8") as file:
-        file.write("[\n")
-        file.write(",\n".join(json.dumps(case, ensure_ascii=False) for case in cases))
-        file.write("\n]\n")
+        for name, rows in ("variables", sets), ("cases", cases):
+            file.write("{" if name == "variables" else ",\n")
+            file.write(f'"{name}": [\n')
+            file.write(",\n".join(json.dumps(row, ensure_ascii=False) for row in rows))
+            file.write("\n]")
+        file.write("}\n")
     errors = sum("error" in case for case in cases)
     print(f"{len(cases)} cases, {errors} of them errors")
 
