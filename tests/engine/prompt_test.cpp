@@ -108,7 +108,7 @@ TEST(EncodePrompt, TheFirstTokenThatAModelWantsStandsBeforeTextAlone) {
   const auto raw = encode(with_bos(chat_model()), {.text = "hi", .raw = true});
   ASSERT_TRUE(raw) << to_string(raw.error());
   EXPECT_EQ(*raw, joined({{bos}, bytes_of("hi")}));
-  // ChatML has none.
+  // A chat template writes its own.
   const auto chat = encode(with_bos(chat_model()), {.text = "hi"});
   ASSERT_TRUE(chat) << to_string(chat.error());
   EXPECT_EQ(chat->front(), im_start);

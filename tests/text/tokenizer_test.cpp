@@ -121,7 +121,8 @@ TEST(Tokenizer, PiecesAndSpellings) {
 TEST(Tokenizer, EndOfGenerationAndBeginning) {
   const Tokenizer& tokenizer = demo_tokenizer();
   const auto ends = tokenizer.end_of_generation();
-  EXPECT_EQ(Ids(ends.begin(), ends.end()), (Ids{8179, 8181, 8185})) << "<|endoftext|>, <|im_end|>, <|fim_pad|>";
+  EXPECT_EQ(Ids(ends.begin(), ends.end()), (Ids{8179, 8181, 8185}))
+      << "<|endoftext|>, <|im_end|>, <|fim_pad|>";
   EXPECT_TRUE(tokenizer.is_end_of_generation(8181));
   EXPECT_FALSE(tokenizer.is_end_of_generation(8180));
   EXPECT_EQ(tokenizer.bos(), 8179);

@@ -412,7 +412,7 @@ ExprPtr Parser::filter(ExprPtr node, bool begun) {
     begun = false;
     const int line = current().line;
     std::string name = any_name();
-    while (skip_symbol(".")) name += "." + any_name();
+    while (skip_symbol(".")) name.append(".").append(any_name());
     node = make(Expr::Kind::filter, line, nodes_of(std::move(node)));
     node->name = std::move(name);
     if (current().is_symbol("(")) arguments(*node);
