@@ -414,7 +414,7 @@ ExprPtr Parser::filter(ExprPtr node, bool begun) {
     begun = false;
     const int line = current().line;
     std::string name = any_name();
-    while (skip_symbol(".")) name += "." + any_name();
+    while (skip_symbol(".")) name.append(1, '.').append(any_name());
     node = make(Expr::Kind::filter, line, nodes_of(std::move(node)));
     node->name = std::move(name);
     if (current().is_symbol("(")) arguments(*node);
@@ -426,7 +426,7 @@ ExprPtr Parser::test(ExprPtr node) {
   const int line = advance().line;
   const bool negated = skip_name("not");
   std::string name = any_name();
-  while (skip_symbol(".")) name += "." + any_name();
+  while (skip_symbol(".")) name.append(1, '.').append(any_name());
   node = make(Expr::Kind::test, line, nodes_of(std::move(node)));
   node->name = std::move(name);
   const Token& next = current();
