@@ -185,6 +185,7 @@ std::optional<Value> find_attribute(Interpreter& interpreter, const Value& value
     case Kind::range:
       return find_in_range(value.as<Range>(), name);
     case Kind::name_space: {
+      budget.charge(value.as<Namespace>().attributes.size() / 8);
       const Value* found = value.changing<Namespace>().find(name);
       return found == nullptr ? std::nullopt : std::optional<Value>(*found);
     }

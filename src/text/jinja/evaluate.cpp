@@ -139,7 +139,7 @@ Arguments Interpreter::evaluate_arguments(const Expr& node, const FramePtr& fram
     for (const auto& [key, value] : more.dict().entries) {
       if (!key.is(Kind::text)) raise_type("keywords must be strings");
       const bool twice = std::any_of(arguments.named.begin(), arguments.named.end(),
-                                     [&](const auto& other) { return other.first == key.text(); });
+                                     [name = key.text()](const auto& other) { return other.first == name; });
       if (twice)
         raise_type(fmt::format("{} got multiple values for keyword argument '{}'", callee, key.text()));
       budget_.charge(arguments.named.size() / 8 + 1);
@@ -178,6 +178,7 @@ void Interpreter::bind_macro(const Macro& macro, const Arguments& arguments, Fra
   const auto& parameters = node.parameters;
   const std::size_t n_positional = std::min(arguments.positional.size(), parameters.size());
   auto named = arguments.named;
+  budget_.charge(parameters.size() * (named.size() + 1) / 4 + 1);
   const auto take = [&](std::string_view name) {
     const auto found =
         std::find_if(named.begin(), named.end(), [&](const auto& each) { return each.first == name; });

@@ -321,14 +321,25 @@ class PercentFormatter {
                                    spec.precision < 0 ? 6 : spec.precision, spec.alternate);
         return pad(signed_text(std::move(text), spec.sign), spec, zero);
       }
-      case 'a':
       case 'c':
+        return aligned(budget_, character(value), spec, '>');
+      case 'a':
         raise_unsupported(fmt::format("the format character '{}' is not supported", spec.type));
       default:
         raise_value(fmt::format("unsupported format character '{}' (0x{:x}) at index {}", spec.type,
                                 static_cast<unsigned char>(spec.type),
                                 count_characters(text_.substr(0, at_ - 1))));
     }
+  }
+  static std::string character(const Value& value) {
+    if (value.is(Kind::text) && count_characters(value.text()) == 1) return std::string(value.text());
+    if (!value.is_whole()) raise_type("%c requires int or char");
+    const std::int64_t code = value.as_integer();
+    if (code < 0 || code > 0x10FFFF) raise("OverflowError", "%c arg not in range(0x110000)");
+    if (code >= 0xD800 && code < 0xE000) raise_unsupported("half of a surrogate pair is not supported");
+    std::string text;
+    append_character(text, static_cast<char32_t>(code));
+    return text;
   }
   std::string convert_whole(const Value& value, FormatSpec spec, bool zero) {
     if (value.is(Kind::undefined)) raise_undefined(value);

@@ -94,9 +94,9 @@ Value& Interpreter::slot(Frame& frame, Reference reference) {
 }
 
 Value Interpreter::variable(std::string_view name) {
+  budget_.charge(converted_.size() / 8);
   for (const auto& [known, value] : converted_)
     if (known == name) return value;
-  budget_.charge(converted_.size() / 8);
   const auto found = variables_.find(std::string(name));
   Value value = found != variables_.end() ? from_json(*found) : global_named(name);
   converted_.emplace_back(name, value);

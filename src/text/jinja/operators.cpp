@@ -91,7 +91,7 @@ void count_key_nodes(Budget& budget, const Value& key, std::size_t& nodes) {
   if (key.is(Kind::list) || key.is(Kind::dict) || key.is(Kind::dict_view))
     raise_type(fmt::format("unhashable type: '{}'", type_name(key)));
   if (++nodes > max_key_nodes) raise_unsupported("a tuple this large as a key is not supported");
-  budget.charge(1);
+  budget.charge_bytes(key.is(Kind::text) ? key.text().size() : 0);
   if (key.is(Kind::tuple))
     for (const Value& item : key.items()) count_key_nodes(budget, item, nodes);
 }
@@ -271,6 +271,7 @@ std::optional<Value> item_of(Budget& budget, const Value& value, const Value& ke
         throw;
       }
     }
+    if (key.is(Kind::text)) budget.charge_bytes(key.text().size());
     const Value* found = value.dict().find(key);
     return found == nullptr ? std::nullopt : std::optional<Value>(*found);
   }

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 namespace trine::jinja {
 namespace {
@@ -151,8 +152,9 @@ ExprPtr Parser::operation(int level) {
     advance();
     ExprPtr right = tighter();
     if (level == concats && node->kind == Expr::Kind::concat && node->attribute == "open") {
+      node->depth = std::max(node->depth, right->depth + 1);
+      if (node->depth > max_tree_depth) raise_unsupported("the template nests too deeply", node->line);
       node->items.push_back(std::move(right));
-      check_depth(*node);
       continue;
     }
     const auto kind = level == disjunctions   ? Expr::Kind::disjunction
@@ -379,6 +381,7 @@ void Parser::arguments(Expr& call) {
   const auto ensure = [&](bool right) {
     if (!right) raise_syntax("invalid syntax for function call expression", line);
   };
+  std::set<std::string> names;
   for (bool first = true; !current().is_symbol(")"); first = false) {
     if (!first) {
       expect_symbol(",");
@@ -394,8 +397,7 @@ void Parser::arguments(Expr& call) {
       ensure(!call.more_named);
       std::string name = advance().text;
       advance();
-      for (const auto& [other, value] : call.named)
-        if (other == name) raise_syntax(fmt::format("keyword argument repeated: {}", name), line);
+      if (!names.insert(name).second) raise_syntax(fmt::format("keyword argument repeated: {}", name), line);
       call.named.emplace_back(std::move(name), expression());
     } else {
       ensure(!call.more_positional && !call.more_named && call.named.empty());
@@ -412,7 +414,7 @@ ExprPtr Parser::filter(ExprPtr node, bool begun) {
     begun = false;
     const int line = current().line;
     std::string name = any_name();
-    while (skip_symbol(".")) name.append(".").append(any_name());
+    while (skip_symbol(".")) name.append(1, '.').append(any_name());
     node = make(Expr::Kind::filter, line, nodes_of(std::move(node)));
     node->name = std::move(name);
     if (current().is_symbol("(")) arguments(*node);
@@ -424,7 +426,7 @@ ExprPtr Parser::test(ExprPtr node) {
   const int line = advance().line;
   const bool negated = skip_name("not");
   std::string name = any_name();
-  while (skip_symbol(".")) name += "." + any_name();
+  while (skip_symbol(".")) name.append(1, '.').append(any_name());
   node = make(Expr::Kind::test, line, nodes_of(std::move(node)));
   node->name = std::move(name);
   const Token& next = current();

@@ -228,6 +228,7 @@ std::string Parser::target_name() {
 }
 
 void Parser::signature(MacroNode& macro) {
+  std::set<std::string> names;
   expect_symbol("(");
   while (!current().is_symbol(")")) {
     if (!macro.parameters.empty()) expect_symbol(",");
@@ -236,10 +237,9 @@ void Parser::signature(MacroNode& macro) {
       parameter.otherwise = expression();
     else if (!macro.parameters.empty() && macro.parameters.back().otherwise)
       raise_syntax("non-default argument follows default argument", current().line);
-    for (const MacroParameter& other : macro.parameters)
-      if (other.name == parameter.name)
-        raise_syntax(fmt::format("duplicate argument '{}' in function definition", parameter.name),
-                     current().line);
+    if (!names.insert(parameter.name).second)
+      raise_syntax(fmt::format("duplicate argument '{}' in function definition", parameter.name),
+                   current().line);
     macro.parameters.push_back(std::move(parameter));
   }
   expect_symbol(")");

@@ -54,6 +54,7 @@ Value trimmed(const BuiltinCall& call) {
   if (given(call.bound[0])) {
     if (!call.bound[0].is(Kind::text)) raise_type("strip arg must be None or str");
     chosen = call.bound[0].text();
+    call.budget().charge(chosen->size());
   }
   call.budget().charge_bytes(text.text().size());
   return call.budget().text(std::string(strip(text.text(), chosen, true, true)), text.is_markup());

@@ -43,6 +43,7 @@ struct TextCall {
     if (!value.is(Kind::text))
       raise_type(fmt::format("{}must be str, not {}", role.empty() ? "" : fmt::format("{}() {} ", name, role),
                              type_name(value)));
+    budget().charge_bytes(value.text().size());
     return string(value.text());
   }
   // What comes into a text: a markup escapes it first.
@@ -71,6 +72,7 @@ Value stripped(const TextCall& call) {
   if (given(chosen)) {
     if (!chosen.is(Kind::text)) raise_type(fmt::format("{} arg must be None or str", call.name));
     characters = call.taken(chosen, "");
+    call.budget().charge(characters->size());  // they are sorted
   }
   return call.made(string(strip(call.text(), characters, call.name != "rstrip", call.name != "lstrip")));
 }
@@ -188,7 +190,7 @@ Value begins_or_ends(const TextCall& call) {
   for (const Value& affix : bound[0].items()) {
     if (!affix.is(Kind::text))
       raise_type(fmt::format("tuple for {} must only contain str, not {}", call.name, type_name(affix)));
-    call.budget().charge(1);
+    call.budget().charge_bytes(affix.text().size());
     if (matches(affix)) return Value::boolean(true);
   }
   return Value::boolean(false);

@@ -507,8 +507,9 @@ messages | map(attribute="content") | map("length") | list
 messages[1:] | selectattr("role", "ne", "tool") | map(attribute="role") | join(",")
 messages[2].content.split("</think>")[-1].lstrip("\n") ~ messages[2].content.split("</think>")[0].rstrip("\n").split("<think>")[-1].lstrip("\n")
 range(3) | map("string") | map("upper") | join
-lipsum
-self
+"%c%c|%3c" % ("é", 19990, "x")
+"%c" % "xy"
+"%c" % 1114112
 loop
 caller
 '''

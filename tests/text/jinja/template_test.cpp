@@ -192,32 +192,34 @@ TEST(Jinja, WhatNeverEndsOrGrowsTooLargeIsRefused) {
       "%}",
       "{% set ns = namespace(x=[1]) %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ "
       "ns.x }}",
-      "{% set ns = namespace(x=[1]) %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ "
-      "ns.x == ns.x[:] }}",
+      "{% set ns = namespace(x=[1], y=[1]) %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}"
+      "{% set ns.y = [ns.y, ns.y] %}{% endfor %}{{ ns.x == ns.y }}",
       "{% set ns = namespace(x=(1,)) %}{% for i in range(60) %}{% set ns.x = (ns.x, ns.x) %}{% endfor %}{{ "
       "{ns.x: 1} }}",
       "{% set ns = namespace(x=[1]) %}{% for i in range(90000) %}{% set ns.x = [ns.x] %}{% endfor %}",
       "{% set ns = namespace() %}{% set ns.x = [ns] %}{{ ns }}",
       "{% set ns = namespace(x=[1]) %}{% for i in range(90000) %}{% set ns.x = ns.x | map('string') %}{% "
       "endfor %}",
-      "{{ '%999999999999d' % 1 }}",
+      "{{ '%2000000000d' % 1 }}",
       "{{ '%.*f' % (2000000000, 1) }}",
       "{{ 'x' | indent(100000000000) }}",
       "{{ 'x'.rjust(100000000000) }}",
       "{{ [1] | batch(100000000000, 1) | list }}",
       "{{ [1] | slice(100000000000) | list }}",
       "{{ [[1]] | tojson(indent=100000000000) }}",
-      "{{ " + repeated("(", 100000) + "1" + repeated(")", 100000) + " }}",
-      "{{ " + repeated("not ", 100000) + "1 }}",
-      "{{ 1" + repeated(" + 1", 100000) + " }}",
-      "{{ 1" + repeated("|abs", 100000) + " }}",
-      "{{ x" + repeated(".x", 100000) + " }}",
-      repeated("{% if 1 %}", 50000) + repeated("{% endif %}", 50000),
-      repeated("{% for x in y %}", 50000),
-      "{{ " + repeated("1 if 1 else ", 50000) + "1 }}",
+      "{{ " + repeated("(", 20000) + "1" + repeated(")", 20000) + " }}",
+      "{{ " + repeated("not ", 20000) + "1 }}",
+      "{{ 1" + repeated(" + 1", 20000) + " }}",
+      "{{ 1" + repeated("|abs", 20000) + " }}",
+      "{{ x" + repeated(".x", 20000) + " }}",
+      repeated("{% if 1 %}", 20000) + repeated("{% endif %}", 20000),
+      repeated("{% for x in y %}", 20000),
+      "{{ " + repeated("1 if 1 else ", 20000) + "1 }}",
   };
+  RenderOptions short_of_steps = options();
+  short_of_steps.limits.steps = 2'000'000;
   for (const std::string& source : sources) {
-    const auto result = render(source);
+    const auto result = render(source, Json::object(), short_of_steps);
     ASSERT_FALSE(result) << source.substr(0, 200);
     EXPECT_EQ(result.error().code, ErrorCode::unsupported)
         << source.substr(0, 200) << to_string(result.error());
