@@ -1,6 +1,7 @@
 #include "cpu/kernels/kernels.h"
 #include "quant/codec.h"
 #include "quant/float.h"
+#include "quant/iq.h"
 #include "quant/iq4.h"
 #include "quant/k_quants.h"
 #include "quant/legacy.h"
@@ -63,6 +64,12 @@ std::vector<std::size_t> half_fields(TensorType type) {
     case TensorType::Q8_0:
     case TensorType::IQ4_NL:
     case TensorType::IQ4_XS:
+    case TensorType::IQ2_XXS:
+    case TensorType::IQ2_XS:
+    case TensorType::IQ2_S:
+    case TensorType::IQ3_XXS:
+    case TensorType::IQ3_S:
+    case TensorType::IQ1_S:
       return {0};
     case TensorType::Q4_1:
     case TensorType::Q5_1:
@@ -75,8 +82,25 @@ std::vector<std::size_t> half_fields(TensorType type) {
       return {offsetof(quant::BlockQ3_K, d)};
     case TensorType::Q6_K:
       return {offsetof(quant::BlockQ6_K, d)};
+    case TensorType::TQ1_0:
+      return {offsetof(quant::BlockTQ1_0, d)};
+    case TensorType::TQ2_0:
+      return {offsetof(quant::BlockTQ2_0, d)};
+    case TensorType::IQ1_M:
+      return {offsetof(quant::BlockIQ1_M, scales)};
     default:
       return {};
+  }
+}
+
+void set_half(TensorType type, std::size_t field, std::uint16_t half, std::byte* block) {
+  if (type != TensorType::IQ1_M) {
+    std::memcpy(block + field, &half, sizeof half);
+    return;
+  }
+  for (std::size_t w = 0; w < 4; ++w) {  // the upper half of every other byte
+    std::byte& upper = block[field + 2 * w + 1];
+    upper = (upper & std::byte{0x0F}) | static_cast<std::byte>((half >> (4 * w) & 15) << 4);
   }
 }
 
@@ -92,8 +116,7 @@ void fill_block(TensorType type, std::uint32_t bytes, Fill fill, std::mt19937& r
     float value = uniform(random);
     if (fill == Fill::largest) value = 65504.0f;
     if (fill == Fill::subnormal) value = 0x1p-24f * static_cast<float>(random() % 1024);
-    const quant::Half half = quant::to_half(value);
-    std::memcpy(block + field, &half, sizeof half);
+    set_half(type, field, bits_of(quant::to_half(value)), block);
   }
   if (type == TensorType::MXFP4) {
     const int e = fill == Fill::subnormal ? random() % 3 : fill == Fill::largest ? 200 : 110 + random() % 30;
@@ -118,7 +141,31 @@ double shift_of(TensorType type, const std::byte* bytes, int column) {
   };
   const int sub = column / 32;
   const int half = column / 16;
+  // AVX-512 adds the largest magnitude to values with a sign.
+  const auto expanded = [&]<typename Block>(Block block, double magnitude) {
+    quant::IntegerBlock integers;
+    expand(as(block), integers);
+    return std::abs(magnitude * integers.scale[half]);
+  };
   switch (type) {
+    case TensorType::IQ2_XXS:
+      return expanded(quant::BlockIQ2_XXS{}, 43);
+    case TensorType::IQ2_XS:
+      return expanded(quant::BlockIQ2_XS{}, 43);
+    case TensorType::IQ2_S:
+      return expanded(quant::BlockIQ2_S{}, 43);
+    case TensorType::IQ3_XXS:
+      return expanded(quant::BlockIQ3_XXS{}, 62);
+    case TensorType::IQ3_S:
+      return expanded(quant::BlockIQ3_S{}, 15);
+    case TensorType::IQ1_S:
+      return expanded(quant::BlockIQ1_S{}, 9);
+    case TensorType::IQ1_M:
+      return expanded(quant::BlockIQ1_M{}, 9);
+    case TensorType::TQ1_0:
+      return expanded(quant::BlockTQ1_0{}, 1);
+    case TensorType::TQ2_0:
+      return expanded(quant::BlockTQ2_0{}, 2);
     case TensorType::Q4_0:
       return std::abs(8.0 * to_float(as(quant::BlockQ4_0{}).d));
     case TensorType::Q5_0:
@@ -379,7 +426,7 @@ TEST_P(PoisonedWeightsTest, PoisonTheirRowOnly) {
       std::memcpy(block, codec_->type == TensorType::F32 ? static_cast<const void*>(&bad) : &narrow,
                   codec_->block_bytes);
     } else {
-      std::memcpy(block + half_fields(codec_->type).front(), &upper_bits, 2);
+      set_half(codec_->type, half_fields(codec_->type).front(), upper_bits, block);
     }
     const Tokens x(*kernels_, 5, columns, random_values(5 * columns, random_));
     for (const MatMul matmul : {fast(), exact()}) {
