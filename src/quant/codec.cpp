@@ -1,6 +1,7 @@
 #include "quant/codec.h"
 
 #include "quant/float.h"
+#include "quant/iq.h"
 #include "quant/iq4.h"
 #include "quant/k_quants.h"
 #include "quant/legacy.h"
@@ -27,14 +28,19 @@ constexpr Codec make_codec(TensorType type) {
 }
 
 constexpr Codec codecs[] = {
-    make_codec<BlockF32>(TensorType::F32),       make_codec<BlockF16>(TensorType::F16),
-    make_codec<BlockBF16>(TensorType::BF16),     make_codec<BlockQ8_0>(TensorType::Q8_0),
-    make_codec<BlockQ4_0>(TensorType::Q4_0),     make_codec<BlockQ4_1>(TensorType::Q4_1),
-    make_codec<BlockQ5_0>(TensorType::Q5_0),     make_codec<BlockQ5_1>(TensorType::Q5_1),
-    make_codec<BlockQ2_K>(TensorType::Q2_K),     make_codec<BlockQ3_K>(TensorType::Q3_K),
-    make_codec<BlockQ4_K>(TensorType::Q4_K),     make_codec<BlockQ5_K>(TensorType::Q5_K),
-    make_codec<BlockQ6_K>(TensorType::Q6_K),     make_codec<BlockIQ4_NL>(TensorType::IQ4_NL),
-    make_codec<BlockIQ4_XS>(TensorType::IQ4_XS), make_codec<BlockMXFP4>(TensorType::MXFP4),
+    make_codec<BlockF32>(TensorType::F32),         make_codec<BlockF16>(TensorType::F16),
+    make_codec<BlockBF16>(TensorType::BF16),       make_codec<BlockQ8_0>(TensorType::Q8_0),
+    make_codec<BlockQ4_0>(TensorType::Q4_0),       make_codec<BlockQ4_1>(TensorType::Q4_1),
+    make_codec<BlockQ5_0>(TensorType::Q5_0),       make_codec<BlockQ5_1>(TensorType::Q5_1),
+    make_codec<BlockQ2_K>(TensorType::Q2_K),       make_codec<BlockQ3_K>(TensorType::Q3_K),
+    make_codec<BlockQ4_K>(TensorType::Q4_K),       make_codec<BlockQ5_K>(TensorType::Q5_K),
+    make_codec<BlockQ6_K>(TensorType::Q6_K),       make_codec<BlockIQ4_NL>(TensorType::IQ4_NL),
+    make_codec<BlockIQ4_XS>(TensorType::IQ4_XS),   make_codec<BlockMXFP4>(TensorType::MXFP4),
+    make_codec<BlockIQ2_XXS>(TensorType::IQ2_XXS), make_codec<BlockIQ2_XS>(TensorType::IQ2_XS),
+    make_codec<BlockIQ2_S>(TensorType::IQ2_S),     make_codec<BlockIQ3_XXS>(TensorType::IQ3_XXS),
+    make_codec<BlockIQ3_S>(TensorType::IQ3_S),     make_codec<BlockIQ1_S>(TensorType::IQ1_S),
+    make_codec<BlockIQ1_M>(TensorType::IQ1_M),     make_codec<BlockTQ1_0>(TensorType::TQ1_0),
+    make_codec<BlockTQ2_0>(TensorType::TQ2_0),
 };
 
 // The type may be any number when it comes from a file.

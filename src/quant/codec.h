@@ -15,7 +15,7 @@ using DecodeBlock = void (*)(const std::byte* block, float* out);
 using DecodeBlocks = void (*)(const std::byte* blocks, std::uint64_t count, float* out);
 
 // A GGUF type we can compute with. The block layouts stand in the header of each family: float.h, legacy.h,
-// k_quants.h, iq4.h, mxfp4.h.
+// k_quants.h, iq4.h, mxfp4.h, iq.h.
 struct Codec {
   gguf::TensorType type;
   std::uint32_t block_elements;

@@ -28,10 +28,10 @@ constexpr std::int32_t steps_ahead = 3;
 constexpr std::uint64_t uniform_bytes = 16 << 10;
 
 // All that a model of this capacity will hold.
-device::CapacityPlan plan_memory(const model::Weights& weights, std::int32_t context, KvType kv_type,
-                                 const Capacity& capacity) {
+device::CapacityPlan plan_memory(const Gpu& gpu, const model::Weights& weights, std::int32_t context,
+                                 KvType kv_type, const Capacity& capacity) {
   const model::Config& config = weights.config;
-  return {.weights_bytes = device_bytes(weights),
+  return {.weights_bytes = device_bytes(gpu, weights),
           .kv_bytes = KvCache::bytes(config, context, kv_type),
           .workspace_bytes = Workspace::bytes(config, capacity) +
                              steps_ahead * Workspace::answer_bytes(config, capacity) + uniform_bytes,
@@ -98,7 +98,7 @@ struct WgpuModel::State {
 Result<void> WgpuModel::State::allocate(const WgpuOptions& options, KvType kv_type) {
   const Capacity capacity =
       plan_capacity(config(), kernels.tuning(), gpu->limits(), options.context, options.slots);
-  plan = plan_memory(weights, options.context, kv_type, capacity);
+  plan = plan_memory(*gpu, weights, options.context, kv_type, capacity);
   const auto fits = [&]() -> Result<void> {
     TRINE_TRY(kv, KvCache::create(*gpu, config(), options.context, kv_type));
     TRINE_TRY(work, Workspace::create(*gpu, config(), capacity));

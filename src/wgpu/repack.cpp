@@ -2,7 +2,9 @@
 
 #include "base/check.h"
 #include "quant/codec.h"
+#include "quant/iq.h"
 #include "quant/iq4.h"
+#include "quant/iq_grids.h"
 #include "quant/k_quants.h"
 #include "quant/legacy.h"
 #include "quant/mxfp4.h"
@@ -46,6 +48,7 @@ struct Layout {
   bool integer_dot;
   std::array<Plane, max_planes> planes;  // those in use come first
   void (*repack_row)(const std::byte* row, std::uint64_t columns, const PlanePointers& planes);
+  std::span<const std::uint32_t> book = {};
 };
 
 template <typename Word>
@@ -235,7 +238,87 @@ void repack_q6_k(const std::byte* row, std::uint64_t columns, const PlanePointer
   });
 }
 
+void repack_iq2_xxs(const std::byte* row, std::uint64_t columns, const PlanePointers& planes) {
+  for_each_block<BlockIQ2_XXS>(row, columns, [&](const BlockIQ2_XXS& block, std::uint64_t b) {
+    copy_field(block.qs, planes[0], b);
+    copy_field(block.d, planes[1], b);
+  });
+}
+
+void repack_iq2_xs(const std::byte* row, std::uint64_t columns, const PlanePointers& planes) {
+  for_each_block<BlockIQ2_XS>(row, columns, [&](const BlockIQ2_XS& block, std::uint64_t b) {
+    copy_field(block.qs, planes[0], b);
+    copy_field(block.scales, planes[1], b);
+    copy_field(block.d, planes[2], b);
+  });
+}
+
+void repack_iq2_s(const std::byte* row, std::uint64_t columns, const PlanePointers& planes) {
+  for_each_block<BlockIQ2_S>(row, columns, [&](const BlockIQ2_S& block, std::uint64_t b) {
+    copy_field(block.qs, planes[0], b);
+    copy_field(block.signs, planes[1], b);
+    copy_field(block.qh, planes[2], b);
+    copy_field(block.scales, planes[3], b);
+    copy_field(block.d, planes[4], b);
+  });
+}
+
+void repack_iq3_xxs(const std::byte* row, std::uint64_t columns, const PlanePointers& planes) {
+  for_each_block<BlockIQ3_XXS>(row, columns, [&](const BlockIQ3_XXS& block, std::uint64_t b) {
+    copy_field(block.qs, planes[0], b);
+    copy_field(block.signs_and_scales, planes[1], b);
+    copy_field(block.d, planes[2], b);
+  });
+}
+
+void repack_iq3_s(const std::byte* row, std::uint64_t columns, const PlanePointers& planes) {
+  for_each_block<BlockIQ3_S>(row, columns, [&](const BlockIQ3_S& block, std::uint64_t b) {
+    copy_field(block.qs, planes[0], b);
+    copy_field(block.signs, planes[1], b);
+    copy_field(block.qh, planes[2], b);
+    copy_field(block.scales, planes[3], b);
+    copy_field(block.d, planes[4], b);
+  });
+}
+
+void repack_iq1_s(const std::byte* row, std::uint64_t columns, const PlanePointers& planes) {
+  for_each_block<BlockIQ1_S>(row, columns, [&](const BlockIQ1_S& block, std::uint64_t b) {
+    copy_field(block.qs, planes[0], b);
+    copy_field(block.qh, planes[1], b);
+    copy_field(block.d, planes[2], b);
+  });
+}
+
+void repack_iq1_m(const std::byte* row, std::uint64_t columns, const PlanePointers& planes) {
+  for_each_block<BlockIQ1_M>(row, columns, [&](const BlockIQ1_M& block, std::uint64_t b) {
+    copy_field(block.qs, planes[0], b);
+    copy_field(block.qh, planes[1], b);
+    copy_field(block.scales, planes[2], b);
+  });
+}
+
+void repack_tq1_0(const std::byte* row, std::uint64_t columns, const PlanePointers& planes) {
+  for_each_block<BlockTQ1_0>(row, columns, [&](const BlockTQ1_0& block, std::uint64_t b) {
+    copy_field(block.qs, planes[0], b);
+    copy_field(block.qh, planes[1], b);
+    copy_field(block.d, planes[2], b);
+  });
+}
+
+void repack_tq2_0(const std::byte* row, std::uint64_t columns, const PlanePointers& planes) {
+  for_each_block<BlockTQ2_0>(row, columns, [&](const BlockTQ2_0& block, std::uint64_t b) {
+    for (int u = 0; u < units_per_super_block; ++u)
+      pack_pairs(block.qs + 32 * (u / 4), 2 * (u % 4), planes[0] + (8 * b + u) * 8);
+    copy_field(block.d, planes[1], b);
+  });
+}
+
 constexpr Plane p16 = per_unit(16);
+constexpr Plane p8 = per_unit(8);
+constexpr Plane p4 = per_unit(4);
+constexpr Plane p2 = per_unit(2);
+constexpr Plane p1 = per_unit(1);
+constexpr Plane d_of_block = per_block(2);
 constexpr Layout layouts[] = {
     {TensorType::F32, "quant_f32.wgsl", false, {p16, p16, p16, p16, p16, p16, p16, p16}, repack_floats<4>},
     {TensorType::F16, "quant_f16.wgsl", false, {p16, p16, p16, p16}, repack_floats<2>},
@@ -257,6 +340,20 @@ constexpr Layout layouts[] = {
     {TensorType::IQ4_NL, "quant_iq4_nl.wgsl", true, {p16, per_unit(2)}, repack_with_scale<BlockIQ4_NL>},
     {TensorType::IQ4_XS, "quant_iq4_xs.wgsl", true, {p16, per_block(8)}, repack_iq4_xs},
     {TensorType::MXFP4, "quant_mxfp4.wgsl", true, {p16, per_unit(1)}, repack_mxfp4},
+    {TensorType::IQ2_XXS, "quant_iq2_xxs.wgsl", true, {p8, d_of_block}, repack_iq2_xxs, iq2_xxs_grid},
+    {TensorType::IQ2_XS, "quant_iq2_xs.wgsl", true, {p8, p1, d_of_block}, repack_iq2_xs, iq2_xs_grid},
+    {TensorType::IQ2_S, "quant_iq2_s.wgsl", true, {p4, p4, p1, p1, d_of_block}, repack_iq2_s, iq2_s_grid},
+    {TensorType::IQ3_XXS, "quant_iq3_xxs.wgsl", true, {p8, p4, d_of_block}, repack_iq3_xxs, iq3_xxs_grid},
+    {TensorType::IQ3_S,
+     "quant_iq3_s.wgsl",
+     true,
+     {p8, p4, p1, per_block(4), d_of_block},
+     repack_iq3_s,
+     iq3_s_grid},
+    {TensorType::IQ1_S, "quant_iq1_s.wgsl", true, {p4, p2, d_of_block}, repack_iq1_s, iq1_grid},
+    {TensorType::IQ1_M, "quant_iq1_m.wgsl", true, {p4, p2, per_block(8)}, repack_iq1_m, iq1_grid},
+    {TensorType::TQ1_0, "quant_tq1_0.wgsl", true, {per_block(48), per_block(4), d_of_block}, repack_tq1_0},
+    {TensorType::TQ2_0, "quant_tq2_0.wgsl", true, {p8, d_of_block}, repack_tq2_0},
 };
 
 const Layout& layout_of(TensorType type) {
@@ -308,6 +405,10 @@ void repack_rows(TensorType type, std::uint64_t columns, std::span<const std::by
     }
     layout.repack_row(rows.data() + r * source_bytes, columns, planes);
   }
+}
+
+std::span<const std::uint32_t> code_book(TensorType type) {
+  return layout_of(type).book;
 }
 
 std::string_view quant_library(TensorType type) {

@@ -27,8 +27,14 @@ namespace trine::wgpu {
 //   Q6_K     nibbles 16/u, pairs 8/u, scales 16/b, d 2/b
 //   IQ4_NL   nibbles 16/u, d 2/u                 IQ4_XS  nibbles 16/u, header 8/b
 //   MXFP4    nibbles 16/u, e 1/u
-// Scales, headers, d, m and e are the file's bytes (a header is all that precedes the quants of a block). The
-// quant of column c of a unit lies in
+//   IQ2_XXS  qs 8/u, d 2/b                       IQ2_XS  qs 8/u, scales 1/u, d 2/b
+//   IQ2_S    qs 4/u, signs 4/u, qh 1/u, scales 1/u, d 2/b
+//   IQ3_XXS  qs 8/u, signs and scales 4/u, d 2/b
+//   IQ3_S    qs 8/u, signs 4/u, qh 1/u, scales 4/b, d 2/b
+//   IQ1_S    qs 4/u, qh 2/u, d 2/b               IQ1_M   qs 4/u, qh 2/u, scales 8/b
+//   TQ1_0    qs 48/b, qh 4/b, d 2/b              TQ2_0   pairs 8/u, d 2/b
+// Scales, headers, d, m, e, and of the IQ1, IQ2, IQ3 and TQ1 types all fields are the file's bytes (a header
+// is all that precedes the quants of a block). The quant of column c of a unit lies in
 //   nibbles  its low four bits: the low half of byte c when c < 16, else the high half of byte c - 16
 //   pairs    two bits (those above the nibble, if any): bits 2i and 2i + 1 of byte 4h + k
 //   bits     the topmost bit: bit 4h + i of byte k, where c = 16h + 4i + k, k < 4, i < 4
@@ -46,6 +52,9 @@ std::uint64_t device_row_bytes(gguf::TensorType type, std::uint64_t columns);
 // write their own range of rows.
 void repack_rows(gguf::TensorType type, std::uint64_t columns, std::span<const std::byte> rows,
                  std::span<std::byte> out);
+
+// The type's code book, if it has one: a buffer of its rows ends in these words, a multiple of four.
+std::span<const std::uint32_t> code_book(gguf::TensorType type);
 
 // The WGSL library that reads the type's rows: "quant_q4_k.wgsl".
 std::string_view quant_library(gguf::TensorType type);

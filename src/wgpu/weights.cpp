@@ -35,26 +35,48 @@ std::uint64_t binding_limit(const Gpu& gpu) {
   return std::min(gpu.limits().max_storage_binding_bytes, gpu.limits().max_buffer_bytes);
 }
 
-// Makes a matrix of parts with `per_part` units each: experts of `unit_rows` rows, or single rows.
-Result<Matrix> allocate_parts(Gpu& gpu, const model::Weight& weight, std::uint64_t unit_rows,
-                              std::uint64_t per_part) {
-  const std::uint64_t unit_bytes = unit_rows * row_bytes(weight);
-  if (per_part == 0) {
-    return fail({.code = ErrorCode::model_load,
-                 .what = "a part of a tensor is larger than a binding of this device may be",
-                 .where = weight.tensor->name,
-                 .expected = fmt::format("at most {} bytes on {}", binding_limit(gpu), gpu.adapter().name),
-                 .actual = fmt::format("{} bytes in {} rows", unit_bytes, unit_rows)});
+std::uint64_t book_bytes(const model::Weight& weight) {
+  return code_book(weight.codec->type).size_bytes();
+}
+
+// How a weight is cut into parts: `units` units of `unit_rows` rows each, single rows or experts.
+struct Cut {
+  std::uint64_t unit_rows;
+  std::uint64_t units;
+  std::uint64_t per_part;  // 0 where not even one unit fits
+};
+
+Cut cut_matrix(const Gpu& gpu, const model::Weight& weight) {
+  return {1, static_cast<std::uint64_t>(weight.experts * weight.rows),
+          (binding_limit(gpu) - book_bytes(weight)) / row_bytes(weight)};
+}
+
+// Tensors that one kernel reads have the same experts in each part.
+Cut cut_experts(const Gpu& gpu, const model::Weight& weight, const model::Weight& beside) {
+  const std::uint64_t largest = std::max(expert_bytes(weight), expert_bytes(beside));
+  const std::uint64_t book = std::max(book_bytes(weight), book_bytes(beside));
+  return {static_cast<std::uint64_t>(weight.rows), static_cast<std::uint64_t>(weight.experts),
+          (binding_limit(gpu) - book) / largest};
+}
+
+Result<Matrix> allocate_parts(Gpu& gpu, const model::Weight& weight, const Cut& cut) {
+  const std::uint64_t unit_bytes = cut.unit_rows * row_bytes(weight);
+  if (cut.per_part == 0) {
+    return fail(
+        {.code = ErrorCode::model_load,
+         .what = "a part of a tensor is larger than a binding of this device may be",
+         .where = weight.tensor->name,
+         .expected = fmt::format("at most {} bytes on {}", binding_limit(gpu), gpu.adapter().name),
+         .actual = fmt::format("{} bytes in {} rows", unit_bytes + book_bytes(weight), cut.unit_rows)});
   }
   Matrix matrix{weight.codec->type,
                 static_cast<std::uint32_t>(weight.rows),
                 static_cast<std::uint32_t>(weight.columns),
-                static_cast<std::uint32_t>(unit_rows),
+                static_cast<std::uint32_t>(cut.unit_rows),
                 {}};
-  const std::uint64_t units = static_cast<std::uint64_t>(weight.experts * weight.rows) / unit_rows;
-  for (std::uint64_t first = 0; first < units; first += per_part) {
-    const std::uint64_t count = std::min(per_part, units - first);
-    TRINE_TRY(Buffer buffer, gpu.create_buffer(weight.tensor->name, count * unit_bytes));
+  for (std::uint64_t first = 0; first < cut.units; first += cut.per_part) {
+    const std::uint64_t count = std::min(cut.per_part, cut.units - first);
+    TRINE_TRY(Buffer buffer, gpu.create_buffer(weight.tensor->name, count * unit_bytes + book_bytes(weight)));
     matrix.parts.push_back(
         {std::move(buffer), static_cast<std::uint32_t>(first), static_cast<std::uint32_t>(count)});
   }
@@ -96,14 +118,11 @@ class Allocator {
     return {};
   }
   Result<void> matrix(const model::Weight& weight, Matrix& matrix) const {
-    TRINE_TRY(matrix, allocate_parts(gpu_, weight, 1, binding_limit(gpu_) / row_bytes(weight)));
+    TRINE_TRY(matrix, allocate_parts(gpu_, weight, cut_matrix(gpu_, weight)));
     return {};
   }
-  // Tensors that one kernel reads have the same experts in each part.
   Result<void> experts(const model::Weight& weight, const model::Weight& beside, Matrix& matrix) const {
-    const std::uint64_t largest = std::max(expert_bytes(weight), expert_bytes(beside));
-    TRINE_TRY(matrix, allocate_parts(gpu_, weight, static_cast<std::uint64_t>(weight.rows),
-                                     binding_limit(gpu_) / largest));
+    TRINE_TRY(matrix, allocate_parts(gpu_, weight, cut_experts(gpu_, weight, beside)));
     return {};
   }
 
@@ -130,8 +149,11 @@ class Uploader {
   }
   Result<void> matrix(const model::Weight& weight, const Matrix& matrix) {
     const std::uint64_t unit = matrix.unit_rows;
-    for (const MatrixPart& part : matrix.parts)
+    const auto book = std::as_bytes(code_book(matrix.type));
+    for (const MatrixPart& part : matrix.parts) {
       TRINE_CHECK_OK(send_rows(weight, part.buffer, part.first * unit, part.count * unit));
+      if (!book.empty()) TRINE_CHECK_OK(send(part.buffer, part.buffer.bytes() - book.size(), book));
+    }
     return {};
   }
   Result<void> experts(const model::Weight& weight, const model::Weight& /*beside*/, const Matrix& place) {
@@ -191,6 +213,7 @@ class Uploader {
 
 // Adds up what the others make and fill.
 struct Sizes {
+  const Gpu& gpu;
   const model::Config& config;
   std::uint64_t bytes = 0;
 
@@ -204,19 +227,26 @@ struct Sizes {
     return {};
   }
   Result<void> matrix(const model::Weight& weight, const model::Weight& /*place*/) {
-    bytes += static_cast<std::uint64_t>(weight.experts) * expert_bytes(weight);
-    return {};
+    return add(weight, cut_matrix(gpu, weight));
   }
-  Result<void> experts(const model::Weight& weight, const model::Weight& /*beside*/,
-                       const model::Weight& place) {
-    return matrix(weight, place);
+  Result<void> experts(const model::Weight& weight, const model::Weight& beside,
+                       const model::Weight& /*place*/) {
+    return add(weight, cut_experts(gpu, weight, beside));
+  }
+
+ private:
+  // A cut without parts is refused when they are made.
+  Result<void> add(const model::Weight& weight, const Cut& cut) {
+    const std::uint64_t parts = cut.per_part == 0 ? 0 : (cut.units + cut.per_part - 1) / cut.per_part;
+    bytes += cut.units * cut.unit_rows * row_bytes(weight) + parts * book_bytes(weight);
+    return {};
   }
 };
 
 }  // namespace
 
-std::uint64_t device_bytes(const model::Weights& weights) {
-  Sizes sizes{weights.config};
+std::uint64_t device_bytes(const Gpu& gpu, const model::Weights& weights) {
+  Sizes sizes{gpu, weights.config};
   const Result<void> done = device::for_each_tensor(weights, weights, sizes);
   check(done.has_value(), "counting cannot fail");
   return sizes.bytes;

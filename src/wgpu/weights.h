@@ -17,7 +17,7 @@ struct MatrixPart {
 };
 
 // A weight on the device, in the layout of repack.h: in one part, or in as many as the limit of a binding
-// asks for.
+// asks for. Each part ends in the type's code book.
 struct Matrix {
   gguf::TensorType type = gguf::TensorType::F32;
   std::uint32_t rows = 0;
@@ -46,8 +46,8 @@ struct Matrices {
   const Matrix& head() const { return output.parts.empty() ? embed : output; }
 };
 
-// Bytes of all weights on the device.
-std::uint64_t device_bytes(const model::Weights& weights);
+// Bytes of all weights on this device.
+std::uint64_t device_bytes(const Gpu& gpu, const model::Weights& weights);
 
 // Makes the buffers, still without content. Errors: model_load (the device has too little memory, or a row or
 // an expert is larger than a binding may be).

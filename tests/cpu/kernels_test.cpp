@@ -1,11 +1,13 @@
 #include "cpu/kernels/kernels.h"
 #include "quant/codec.h"
 #include "quant/float.h"
+#include "quant/iq.h"
 #include "quant/iq4.h"
 #include "quant/k_quants.h"
 #include "quant/legacy.h"
 #include "quant/mxfp4.h"
 
+#include "half_fields.h"
 #include "random_values.h"
 
 #include <gtest/gtest.h>
@@ -54,32 +56,6 @@ class GuardedBytes {
   std::size_t mapped_;
 };
 
-// Where a block keeps its half-precision numbers: random bytes there would be NaN now and then.
-std::vector<std::size_t> half_fields(TensorType type) {
-  switch (type) {
-    case TensorType::F16:
-    case TensorType::Q4_0:
-    case TensorType::Q5_0:
-    case TensorType::Q8_0:
-    case TensorType::IQ4_NL:
-    case TensorType::IQ4_XS:
-      return {0};
-    case TensorType::Q4_1:
-    case TensorType::Q5_1:
-    case TensorType::Q4_K:
-    case TensorType::Q5_K:
-      return {0, 2};
-    case TensorType::Q2_K:
-      return {offsetof(quant::BlockQ2_K, d), offsetof(quant::BlockQ2_K, dmin)};
-    case TensorType::Q3_K:
-      return {offsetof(quant::BlockQ3_K, d)};
-    case TensorType::Q6_K:
-      return {offsetof(quant::BlockQ6_K, d)};
-    default:
-      return {};
-  }
-}
-
 enum class Fill { random, largest, subnormal };
 
 void fill_block(TensorType type, std::uint32_t bytes, Fill fill, std::mt19937& random, std::byte* block) {
@@ -88,12 +64,11 @@ void fill_block(TensorType type, std::uint32_t bytes, Fill fill, std::mt19937& r
   const int extreme = random() % 2 == 0 ? 0xFF : 0x80;
   for (std::uint32_t i = 0; i < bytes; ++i)
     block[i] = static_cast<std::byte>(fill == Fill::largest ? extreme : static_cast<int>(random() & 0xFF));
-  for (const std::size_t field : half_fields(type)) {
+  for (const std::size_t field : test::half_fields(type)) {
     float value = uniform(random);
     if (fill == Fill::largest) value = 65504.0f;
     if (fill == Fill::subnormal) value = 0x1p-24f * static_cast<float>(random() % 1024);
-    const quant::Half half = quant::to_half(value);
-    std::memcpy(block + field, &half, sizeof half);
+    test::set_half(type, field, bits_of(quant::to_half(value)), block);
   }
   if (type == TensorType::MXFP4) {
     const int e = fill == Fill::subnormal ? random() % 3 : fill == Fill::largest ? 200 : 110 + random() % 30;
@@ -118,7 +93,31 @@ double shift_of(TensorType type, const std::byte* bytes, int column) {
   };
   const int sub = column / 32;
   const int half = column / 16;
+  // AVX-512 adds the largest magnitude to values with a sign.
+  const auto expanded = [&]<typename Block>(Block block, double magnitude) {
+    quant::IntegerBlock integers;
+    expand(as(block), integers);
+    return std::abs(magnitude * integers.scale[half]);
+  };
   switch (type) {
+    case TensorType::IQ2_XXS:
+      return expanded(quant::BlockIQ2_XXS{}, 43);
+    case TensorType::IQ2_XS:
+      return expanded(quant::BlockIQ2_XS{}, 43);
+    case TensorType::IQ2_S:
+      return expanded(quant::BlockIQ2_S{}, 43);
+    case TensorType::IQ3_XXS:
+      return expanded(quant::BlockIQ3_XXS{}, 62);
+    case TensorType::IQ3_S:
+      return expanded(quant::BlockIQ3_S{}, 15);
+    case TensorType::IQ1_S:
+      return expanded(quant::BlockIQ1_S{}, 9);
+    case TensorType::IQ1_M:
+      return expanded(quant::BlockIQ1_M{}, 9);
+    case TensorType::TQ1_0:
+      return expanded(quant::BlockTQ1_0{}, 1);
+    case TensorType::TQ2_0:
+      return expanded(quant::BlockTQ2_0{}, 2);
     case TensorType::Q4_0:
       return std::abs(8.0 * to_float(as(quant::BlockQ4_0{}).d));
     case TensorType::Q5_0:
@@ -187,9 +186,13 @@ struct Weights {
     codec.decode_row(row(r), columns, values.data());
     return values;
   }
-  double shift(std::int64_t r, std::int64_t column) const {
-    return shift_of(codec.type, row(r) + column / codec.block_elements * codec.block_bytes,
-                    static_cast<int>(column % codec.block_elements));
+  // One for 16 columns.
+  std::vector<double> shifts(std::int64_t r) const {
+    std::vector<double> result;
+    for (std::int64_t column = 0; column < columns; column += 16)
+      result.push_back(shift_of(codec.type, row(r) + column / codec.block_elements * codec.block_bytes,
+                                static_cast<int>(column % codec.block_elements)));
+    return result;
   }
 };
 
@@ -253,11 +256,12 @@ Expected expect_fast(const Weights& w, std::int64_t r, const Tokens& x, std::int
   Expected e;
   double magnitude = 0.0;
   const std::vector<float> weights = w.decode(r);
+  const std::vector<double> shifts = w.shifts(r);
   for (std::int64_t c = 0; c < w.columns; ++c) {
     const std::int64_t at = row * w.columns + c;
     const double activation = double{x.d[at / 32]} * x.q[at];
     e.value += weights[c] * activation;
-    magnitude += (std::abs(weights[c]) + 2.0 * w.shift(r, c)) * std::abs(activation);
+    magnitude += (std::abs(weights[c]) + 2.0 * shifts[c / 16]) * std::abs(activation);
   }
   e.tolerance = (w.columns / 16.0 + 8.0) * unit_roundoff * magnitude + w.columns * 0x1p-149;
   return e;
@@ -379,7 +383,7 @@ TEST_P(PoisonedWeightsTest, PoisonTheirRowOnly) {
       std::memcpy(block, codec_->type == TensorType::F32 ? static_cast<const void*>(&bad) : &narrow,
                   codec_->block_bytes);
     } else {
-      std::memcpy(block + half_fields(codec_->type).front(), &upper_bits, 2);
+      test::set_half(codec_->type, test::half_fields(codec_->type).front(), upper_bits, block);
     }
     const Tokens x(*kernels_, 5, columns, random_values(5 * columns, random_));
     for (const MatMul matmul : {fast(), exact()}) {

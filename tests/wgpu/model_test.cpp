@@ -3,6 +3,7 @@
 #include "compare.h"
 #include "fused_model.h"
 #include "loaded_model.h"
+#include "random_weight.h"
 #include "reference/model.h"
 #include "scaled_weights.h"
 #include "step_helpers.h"
@@ -148,6 +149,42 @@ TEST_P(WgpuModels, ExactAgreesWithTheReferenceStageByStage) {
     runner.run(tokens, all ? 18 : 1, &actual);
     expect_close(actual, expected, without.empty() ? "with subgroups" : "without subgroups");
   }
+}
+
+// Every type that models/tiny lacks, each in one matrix of a model: 18 rows and then 5, so that mat-vecs and
+// tiled products both read them.
+TEST_F(OnDevice, TypesOfFewBitsAgreeWithTheReferenceStageByStage) {
+  using enum gguf::TensorType;
+  LoadedModel loaded(models_dir + "tiny/tiny-BF16.gguf");
+  model::Weights& w = loaded.weights;
+  model::LayerWeights& layer = w.layers[0];
+  std::vector<std::shared_ptr<std::vector<std::byte>>> kept;
+  const std::pair<model::Weight*, gguf::TensorType> places[] = {
+      {&w.embed, TQ1_0},           {&w.output, IQ2_XS},       {&layer.attn_q, IQ2_XXS},
+      {&layer.attn_k, TQ2_0},      {&layer.attn_v, IQ2_S},    {&layer.attn_output, IQ3_XXS},
+      {&layer.expert_gate, IQ3_S}, {&layer.expert_up, IQ1_S}, {&layer.expert_down, IQ1_M}};
+  for (const auto& [weight, type] : places)
+    kept.push_back(randomise_weight(*weight, type, static_cast<unsigned>(type)));
+
+  const std::vector<std::int32_t> tokens = sample_tokens(23, w.config.vocab_size);
+  TraceRecorder expected;
+  ThreadPool pool(2);
+  reference::Sequence sequence;
+  ASSERT_TRUE(reference::Model(w).forward(sequence, tokens, true, pool, &expected));
+  TraceRecorder exact;
+  Runner runner(loaded, options(Numerics::exact));
+  runner.run(tokens, 18, &exact);
+  expect_close(exact, expected, "exact");
+  const auto use = runner.model->memory_use();
+  ASSERT_TRUE(use);
+  EXPECT_LE(use->held, use->planned);
+
+  // Fast: 8-bit activations cost about 1/127 of each block's largest value, so a stage is turned by some
+  // thousandths; a wrong sign or scale turns it by far more.
+  TraceRecorder fast;
+  Runner(loaded, options(Numerics::fast)).run(tokens, 18, &fast);
+  for (const auto& [key, values] : expected.stages)
+    EXPECT_GE(compare(fast.stages.at(key), values).cosine, 0.99) << model::name_of(key.first);
 }
 
 TEST_F(OnDevice, ExactGreedyTokensOfTheDemoEqualTransformers) {

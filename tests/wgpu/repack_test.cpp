@@ -1,6 +1,8 @@
 #include "wgpu/repack.h"
+#include "wgpu/shader.h"
 
 #include "quant/codec.h"
+#include "quant/iq.h"
 #include "quant/iq4.h"
 #include "quant/k_quants.h"
 #include "quant/mxfp4.h"
@@ -57,6 +59,24 @@ std::vector<Plane> planes_of(TensorType type) {
       return {{16}, {8, true}};
     case TensorType::MXFP4:
       return {{16}, {1}};
+    case TensorType::IQ2_XXS:
+      return {{8}, {2, true}};
+    case TensorType::IQ2_XS:
+      return {{8}, {1}, {2, true}};
+    case TensorType::IQ2_S:
+      return {{4}, {4}, {1}, {1}, {2, true}};
+    case TensorType::IQ3_XXS:
+      return {{8}, {4}, {2, true}};
+    case TensorType::IQ3_S:
+      return {{8}, {4}, {1}, {4, true}, {2, true}};
+    case TensorType::IQ1_S:
+      return {{4}, {2}, {2, true}};
+    case TensorType::IQ1_M:
+      return {{4}, {2}, {8, true}};
+    case TensorType::TQ1_0:
+      return {{48, true}, {4, true}, {2, true}};
+    case TensorType::TQ2_0:
+      return {{8}, {2, true}};
     default:
       ADD_FAILURE() << "a type without a layout";
       return {};
@@ -134,6 +154,59 @@ class DeviceRow {
       case TensorType::MXFP4:
         return quant::half_scale(field<std::uint8_t>(1, u, 1)) *
                static_cast<float>(quant::e2m1_doubled[nibble(0, u, c)]);
+      case TensorType::TQ2_0:
+        return half(1, b, 2) * static_cast<float>(pair(0, u, c) - 1);
+      case TensorType::IQ2_XXS:
+        return of_block<quant::BlockIQ2_XXS>(column, [&](auto& block) {
+          take(block.qs, 0, 8 * b, 8);
+          take(block.d, 1, b, 2);
+        });
+      case TensorType::IQ2_XS:
+        return of_block<quant::BlockIQ2_XS>(column, [&](auto& block) {
+          take(block.qs, 0, 8 * b, 8);
+          take(block.scales, 1, 8 * b, 1);
+          take(block.d, 2, b, 2);
+        });
+      case TensorType::IQ2_S:
+        return of_block<quant::BlockIQ2_S>(column, [&](auto& block) {
+          take(block.qs, 0, 8 * b, 4);
+          take(block.signs, 1, 8 * b, 4);
+          take(block.qh, 2, 8 * b, 1);
+          take(block.scales, 3, 8 * b, 1);
+          take(block.d, 4, b, 2);
+        });
+      case TensorType::IQ3_XXS:
+        return of_block<quant::BlockIQ3_XXS>(column, [&](auto& block) {
+          take(block.qs, 0, 8 * b, 8);
+          take(block.signs_and_scales, 1, 8 * b, 4);
+          take(block.d, 2, b, 2);
+        });
+      case TensorType::IQ3_S:
+        return of_block<quant::BlockIQ3_S>(column, [&](auto& block) {
+          take(block.qs, 0, 8 * b, 8);
+          take(block.signs, 1, 8 * b, 4);
+          take(block.qh, 2, 8 * b, 1);
+          take(block.scales, 3, b, 4);
+          take(block.d, 4, b, 2);
+        });
+      case TensorType::IQ1_S:
+        return of_block<quant::BlockIQ1_S>(column, [&](auto& block) {
+          take(block.qs, 0, 8 * b, 4);
+          take(block.qh, 1, 8 * b, 2);
+          take(block.d, 2, b, 2);
+        });
+      case TensorType::IQ1_M:
+        return of_block<quant::BlockIQ1_M>(column, [&](auto& block) {
+          take(block.qs, 0, 8 * b, 4);
+          take(block.qh, 1, 8 * b, 2);
+          take(block.scales, 2, b, 8);
+        });
+      case TensorType::TQ1_0:
+        return of_block<quant::BlockTQ1_0>(column, [&](auto& block) {
+          take(block.qs, 0, b, 48);
+          take(block.qh, 1, b, 4);
+          take(block.d, 2, b, 2);
+        });
       default:
         return std::nanf("");
     }
@@ -161,6 +234,19 @@ class DeviceRow {
   }
   int bit(std::uint64_t plane, std::uint64_t unit, std::uint64_t c) const {
     return field<std::uint8_t>(plane, unit, 4, c % 4) >> (4 * (c / 16) + c % 16 / 4) & 1;
+  }
+  // A type whose fields the device keeps: the file's block, put together again.
+  template <typename Block, typename Take>
+  static float of_block(std::uint64_t column, Take&& take_fields) {
+    Block block;
+    take_fields(block);
+    float values[256];
+    decode(block, values);
+    return values[column % 256];
+  }
+  template <typename Field>
+  void take(Field& field, std::uint64_t plane, std::uint64_t index, std::uint64_t stride) const {
+    std::memcpy(&field, bytes_ + starts_[plane] + index * stride, sizeof field);
   }
   float with_header(std::uint64_t block, int s, int q) const {
     const auto sub = quant::unpack_scales_and_mins(field<Twelve>(1, block, 16, 4).bytes);
@@ -247,6 +333,21 @@ TEST(Repack, TakesNoMoreThanTheFileAtTheWidthsOfRealModels) {
   // An expert's width is three super-blocks, which leaves the planes of small fields with a tail.
   EXPECT_EQ(device_row_bytes(TensorType::Q6_K, 768), 640u);  // 630 in the file
   EXPECT_EQ(device_row_bytes(TensorType::Q4_K, 768), 432u);
+}
+
+TEST(Repack, LibrariesKnowTheSizeOfTheirCodeBook) {
+  for (const quant::Codec& codec : quant::all_codecs()) {
+    SCOPED_TRACE(gguf::info(codec.type).name);
+    const std::size_t words = code_book(codec.type).size();
+    EXPECT_EQ(words % 4, 0u);
+    ShaderSource source;
+    source.files.emplace_back(quant_library(codec.type));
+    const std::string text = assemble(source);
+    if (words == 0)
+      EXPECT_EQ(text.find("weights_book"), text.npos);
+    else
+      EXPECT_NE(text.find("weights_book: u32 = " + std::to_string(words / 4) + "u;"), text.npos);
+  }
 }
 
 TEST(Repack, NamesAnEmbeddedLibraryPerType) {

@@ -321,6 +321,24 @@ MatMul find_matmul(gguf::TensorType type, bool exact) {
       return pick<S, IQ4_XS>(exact);
     case MXFP4:
       return pick<S, MXFP4>(exact);
+    case IQ2_XXS:
+      return pick<S, IQ2_XXS>(exact);
+    case IQ2_XS:
+      return pick<S, IQ2_XS>(exact);
+    case IQ2_S:
+      return pick<S, IQ2_S>(exact);
+    case IQ3_XXS:
+      return pick<S, IQ3_XXS>(exact);
+    case IQ3_S:
+      return pick<S, IQ3_S>(exact);
+    case IQ1_S:
+      return pick<S, IQ1_S>(exact);
+    case IQ1_M:
+      return pick<S, IQ1_M>(exact);
+    case TQ1_0:
+      return pick<S, TQ1_0>(exact);
+    case TQ2_0:
+      return pick<S, TQ2_0>(exact);
     default:
       return nullptr;
   }

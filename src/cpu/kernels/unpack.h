@@ -1,6 +1,7 @@
 #pragma once
 
 #include "gguf/tensor_type.h"
+#include "quant/iq.h"
 #include "quant/iq4.h"
 #include "quant/k_quants.h"
 #include "quant/legacy.h"
@@ -62,14 +63,15 @@ struct UnsignedFormat {
   static constexpr bool has_min = stores_min;
   static constexpr int offset = q_offset;
 };
-// Types whose q have a sign: kept so where S can multiply them, else stored with 128 added.
-template <typename S>
+// Types whose q have a sign: kept so where S can multiply them, else stored with their largest magnitude
+// added.
+template <typename S, int magnitude = 128, int sub_block_halves = 1>
 struct SignedFormat {
   static constexpr bool is_signed = S::multiplies_signed;
-  static constexpr int max_q = 255;
-  static constexpr int halves = 1;
+  static constexpr int max_q = magnitude == 128 ? 255 : 2 * magnitude;
+  static constexpr int halves = sub_block_halves;
   static constexpr bool has_min = false;
-  static constexpr int offset = S::multiplies_signed ? 0 : 128;
+  static constexpr int offset = S::multiplies_signed ? 0 : magnitude;
 };
 
 template <typename S>
@@ -400,6 +402,61 @@ struct Unpack<S, gguf::TensorType::MXFP4> : UnsignedFormat<24, 1, false, 12> {
     panel.scale[sub][0] = S::multiply(power(a), power(b));
   }
 };
+
+// Types that quant::expand() turns into integers, row by row: a code book is a look-up for each 8 values
+// whatever the instruction set. It is compiled once, for every processor.
+template <typename S, typename QuantBlock, int magnitude, int sub_block_halves>
+struct Expanded : SignedFormat<S, magnitude, sub_block_halves> {
+  using Block = QuantBlock;
+
+  static void block(RowGroup rows, Panel<S>& panel, int) {
+    quant::IntegerBlock expanded[S::lanes];
+    const bool one_row = rows.stride == 0;
+    for (int r = 0; r < (one_row ? 1 : S::lanes); ++r)
+      quant::expand(*reinterpret_cast<const Block*>(rows.first + r * rows.stride), expanded[r]);
+    const RowGroup integers{reinterpret_cast<const std::byte*>(expanded),
+                            one_row ? 0 : static_cast<std::ptrdiff_t>(sizeof expanded[0])};
+    for (int sub = 0; sub < panel_sub_blocks; ++sub) {
+      S::load_16_bytes(integers.at(32 * sub), panel.q[sub]);
+      S::load_16_bytes(integers.at(32 * sub + 16), panel.q[sub] + 4);
+      each<8>([&](auto step) { panel.q[sub][step] = store_offset(panel.q[sub][step]); });
+    }
+    typename S::Bits scales[4];
+    each<4>([&](auto k) {
+      S::load_16_bytes(integers.at(offsetof(quant::IntegerBlock, scale) + 16 * k), scales);
+      each<2>([&](auto i) {
+        panel.scale[2 * k + i][0] = S::as_float(scales[2 * i]);
+        if constexpr (sub_block_halves == 2) panel.scale[2 * k + i][1] = S::as_float(scales[2 * i + 1]);
+      });
+    });
+  }
+
+ private:
+  static typename S::Bits store_offset(typename S::Bits q) {
+    if constexpr (S::multiplies_signed) return q;
+    // By way of 128 more, so that no byte borrows from the next.
+    return S::subtract_bits(S::bit_xor(q, S::splat(0x80808080u)), S::splat((128u - magnitude) * 0x01010101u));
+  }
+};
+
+template <typename S>
+struct Unpack<S, gguf::TensorType::IQ2_XXS> : Expanded<S, quant::BlockIQ2_XXS, 43, 1> {};
+template <typename S>
+struct Unpack<S, gguf::TensorType::IQ2_XS> : Expanded<S, quant::BlockIQ2_XS, 43, 2> {};
+template <typename S>
+struct Unpack<S, gguf::TensorType::IQ2_S> : Expanded<S, quant::BlockIQ2_S, 43, 2> {};
+template <typename S>
+struct Unpack<S, gguf::TensorType::IQ3_XXS> : Expanded<S, quant::BlockIQ3_XXS, 62, 1> {};
+template <typename S>
+struct Unpack<S, gguf::TensorType::IQ3_S> : Expanded<S, quant::BlockIQ3_S, 15, 1> {};
+template <typename S>
+struct Unpack<S, gguf::TensorType::IQ1_S> : Expanded<S, quant::BlockIQ1_S, 9, 1> {};
+template <typename S>
+struct Unpack<S, gguf::TensorType::IQ1_M> : Expanded<S, quant::BlockIQ1_M, 9, 2> {};
+template <typename S>
+struct Unpack<S, gguf::TensorType::TQ1_0> : Expanded<S, quant::BlockTQ1_0, 1, 1> {};
+template <typename S>
+struct Unpack<S, gguf::TensorType::TQ2_0> : Expanded<S, quant::BlockTQ2_0, 2, 1> {};
 
 // Sub-blocks [first, first + count) of the rows; a block of 256 is always taken whole.
 template <typename S, gguf::TensorType type>

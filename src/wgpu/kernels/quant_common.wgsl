@@ -7,6 +7,7 @@
 //   weights_unit_scales: u32                          scales a unit: 1, or 2 for 16 columns each
 //   weights_unit_minima: u32                          1 where a unit has a minimum, else 0
 //   weights_load(row: u32, unit: u32) -> Loaded       one unit of the row that begins at vec4 `row`
+// Behind the last row lies the type's code book, where it has one (weights_book vec4s: repack.h).
 // Every name it defines begins with "weights", so that a kernel with several matrices includes it once for each,
 // with that word replaced: gate_load(), up_load(). `Loaded` belongs to the numerics file that comes before it.
 
@@ -73,4 +74,42 @@ fn k_scale_and_min(header: vec4<u32>, s: u32) -> vec2<f32> {
   let packed = (header.w >> shift) & 0xFFu;
   let late = vec2(packed & 15u, packed >> 4u) | ((low >> vec2(2u)) & vec2(0x30u));
   return unpack2x16float(header.x) * vec2<f32>(select(low & vec2(63u), late, s >= 4u));
+}
+
+// Eight bits, 7 of them given: the last makes the number of set ones even.
+fn with_parity(bits: u32) -> u32 {
+  return bits | ((countOneBits(bits) & 1u) << 7u);
+}
+
+// The digits of a code book's point as bytes: eight of two bits, four of four bits.
+fn eight_digits(point: u32) -> vec2<u32> {
+  let halves = vec2(point, point >> 8u);
+  let pairs = (halves & vec2(15u)) | ((halves & vec2(0xF0u)) << vec2(12u));
+  return (pairs | (pairs << vec2(6u))) & vec2(0x03030303u);
+}
+
+fn four_digits(point: u32) -> u32 {
+  return (point & 15u) | ((point & 0xF0u) << 4u) | ((point & 0xF00u) << 8u) | ((point & 0xF000u) << 12u);
+}
+
+// The levels of the IQ2 types: 8, 25, 43.
+fn iq2_levels(digits: vec2<u32>) -> vec2<u32> {
+  return 17u * digits + ((digits >> vec2(1u)) & vec2(0x01010101u)) + vec2(0x08080808u);
+}
+
+// Bytes, none of them zero, with a minus where their bit of `signs` is set.
+fn negate_bytes(bytes: vec2<u32>, signs: u32) -> vec2<u32> {
+  let minus = (vec2(signs & 15u, (signs >> 4u) & 15u) * 0x204081u) & vec2(0x01010101u);
+  return (bytes ^ (255u * minus)) + minus;
+}
+
+// Eight values of the IQ1 types: a level and a shift of an eighth, in eighths.
+fn iq1_eighths(point: u32, down: u32) -> vec2<u32> {
+  // 128 more than wanted, so that no byte borrows from the next.
+  return ((eight_digits(point) << vec2(3u)) + vec2((121u - 2u * down) * 0x01010101u)) ^ vec2(0x80808080u);
+}
+
+// d · (2s + 1)
+fn odd_scale(d: f32, s: u32) -> f32 {
+  return d * f32(2u * s + 1u);
 }
