@@ -139,6 +139,20 @@ TEST(EncodeChat, TakesAnyMessagesAndNeedsATemplate) {
   expect_refused(encode_chat(base, tokenizer_of(base), messages), ErrorCode::usage, "messages");
 }
 
+TEST(RequireMayFit, NoTokenIsLongerThanTheLongest) {
+  const gguf::Metadata metadata = chat_model();
+  const text::Tokenizer tokenizer = tokenizer_of(metadata);
+  const std::size_t longest = std::string_view("<|im_start|>").size();
+  EXPECT_TRUE(require_may_fit(0, tokenizer, 4, 64));
+  EXPECT_TRUE(require_may_fit(4 * longest, tokenizer, 4, 64));
+  const auto refused = require_may_fit(4 * longest + 1, tokenizer, 4, 64);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().where, "prompt");
+  EXPECT_EQ(refused.error().actual, "49 bytes, so 5 tokens or more");
+  EXPECT_NE(refused.error().hint.find("Raise 'context'"), std::string::npos);
+  EXPECT_FALSE(require_may_fit(std::numeric_limits<std::uint32_t>::max(), tokenizer, 4, 64));
+}
+
 TEST(RequireFit, APromptMayFillTheContext) {
   EXPECT_TRUE(require_fit(0, 64, 2048));
   EXPECT_TRUE(require_fit(64, 64, 2048));
