@@ -1,16 +1,17 @@
-#include "base/file.h"
 #include "cli/command.h"
 #include "cli/console.h"
+#include "cli/input.h"
 #include "cli/load.h"
 #include "cli/options.h"
 #include "cli/prompt.h"
 
-#include <unistd.h>
 #include <limits>
 #include <memory>
 
 namespace trine::cli {
 namespace {
+
+constexpr std::uint64_t most_list_bytes = 1 << 30;
 
 struct DetokenizeOptions {
   std::string model;
@@ -61,7 +62,7 @@ Result<int> detokenize(const DetokenizeOptions& options) {
     if (stdin_is_terminal())
       return fail(
           {.code = ErrorCode::usage, .what = "no token ids given", .expected = "arguments, or ids on stdin"});
-    TRINE_TRY(list, read_all(STDIN_FILENO, "stdin"));
+    TRINE_TRY(list, read_input("-", most_list_bytes, Holds::bytes));
   }
   TRINE_TRY(const ModelPath model, find_model(options.model));
   if (!options.quiet) introduce_demo(model);
