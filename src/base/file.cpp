@@ -17,7 +17,6 @@
 #include <utility>
 
 namespace trine {
-namespace {
 
 Error open_error(const std::string& path, int code) {
   Error error{.code = ErrorCode::file_not_found,
@@ -31,8 +30,6 @@ Error open_error(const std::string& path, int code) {
   }
   return error;
 }
-
-}  // namespace
 
 Result<MappedFile> MappedFile::open(const std::string& path) {
   // Without waiting: opening a pipe that nobody writes would block.

@@ -52,6 +52,9 @@ std::string link_target(const std::string& path);
 // A long name is cut, so that whatever may be a name has room for this one.
 std::string temporary_name(const std::string& path);
 
+// Why open(2) refused `path`, by the errno that it left. Code: file_not_found.
+Error open_error(const std::string& path, int code);
+
 // What the system refused just now, by errno. Code: file_not_found where a folder of the path is missing,
 // else io.
 tl::unexpected<Error> system_error(std::string what, const std::string& where);

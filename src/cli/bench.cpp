@@ -363,7 +363,8 @@ Action define_bench(CLI::App& app) {
   describe(app,
            "Measures prefill and decode speed, and sets decode against the limit of the measured memory "
            "bandwidth.");
-  add_model_options(app, options->model);
+  add_text(app, "MODEL", options->model.path, "GGUF file, as -m takes it; default: the demo model");
+  add_model_options(app, options->model).excludes("MODEL");
   add_list(app, "--prefill", options->plan.prefill, 0, most_tokens,
            "prompt lengths, in tokens; 0: none; default: 128,512");
   add_number(app, "--decode", options->plan.decode, 0, most_tokens,
@@ -387,7 +388,7 @@ Action define_bench(CLI::App& app) {
   set_footer(app,
              "Examples:\n"
              "  trine bench\n"
-             "  trine bench -m model.gguf --prefill 512 --decode 128 --depth 0,4096 --markdown");
+             "  trine bench model.gguf --prefill 512 --decode 128 --depth 0,4096 --markdown");
   return [options] { return bench(*options); };
 }
 

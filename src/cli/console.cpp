@@ -53,55 +53,27 @@ void line(std::string_view label, std::string_view colour, std::string_view text
                         printable(text)));
 }
 
-// Bytes of the UTF-8 character that `text` begins with; 0 when it begins with none (Unicode 15, table 3-7).
-std::size_t character_length(std::string_view text) {
-  const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
-  const auto continues = [&](std::size_t i) { return (byte(i) & 0xC0u) == 0x80u; };
-  const unsigned first = byte(0);
-  if (first < 0x80) return 1;
-  if (first < 0xC2 || first > 0xF4 || !continues(1)) return 0;
-  if (first < 0xE0) return 2;
-  const unsigned second = byte(1);
-  if (first < 0xF0) {
-    if ((first == 0xE0 && second < 0xA0) || (first == 0xED && second > 0x9F)) return 0;
-    return continues(2) ? 3 : 0;
-  }
-  if ((first == 0xF0 && second < 0x90) || (first == 0xF4 && second > 0x8F)) return 0;
-  return continues(2) && continues(3) ? 4 : 0;
+struct StandardOutput {
+  const bool is_terminal = ::isatty(STDOUT_FILENO) != 0;
+  TerminalText text;  // what a terminal is shown
+};
+StandardOutput& standard_output() {
+  static StandardOutput only;
+  return only;
 }
 
-// C0 controls, DEL, and C1 controls (U+0080 to U+009F), which terminals obey as well.
-bool is_control(std::string_view character) {
-  const auto first = static_cast<unsigned char>(character[0]);
-  if (character.size() == 1) return first < 0x20 || first == 0x7F;
-  return first == 0xC2 && static_cast<unsigned char>(character[1]) < 0xA0;
+void put(std::string_view bytes) {
+  std::fwrite(bytes.data(), 1, bytes.size(), stdout);
 }
 
 }  // namespace
 
-std::string printable(std::string_view text, std::size_t max_characters) {
-  std::string out;
-  const std::size_t bytes = text.size();
-  for (std::size_t shown = 0; !text.empty(); ++shown) {
-    if (max_characters > 0 && shown == max_characters) return out + fmt::format("… ({} bytes)", bytes);
-    const std::size_t length = character_length(text);
-    const std::string_view character = text.substr(0, length == 0 ? 1 : length);
-    text.remove_prefix(character.size());
-    if (length > 0 && !is_control(character)) {
-      out += character;
-    } else if (character == "\n") {
-      out += "\\n";
-    } else if (character == "\t") {
-      out += "\\t";
-    } else {
-      for (const char c : character) out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
-    }
-  }
-  return out;
-}
-
 void write_out(std::string_view bytes) {
-  std::fwrite(bytes.data(), 1, bytes.size(), stdout);
+  if (StandardOutput& out = standard_output(); out.is_terminal) {
+    put(out.text.add(bytes));
+  } else {
+    put(bytes);
+  }
 }
 
 bool output_failed() {
@@ -113,6 +85,7 @@ void flush_out() {
 }
 
 Result<void> finish_output() {
+  put(standard_output().text.finish());
   const bool failed_before = std::ferror(stdout) != 0;
   errno = 0;
   if (std::fflush(stdout) == 0 && !failed_before) return {};

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "cli/terminal_text.h"
 
 #include <atomic>
 #include <cstdio>
@@ -11,7 +12,8 @@ namespace trine::cli {
 
 // Results go to stdout, everything about them (notes, warnings, statistics, errors) to stderr.
 
-// Writes bytes to stdout as they are. A failed write is remembered by the stream; finish_output() reports it.
+// Writes bytes to stdout: as they are into a file or a pipe, and as TerminalText shows them on a terminal. A
+// failed write is remembered by the stream; finish_output() reports it.
 void write_out(std::string_view bytes);
 void flush_out();
 bool output_failed();
@@ -33,10 +35,6 @@ void warn(std::string_view text);
 void print_error(const Error& error);
 
 bool stdin_is_terminal();
-
-// Text from a file, safe to show on a terminal and on one line: control characters and bytes that are no
-// UTF-8 become \n, \t or \xNN. Past `max_characters` (0: no limit) it ends in "… (N bytes)".
-std::string printable(std::string_view text, std::size_t max_characters = 0);
 
 // From the first call on, Ctrl-C (SIGINT), SIGTERM and the end of the terminal (SIGHUP) set the flag instead
 // of ending the process; the second of a kind ends it at once. A command may set it too, to stop what polls

@@ -1,15 +1,17 @@
-#include "base/file.h"
 #include "cli/command.h"
 #include "cli/console.h"
+#include "cli/input.h"
 #include "cli/load.h"
 #include "cli/options.h"
+#include "cli/prompt.h"
 
-#include <unistd.h>
 #include <limits>
 #include <memory>
 
 namespace trine::cli {
 namespace {
+
+constexpr std::uint64_t most_list_bytes = 1 << 30;
 
 struct DetokenizeOptions {
   std::string model;
@@ -40,6 +42,19 @@ Result<std::vector<text::TokenId>> parse_ids(std::string_view text, std::int32_t
   }
 }
 
+// An id that names a file is the model.
+Result<void> settle_model(DetokenizeOptions& options) {
+  if (options.ids.empty() || !names_a_model(options.ids.front())) return {};
+  if (!options.model.empty())
+    return fail({.code = ErrorCode::usage,
+                 .what = "the model is given twice",
+                 .expected = "an argument or --model",
+                 .actual = "both"});
+  options.model = options.ids.front();
+  options.ids.erase(options.ids.begin());
+  return {};
+}
+
 Result<int> detokenize(const DetokenizeOptions& options) {
   std::string list;
   for (const std::string& id : options.ids) list += id + " ";
@@ -47,7 +62,7 @@ Result<int> detokenize(const DetokenizeOptions& options) {
     if (stdin_is_terminal())
       return fail(
           {.code = ErrorCode::usage, .what = "no token ids given", .expected = "arguments, or ids on stdin"});
-    TRINE_TRY(list, read_all(STDIN_FILENO, "stdin"));
+    TRINE_TRY(list, read_input("-", most_list_bytes, Holds::bytes));
   }
   TRINE_TRY(const ModelPath model, find_model(options.model));
   if (!options.quiet) introduce_demo(model);
@@ -66,7 +81,9 @@ Action define_detokenize(CLI::App& app) {
   describe(app,
            "Turns token ids into the bytes they stand for, and adds nothing: no newline either.\n"
            "Needs only the file's tokenizer: a vocabulary-only GGUF works.");
-  add_text(app, "IDS", options->ids, "ids separated by white space or commas; none: read from stdin");
+  add_text(app, "IDS", options->ids,
+           "ids separated by white space or commas; none: read from stdin. A GGUF file in the first place is "
+           "the model, as -m takes it");
   add_model_path(app, options->model);
   add_flag(app, "--skip-special", options->skip_special,
            "leave special tokens out; default: print their spelling");
@@ -75,7 +92,10 @@ Action define_detokenize(CLI::App& app) {
              "Examples:\n"
              "  trine detokenize 322 5354 4965\n"
              "  trine tokenize \"x = 1\" | trine detokenize");
-  return [options] { return detokenize(*options); };
+  return [options]() -> Result<int> {
+    TRINE_CHECK_OK(settle_model(*options));
+    return detokenize(*options);
+  };
 }
 
 }  // namespace trine::cli

@@ -41,12 +41,12 @@ void warn_of_switched_off(const model::DeviceInfo& device) {
 
 }  // namespace
 
-void add_model_path(CLI::App& app, std::string& path) {
-  add_text(app, "-m,--model", path, "GGUF file; default: the demo model").type_name("FILE");
+OptionRef add_model_path(CLI::App& app, std::string& path) {
+  return add_text(app, "-m,--model", path, "GGUF file; default: the demo model").type_name("FILE");
 }
 
-void add_model_options(CLI::App& app, ModelOptions& options) {
-  add_model_path(app, options.path);
+OptionRef add_model_options(CLI::App& app, ModelOptions& options) {
+  const OptionRef model = add_model_path(app, options.path);
   add_choice(app, "--backend", options.backend, {"auto", "cpu", "cuda", "wgpu"},
              "what computes; auto says what it chose; default: auto");
   add_text(app, "--device", options.load.device,
@@ -58,6 +58,7 @@ void add_model_options(CLI::App& app, ModelOptions& options) {
   add_number(app, "--threads", options.load.threads, 1, 1024, "threads; default: one per available core");
   add_without(app, options.load.without);
   add_no_self_test(app, options);
+  return model;
 }
 
 OptionRef add_without(CLI::App& app, std::vector<std::string>& without) {

@@ -31,10 +31,10 @@ struct ModelOptions {
   model::LoadOptions load_options() const;
 };
 
-// --model alone, for commands that run nothing.
-void add_model_path(CLI::App& app, std::string& path);
-// --model, --backend, --device, --numerics, --threads, --without, --no-self-test.
-void add_model_options(CLI::App& app, ModelOptions& options);
+// --model alone, for commands that run nothing. Returns it, to exclude an argument that says the same.
+OptionRef add_model_path(CLI::App& app, std::string& path);
+// --model, --backend, --device, --numerics, --threads, --without, --no-self-test. Returns --model.
+OptionRef add_model_options(CLI::App& app, ModelOptions& options);
 OptionRef add_without(CLI::App& app, std::vector<std::string>& without);
 OptionRef add_no_self_test(CLI::App& app, ModelOptions& options);
 

@@ -1,11 +1,12 @@
-#include "base/file.h"
 #include "base/thread_pool.h"
 #include "cli/command.h"
 #include "cli/console.h"
 #include "cli/in_flags.h"
+#include "cli/input.h"
 #include "cli/load.h"
 #include "cli/options.h"
 #include "cli/progress.h"
+#include "cli/prompt.h"
 #include "engine/prompt.h"
 #include "model/open_slot.h"
 
@@ -20,11 +21,13 @@ namespace {
 
 constexpr std::int32_t default_window = 512;
 constexpr std::int32_t smallest_window = 4;
+constexpr std::uint64_t most_bytes = 1 << 30;
 constexpr std::int32_t slice_rows = 128;  // bounds the logits held at once: 128 × 151,936 floats are 74 MiB
 
 struct PerplexityOptions {
   ModelOptions model;
-  std::string text;
+  TextSource arguments;
+  std::string text;  // the file
   std::optional<std::int32_t> window;
   bool json = false;
   bool quiet = false;
@@ -167,7 +170,7 @@ std::string to_text(const PerplexityReport& report) {
 
 // As the tokenizer makes them, with the token in front that the model wants there.
 Result<std::vector<text::TokenId>> read_tokens(const std::string& path, const text::Tokenizer& tokenizer) {
-  TRINE_TRY(const std::string text, read_file(path));
+  TRINE_TRY(const std::string text, read_input(path, most_bytes, Holds::text));
   return engine::encode_text(tokenizer, text, false);
 }
 
@@ -189,6 +192,21 @@ Result<void> score_windows(Scorer& scorer, PerplexityReport& report, std::size_t
   return {};
 }
 
+// Which argument is the model, and which the text.
+Result<void> settle_arguments(PerplexityOptions& options) {
+  TRINE_CHECK_OK(settle_model(options.arguments, options.model.path));
+  if (!options.arguments.file.empty())
+    return fail({.code = ErrorCode::usage, .what = "one text is scored, and two are given"});
+  if (!options.arguments.argument) {
+    Error error{.code = ErrorCode::usage, .what = "FILE is required"};
+    if (options.arguments.model)
+      error.hint = fmt::format("trine perplexity {} text.txt", *options.arguments.model);
+    return fail(error);
+  }
+  options.text = *options.arguments.argument;
+  return {};
+}
+
 Result<int> perplexity(const PerplexityOptions& options) {
   TRINE_TRY(LoadedModel model, open_model(options.model, engine::Read::weights_and_tokenizer));
   const text::Tokenizer& tokenizer = *model.tokenizer;
@@ -198,7 +216,7 @@ Result<int> perplexity(const PerplexityOptions& options) {
   if (tokens.size() < smallest_window) {
     return fail({.code = ErrorCode::validation_failed,
                  .what = "the text is too short to be scored",
-                 .where = options.text,
+                 .where = input_name(options.text),
                  .expected = fmt::format("at least {} tokens", smallest_window),
                  .actual = fmt::format("{}", tokens.size())});
   }
@@ -217,8 +235,8 @@ Result<int> perplexity(const PerplexityOptions& options) {
   if (report.windows == 0) return interrupted_status();
   write_out(options.json ? to_json(report) : to_text(report));
   if (!options.quiet && !options.json) {
-    write_err(
-        fmt::format("device      {} ({})\n", describe_device(model.device->describe()), model.choice.reason));
+    write_err(fmt::format("device      {} ({})\n", printable(describe_device(model.device->describe())),
+                          printable(model.choice.reason)));
   }
   return report.interrupted ? interrupted_status() : 0;
 }
@@ -233,7 +251,9 @@ Action define_perplexity(CLI::App& app) {
       "lower is better.\n"
       "The text is cut into windows; the tokens in the second half of each are scored, the first half is "
       "context.");
-  add_text(app, "FILE", options->text, "text file").required();
+  add_text(app, "MODEL", options->arguments.model,
+           "GGUF file, as -m takes it; an argument is one when it is a GGUF file or ends in .gguf");
+  add_text(app, "FILE", options->arguments.argument, "text file; '-': stdin; required");
   add_model_options(app, options->model);
   add_number(app, "--ctx", options->window, smallest_window, std::numeric_limits<std::int32_t>::max(),
              "window, in tokens; at most the model's context; default: 512, or the model's context when that "
@@ -244,8 +264,12 @@ Action define_perplexity(CLI::App& app) {
   set_footer(app,
              "Examples:\n"
              "  trine perplexity text.txt\n"
+             "  trine perplexity model.gguf text.txt\n"
              "  trine perplexity -m model.gguf --ctx 2048 --numerics exact --json text.txt");
-  return [options] { return perplexity(*options); };
+  return [options]() -> Result<int> {
+    TRINE_CHECK_OK(settle_arguments(*options));
+    return perplexity(*options);
+  };
 }
 
 }  // namespace trine::cli

@@ -45,9 +45,9 @@ std::string overview() {
       "Usage: trine COMMAND [options]\n\n"
       "Try:\n"
       "  trine run \"Write a Python function that computes the factorial of n.\"\n"
-      "  trine run -m model.gguf \"Explain quicksort\"      your own model\n"
+      "  trine run model.gguf \"Explain quicksort\"         your own model\n"
       "  trine inspect model.gguf                         what is in it, and does it run here?\n"
-      "  cat prompt.txt | trine run --temperature 0       greedy, prompt from stdin\n\n"
+      "  cat main.c | trine run \"Explain this program\"    stdin, then the argument\n\n"
       "Commands:\n";
   const auto entry = [&text](std::string_view name, std::string_view summary) {
     text += fmt::format("  {:<13} {}\n", name, summary);
@@ -140,6 +140,8 @@ Error usage_error(const CLI::App& app, const CLI::ParseError& problem) {
   const std::string unknown = first == remaining.end() ? remaining.front() : *first;
   error.what = fmt::format("unexpected argument '{}'", unknown);
   error.hint = hint_for(app, unknown) + error.hint;
+  if (!unknown.starts_with("-") && app.get_option_no_throw("PROMPT") != nullptr)
+    error.hint = "Put words that belong together between quotes";
   return error;
 }
 

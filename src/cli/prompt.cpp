@@ -1,51 +1,217 @@
 #include "cli/prompt.h"
+
+#include "base/descriptor.h"
+#include "cli/console.h"
+#include "cli/input.h"
 #include "cli/options.h"
 
-#include "base/file.h"
-#include "cli/console.h"
-
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
+#include <algorithm>
+#include <cstdint>
+#include <iterator>
+#include <utility>
 
 namespace trine::cli {
 namespace {
 
-// A million tokens are some MiB; what is longer by so much is another file than was meant (/dev/zero).
-constexpr std::uint64_t most_bytes = 64 << 20;
+constexpr std::uint64_t most_text_bytes = 64 << 20;
+
+bool is_gguf_file(const std::string& path) {
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  struct stat status {};
+  char magic[4];
+  return file.get() >= 0 && ::fstat(file.get(), &status) == 0 && S_ISREG(status.st_mode) &&
+         ::read(file.get(), magic, sizeof magic) == sizeof magic && std::string_view(magic, 4) == "GGUF";
+}
+
+// Unicode's White_Space, and the byte order mark.
+bool is_blank(std::string_view text) {
+  constexpr std::string_view one_byte = " \t\n\v\f\r";
+  constexpr std::string_view longer[] = {"\u0085", "\u00A0", "\u1680", "\u2000", "\u2001", "\u2002", "\u2003",
+                                         "\u2004", "\u2005", "\u2006", "\u2007", "\u2008", "\u2009", "\u200A",
+                                         "\u2028", "\u2029", "\u202F", "\u205F", "\u3000", "\uFEFF"};
+  while (!text.empty()) {
+    text.remove_prefix(std::min(text.find_first_not_of(one_byte), text.size()));
+    const auto* space = std::find_if(std::begin(longer), std::end(longer),
+                                     [&](std::string_view one) { return text.starts_with(one); });
+    if (space == std::end(longer)) return text.empty();
+    text.remove_prefix(space->size());
+  }
+  return true;
+}
+
+void drop_byte_order_mark(std::string& text) {
+  if (text.starts_with("\uFEFF")) text.erase(0, std::string_view("\uFEFF").size());
+}
+
+void end_lines_with_newlines(std::string& text) {
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < text.size(); ++i)
+    if (!(text[i] == '\r' && i + 1 < text.size() && text[i + 1] == '\n')) text[kept++] = text[i];
+  text.resize(kept);
+}
+
+Error no_text_given(const TextSource& source, const std::string& what) {
+  Error error{.code = ErrorCode::usage,
+              .what = fmt::format("no {} given", what),
+              .expected = "an argument, --file FILE, or text on stdin"};
+  if (source.model) error.hint = fmt::format("'{}' is the model; the {} follows it", *source.model, what);
+  return error;
+}
+
+// Reads the parts of one prompt.
+class PromptReader {
+ public:
+  PromptReader(const TextSource& source, bool any_space) : source_(source), any_space_(any_space) {
+    if (source.argument && *source.argument != "-") argument_ = source.argument;
+    named_stdin_ = source.argument == "-" || source.file == "-";
+  }
+
+  Result<PromptParts> read() {
+    const bool has_file = !source_.file.empty() && source_.file != "-";
+    const bool is_alone = !argument_ && !has_file;
+    if (named_stdin_ || (is_alone && !stdin_is_terminal())) {
+      TRINE_CHECK_OK(add_input("-", true));
+    } else if (is_alone) {
+      return fail(no_text_given(source_, "prompt"));
+    } else if (has_file && stdin_has_text_now()) {
+      prompt_.note = "stdin has text that is not read beside --file; '-' as the argument reads it too";
+    } else if (!has_file && stdin_is_for_us()) {
+      TRINE_CHECK_OK(add_input("-", false));
+      if (!prompt_.parts.empty())
+        prompt_.note = fmt::format("the prompt is {} bytes from stdin, then the argument", prompt_.bytes());
+    }
+    if (has_file) TRINE_CHECK_OK(add_input(source_.file, true));
+    if (argument_) TRINE_CHECK_OK(add(*argument_, "the argument"));
+    if (prompt_.bytes() > most_prompt_bytes)
+      return fail({.code = ErrorCode::validation_failed,
+                   .what = "the prompt is too large",
+                   .expected = fmt::format("at most {} bytes", most_prompt_bytes),
+                   .actual = fmt::format("{} bytes", prompt_.bytes())});
+    return std::move(prompt_);
+  }
+
+ private:
+  // What was not asked for may bring nothing.
+  Result<void> add_input(const std::string& path, bool asked_for) {
+    TRINE_TRY(std::string text, read_input(path, most_prompt_bytes, Holds::text));
+    if (!asked_for && is_blank(text)) return {};
+    return add(std::move(text), input_name(path));
+  }
+
+  Result<void> add(std::string text, const std::string& origin) {
+    drop_byte_order_mark(text);
+    if (text.empty() || (!any_space_ && is_blank(text)))
+      return fail({.code = ErrorCode::usage,
+                   .what = "the prompt is empty",
+                   .where = origin,
+                   .expected = "text to answer or to continue",
+                   .actual = text.empty() ? "" : "white space only",
+                   .hint = source_.model ? fmt::format("trine run {} \"What is a mutex?\"", *source_.model)
+                                         : "trine run \"What is a mutex?\""});
+    prompt_.parts.push_back(std::move(text));
+    return {};
+  }
+
+  const TextSource& source_;
+  bool any_space_;
+  std::optional<std::string> argument_;
+  bool named_stdin_ = false;
+  PromptParts prompt_;
+};
 
 }  // namespace
 
-void add_text_source(CLI::App& app, TextSource& source, const std::string& name, const std::string& what) {
-  add_text(app, name, source.argument, what + "; '-' or none: read from stdin");
-  add_text(app, "-f,--file", source.file, what + ", from a file").type_name("FILE");
+void add_text_source(CLI::App& app, TextSource& source, const SourceNames& names) {
+  add_text(app, "MODEL", source.model,
+           "GGUF file, as -m takes it; an argument is one when it is a GGUF file or ends in .gguf");
+  add_text(app, names.argument, source.argument, names.argument_help);
+  add_text(app, "-f,--file", source.file, names.file_help).type_name("FILE");
 }
 
-Result<SourceText> read_text(const TextSource& source, const std::string& what) {
+bool names_a_model(const std::string& argument) {
+  if (is_gguf_file(argument)) return true;
+  if (!argument.ends_with(".gguf")) return false;
+  return ::access(argument.c_str(), F_OK) == 0 || argument.find_first_of(" \t\n") == std::string::npos;
+}
+
+Result<void> settle_model(TextSource& source, std::string& model_path) {
+  if (!source.model) return {};
+  const bool is_model = names_a_model(*source.model);
+  if (source.argument && source.file.empty() && !is_model &&
+      (source.model == "-" || source.argument == "-")) {
+    if (source.argument == "-") source.argument = source.model;
+    source.model.reset();
+    source.file = "-";
+    return {};
+  }
+  if (!source.argument && (!is_model || !model_path.empty())) {
+    source.argument = std::exchange(source.model, {});
+    return {};
+  }
+  if (!is_model) {
+    return fail({.code = ErrorCode::usage,
+                 .what = fmt::format("unexpected argument '{}'", *source.argument),
+                 .hint = "Put words that belong together between quotes"});
+  }
+  if (!model_path.empty())
+    return fail({.code = ErrorCode::usage,
+                 .what = "the model is given twice",
+                 .expected = "an argument or --model",
+                 .actual = "both"});
+  model_path = *source.model;
+  return {};
+}
+
+Result<std::string> read_text(const TextSource& source, const std::string& what) {
   if (source.argument && !source.file.empty()) {
     return fail({.code = ErrorCode::usage,
                  .what = fmt::format("the {} is given twice", what),
                  .expected = "an argument or --file",
                  .actual = "both"});
   }
-  SourceText text;
-  if (!source.file.empty()) {
-    TRINE_TRY(text.bytes, read_file(source.file, most_bytes));
-    text.origin = source.file;
-    return text;
+  if (!source.file.empty()) return read_input(source.file, most_text_bytes, Holds::bytes);
+  if (source.argument && *source.argument != "-") return *source.argument;
+  if (!source.argument && stdin_is_terminal()) return fail(no_text_given(source, what));
+  return read_input("-", most_text_bytes, Holds::bytes);
+}
+
+std::size_t PromptParts::bytes() const {
+  std::size_t sum = 0;
+  for (const std::string& part : parts) sum += part.size();
+  return sum;
+}
+
+Result<PromptParts> read_prompt(const TextSource& source, bool any_space) {
+  return PromptReader(source, any_space).read();
+}
+
+std::string as_message(PromptParts prompt) {
+  std::string message;
+  for (std::string& part : prompt.parts) {
+    end_lines_with_newlines(part);
+    if (part.ends_with('\n')) part.pop_back();
+    if (message.empty()) {
+      message = std::move(part);
+    } else {
+      message.append("\n\n").append(part);
+    }
   }
-  if (source.argument && *source.argument != "-") {
-    text.bytes = *source.argument;
-    text.origin = "the argument";
-    return text;
+  return message;
+}
+
+std::string as_raw_text(PromptParts prompt) {
+  std::string text;
+  for (std::string& part : prompt.parts) {
+    if (text.empty()) {
+      text = std::move(part);
+    } else {
+      text += part;
+    }
   }
-  if (!source.argument && stdin_is_terminal()) {
-    return fail({.code = ErrorCode::usage,
-                 .what = fmt::format("no {} given", what),
-                 .expected = "an argument, --file FILE, or text on stdin"});
-  }
-  TRINE_TRY(text.bytes, read_all(STDIN_FILENO, "stdin", most_bytes));
-  text.from_stdin = true;
-  text.origin = "stdin";
   return text;
 }
 

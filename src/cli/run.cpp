@@ -58,12 +58,14 @@ Result<void> check_options(const RunOptions& options) {
 }
 
 Result<std::vector<text::TokenId>> tokens_of(const RunOptions& options, const LoadedModel& model,
-                                             SourceText source) {
+                                             PromptParts source, std::int32_t context) {
   const gguf::Metadata& metadata = model.file->metadata();
-  engine::Prompt prompt{std::move(source.bytes), options.system, options.raw};
-  // `echo` and editors end text with a newline that is no part of a chat request.
   const bool is_chat = !options.raw && engine::has_chat_template(metadata);
-  if (is_chat && source.from_stdin && prompt.text.ends_with('\n')) prompt.text.pop_back();
+  const engine::Prompt prompt{is_chat ? as_message(std::move(source)) : as_raw_text(std::move(source)),
+                              options.system, options.raw};
+  TRINE_CHECK_OK(
+      engine::require_may_fit(prompt.text.size(), *model.tokenizer, context, model.config().context_length)
+          .map_error(in_flags));
   return engine::encode_prompt(metadata, *model.tokenizer, prompt).map_error(in_flags);
 }
 
@@ -90,8 +92,8 @@ void print_statistics(const Session& session, const engine::GenerateResult& resu
   write_err(fmt::format("output  {}{}; ended by {}; seed {}\n", plural(result.tokens.size(), "token"),
                         rate ? fmt::format(", {:.1f} tok/s", *rate) : "", engine::name_of(result.finish),
                         session.sampling.seed));
-  write_err(fmt::format("device  {} ({})\n", describe_device(session.model.device->describe()),
-                        session.model.choice.reason));
+  write_err(fmt::format("device  {} ({})\n", printable(describe_device(session.model.device->describe())),
+                        printable(session.model.choice.reason)));
 }
 
 std::string to_json(const Session& session, const engine::GenerateResult& result) {
@@ -138,23 +140,28 @@ void introduce(const RunOptions& options, const LoadedModel& model, const engine
       from_file.empty() ? "" : fmt::format("; the file's defaults: {}", fmt::join(from_file, ", "))));
 }
 
+// Line by line, each behind a bar, so that white space and a newline at the end are seen.
+void show_prompt(const std::string& text) {
+  note("the prompt as the model gets it:");
+  const std::string shown = printable_lines(text);
+  for (std::size_t begin = 0; begin <= shown.size();) {
+    const std::size_t end = std::min(shown.find('\n', begin), shown.size());
+    write_err(fmt::format("  | {}\n", std::string_view(shown).substr(begin, end - begin)));
+    begin = end + 1;
+  }
+}
+
 Result<int> run(const RunOptions& options) {
   TRINE_CHECK_OK(check_options(options));
-  TRINE_TRY(SourceText prompt, read_text(options.prompt, "prompt"));
-  if (prompt.bytes.empty()) {
-    return fail({.code = ErrorCode::usage,
-                 .what = "the prompt is empty",
-                 .where = prompt.origin,
-                 .expected = "text to answer or to continue",
-                 .hint = "trine run \"What is a mutex?\""});
-  }
+  TRINE_TRY(PromptParts prompt, read_prompt(options.prompt, options.raw));
+  if (!prompt.note.empty() && !options.quiet) note(prompt.note);
 
   TRINE_TRY(LoadedModel model, open_model(options.model, engine::Read::weights_and_tokenizer));
   const model::Config& config = model.config();
   TRINE_TRY(const std::int32_t context,
             engine::choose_context(config, options.context, default_context).map_error(in_flags));
   engine::GenerateRequest request;
-  TRINE_TRY(request.prompt, tokens_of(options, model, std::move(prompt)));
+  TRINE_TRY(request.prompt, tokens_of(options, model, std::move(prompt), context));
   TRINE_CHECK_OK(
       engine::require_fit(request.prompt.size(), context, config.context_length).map_error(in_flags));
   const engine::FileSampling from_file = engine::read_file_sampling(model.file->metadata());
@@ -164,6 +171,7 @@ Result<int> run(const RunOptions& options) {
   warn_if_larger_than_memory(*model.file);
   TRINE_CHECK_OK(start_backend(model, options.model, context));
   introduce(options, model, request, from_file.used, context);
+  if (options.verbose) show_prompt(model.tokenizer->decode(request.prompt, false));
 
   std::atomic<bool>& stop_now = watch_interrupt();
   request.context = context;
@@ -196,7 +204,13 @@ Action define_run(CLI::App& app) {
       "without one get it as text to be continued. Text goes to stdout, statistics go to stderr. Ctrl-C ends "
       "the text\n"
       "cleanly (exit status 130); a second one ends the program at once.");
-  add_text_source(app, options->prompt, "PROMPT", "prompt");
+  add_text_source(
+      app, options->prompt,
+      {"PROMPT",
+       "what to answer or to continue; '-' or none: read from stdin. Text on stdin (a pipe, or a file from "
+       "its beginning) or in --file stands before the argument, with a blank line between, or with nothing "
+       "between where it is continued; < /dev/null keeps stdin out",
+       "prompt, or its beginning, from a file of at most 16 MiB; '-': stdin"});
   add_model_options(app, options->model);
   add_number(app, "--ctx", options->context, 1, std::numeric_limits<std::int32_t>::max(),
              "context for prompt and output, in tokens; at most the model's own; default: the model's own, "
@@ -217,16 +231,21 @@ Action define_run(CLI::App& app) {
       .group("Output");
   add_flag(app, "-q,--quiet", options->quiet, "print the text only; warnings and errors remain")
       .group("Output");
-  add_flag(app, "-v,--verbose", options->verbose, "say more about the model on stderr")
+  add_flag(app, "-v,--verbose", options->verbose,
+           "say more about the model on stderr, and show the prompt as the model gets it")
       .group("Output")
       .excludes("--quiet");
   set_footer(app,
              "Examples:\n"
              "  trine run \"Write a Python function that computes the factorial of n.\"\n"
              "  trine run -m model.gguf --system \"Answer in one line.\" \"What is a mutex?\"\n"
+             "  cat main.c | trine run model.gguf \"Explain this program.\"\n"
              "  trine run --raw --temperature 0 -n 48 $'def fibonacci(n):\\n'\n"
              "  cat question.txt | trine run --quiet > answer.txt");
-  return [options] { return run(*options); };
+  return [options]() -> Result<int> {
+    TRINE_CHECK_OK(settle_model(options->prompt, options->model.path));
+    return run(*options);
+  };
 }
 
 }  // namespace trine::cli

@@ -20,13 +20,13 @@ struct TokenizeOptions {
 };
 
 Result<int> tokenize(const TokenizeOptions& options) {
-  TRINE_TRY(const SourceText text, read_text(options.text, "text"));
+  TRINE_TRY(const std::string text, read_text(options.text, "text"));
   TRINE_TRY(const ModelPath model, find_model(options.model));
   if (!options.quiet) introduce_demo(model);
   TRINE_TRY(const gguf::File file, gguf::File::open(model.path, gguf::Parts::first));
   TRINE_TRY(const text::Tokenizer tokenizer, text::Tokenizer::from_gguf(file.metadata()));
   warn_of_file(tokenizer.warnings());
-  const std::vector<text::TokenId> ids = tokenizer.encode(text.bytes, !options.no_special);
+  const std::vector<text::TokenId> ids = tokenizer.encode(text, !options.no_special);
   if (!options.json) {
     write_out(fmt::format("{}\n", fmt::join(ids, " ")));
     return 0;
@@ -47,7 +47,9 @@ Action define_tokenize(CLI::App& app) {
       app,
       "Turns text into token ids. Bytes are taken as they are, valid UTF-8 or not, and no token is added.\n"
       "Needs only the file's tokenizer: a vocabulary-only GGUF works.");
-  add_text_source(app, options->text, "TEXT", "text");
+  add_text_source(
+      app, options->text,
+      {"TEXT", "text; '-' or none: read from stdin", "text, from a file of at most 64 MiB; '-': stdin"});
   add_model_path(app, options->model);
   add_flag(app, "--no-special", options->no_special,
            "read <|im_start|> and the like as plain text; default: as special tokens");
@@ -61,7 +63,10 @@ Action define_tokenize(CLI::App& app) {
              "  trine tokenize \"def main():\"\n"
              "  trine tokenize --file prompt.txt --json\n"
              "  printf 'a\\0b' | trine tokenize | trine detokenize");
-  return [options] { return tokenize(*options); };
+  return [options]() -> Result<int> {
+    TRINE_CHECK_OK(settle_model(options->text, options->model));
+    return tokenize(*options);
+  };
 }
 
 }  // namespace trine::cli

@@ -1,12 +1,13 @@
-#include "base/file.h"
 #include "base/human.h"
 #include "base/sha256.h"
 #include "cli/command.h"
 #include "cli/console.h"
+#include "cli/input.h"
 #include "cli/load.h"
 #include "cli/options.h"
 #include "cli/output_file.h"
 #include "cli/progress.h"
+#include "cli/prompt.h"
 #include "cli/trace_report.h"
 #include "contract/gate/model_stamp.h"
 #include "contract/gate/reference_device.h"
@@ -106,7 +107,7 @@ Result<std::vector<std::int32_t>> given_tokens(const TraceOptions& options, cons
   }
   std::string text = options.prompt;
   if (!options.file.empty()) {
-    TRINE_TRY(text, read_file(options.file));
+    TRINE_TRY(text, read_input(options.file, most_prompt_bytes, Holds::text));
   }
   TRINE_TRY(const text::Tokenizer tokenizer, text::Tokenizer::from_gguf(model.file->metadata()));
   return tokenizer.encode(text, true);
@@ -246,7 +247,8 @@ Result<int> record(const TraceOptions& options) {
   write_out(slots_table(slots));
   write_out(fmt::format("\n{}: {}, {}\n", printable(options.output), human_bytes(writer->total_bytes()),
                         plural(slots.size(), "tensor")));
-  write_err(fmt::format("device  {} ({})\n", describe_device(info.device), model.choice.reason));
+  write_err(fmt::format("device  {} ({})\n", printable(describe_device(info.device)),
+                        printable(model.choice.reason)));
   return 0;
 }
 

@@ -1,6 +1,7 @@
 #include "engine/prompt.h"
 
 #include <fmt/format.h>
+#include <algorithm>
 #include <ctime>
 #include <utility>
 
@@ -14,6 +15,17 @@ std::tm local_time() {
   std::tm local = {};
   ::localtime_r(&now, &local);
   return local;
+}
+
+Error too_long(std::int64_t tokens, std::string actual, std::int64_t context, std::int64_t model_context) {
+  return {
+      .code = ErrorCode::usage,
+      .what = "the prompt does not fit into the context",
+      .where = "prompt",
+      .expected = fmt::format("at most {} tokens ('context')", context),
+      .actual = std::move(actual),
+      .hint = fmt::format("{}; this model takes up to {}",
+                          tokens <= model_context ? "Raise 'context'" : "Shorten the prompt", model_context)};
 }
 
 }  // namespace
@@ -60,17 +72,21 @@ Result<std::vector<text::TokenId>> encode_prompt(const gguf::Metadata& metadata,
   return encode_text(tokenizer, prompt.text, true);
 }
 
+Result<void> require_may_fit(std::size_t text_bytes, const text::Tokenizer& tokenizer, std::int64_t context,
+                             std::int64_t model_context) {
+  std::size_t longest = 1;
+  for (text::TokenId id = 0; id < tokenizer.vocab_size(); ++id)
+    longest = std::max(longest, tokenizer.piece(id).size());
+  const auto fewest = static_cast<std::int64_t>((text_bytes + longest - 1) / longest);
+  if (fewest <= context) return {};
+  return fail(too_long(fewest, fmt::format("{} bytes, so {} tokens or more", text_bytes, fewest), context,
+                       model_context));
+}
+
 Result<void> require_fit(std::size_t prompt_tokens, std::int64_t context, std::int64_t model_context) {
   const auto tokens = static_cast<std::int64_t>(prompt_tokens);
   if (tokens <= context) return {};
-  return fail({.code = ErrorCode::usage,
-               .what = "the prompt does not fit into the context",
-               .where = "prompt",
-               .expected = fmt::format("at most {} tokens ('context')", context),
-               .actual = fmt::format("{} tokens", tokens),
-               .hint = fmt::format("{}; this model takes up to {}",
-                                   tokens <= model_context ? "Raise 'context'" : "Shorten the prompt",
-                                   model_context)});
+  return fail(too_long(tokens, fmt::format("{} tokens", tokens), context, model_context));
 }
 
 Result<void> check_sampling(const sampling::SamplingParams& params, std::int32_t vocab_size) {

@@ -46,6 +46,11 @@ Result<std::vector<text::TokenId>> encode_chat(const gguf::Metadata& metadata,
 Result<std::vector<text::TokenId>> encode_prompt(const gguf::Metadata& metadata,
                                                  const text::Tokenizer& tokenizer, const Prompt& prompt);
 
+// Whether a text of that many bytes could fit, were every token of it the longest that the vocabulary has:
+// what cannot is refused before tokens are made of it. Errors: as require_fit().
+Result<void> require_may_fit(std::size_t text_bytes, const text::Tokenizer& tokenizer, std::int64_t context,
+                             std::int64_t model_context);
+
 // Whether that many tokens fit into `context` positions of a model made for `model_context`. Errors: usage
 // ("prompt": says both lengths and what to do).
 Result<void> require_fit(std::size_t prompt_tokens, std::int64_t context, std::int64_t model_context);

@@ -17,7 +17,7 @@ Result<std::vector<gguf::Metadata::Entry>> copied_vocabulary(const gguf::Metadat
                                                              std::int32_t vocab_size);
 
 // A vocabulary of bytes: 256 byte symbols, <|endoftext|>, <|im_start|>, <|im_end|>, padding, no merges, and a
-// ChatML template. `vocab_size` is at least 259.
+// chat template of ChatML. `vocab_size` is at least 259.
 std::vector<gguf::Metadata::Entry> byte_vocabulary(std::int32_t vocab_size);
 
 }  // namespace trine::synth

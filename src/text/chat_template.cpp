@@ -60,6 +60,8 @@ Unmarked unmark(std::string_view marked) {
 }
 
 Error in_template(Error error) {
+  // A Python error: the template does not know such a conversation.
+  if (error.code == ErrorCode::other) error.code = ErrorCode::unsupported;
   error.where =
       error.where.empty() ? std::string(template_key) : fmt::format("{}, {}", template_key, error.where);
   return error;

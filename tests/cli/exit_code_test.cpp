@@ -198,8 +198,9 @@ TEST(ExitCode, DemoModelNotFound) {
 TEST(ExitCode, TextArguments) {
   expect_failure({"run", "-m", tiny, ""}, 2, "the prompt is empty\n  where:    the argument\n");
   expect_failure({"run", "-m", tiny, "--file", "/nowhere/prompt.txt"}, 3, "file not found");
-  expect_failure({"run", "-m", tiny, "--file", "/nowhere/prompt.txt", "hi"}, 2, "given twice");
-  expect_failure({"run", "-m", tiny, "--file", "/dev/zero"}, 5, "at most 67108864 bytes");
+  expect_failure({"tokenize", "-m", tiny, "--file", "/nowhere/prompt.txt", "hi"}, 2, "given twice");
+  expect_failure({"run", "-m", tiny, "--file", "/dev/zero"}, 5, "at most 16777216 bytes");
+  expect_failure({"tokenize", "-m", tiny, "--file", "/dev/zero"}, 5, "at most 67108864 bytes");
   expect_failure({"run", "--raw", "--system", "x", "hi"}, 2, "--system");
   expect_failure({"run", "--stop", "", "hi"}, 2, "--stop");
   expect_failure({"run", "--quiet", "--verbose", "hi"}, 2, "--quiet");

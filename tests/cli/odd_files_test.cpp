@@ -126,6 +126,52 @@ TEST_F(OddFile, AMissingFreqBaseIsNamedWithItsValue) {
   expect_warning("10000");
 }
 
+TEST_F(OddFile, AThoughtThatTheTemplateOpensIsThere) {
+  const std::string opened = "<|im_start|>assistant\\n<think>\\n'";
+  auto& source = std::get<std::string>(model.value("tokenizer.chat_template").data);
+  const std::string plain = "<|im_start|>assistant\\n'";
+  const std::size_t at = source.rfind(plain);
+  ASSERT_NE(at, std::string::npos);
+  source.replace(at, plain.size(), opened);
+  const Outcome shown = trine({"run", "--verbose", "-n", "1", "hello"});
+  ASSERT_EQ(shown.status, 0) << shown.err;
+  EXPECT_THAT(shown.err, HasSubstr("  | <|im_start|>assistant\n  | <think>\n"));
+  EXPECT_TRUE(inspect().at("chat"));
+}
+
+TEST_F(OddFile, ATemplateThatCannotBeFollowedIsSaidToBeSo) {
+  model.set("tokenizer.chat_template", gguf::make_value("{% include 'chat.jinja' %}"));
+  const Outcome refused = trine({"run", "-n", "1", "hello"});
+  EXPECT_EQ(refused.status, 12) << refused.err;
+  EXPECT_THAT(refused.err, HasSubstr("tokenizer.chat_template, line 1"));
+  EXPECT_THAT(refused.err, HasSubstr("--raw"));
+  const json seen = inspect();
+  EXPECT_FALSE(seen.at("chat"));
+  EXPECT_THAT(seen.at("no_chat_because").dump(), HasSubstr("include"));
+  EXPECT_EQ(run({"--raw", "hello"}).at("finish_reason"), "length");
+}
+
+// One tensor of another type among the others, with blocks that mean nothing.
+TEST_F(OddFile, LowBitTypesRun) {
+  EditedModel::Tensor& up = model.tensor("blk.0.ffn_up_exps.weight");
+  std::uint64_t elements = 1;
+  for (const std::uint64_t dim : up.dims) elements *= dim;
+  const gguf::TensorTypeInfo& type = gguf::info(gguf::TensorType::IQ3_S);
+  up.type = type.type;
+  up.bytes.resize(elements / type.block_elements * type.block_bytes);
+  std::uint32_t random = 1;
+  for (std::size_t i = 0; i < up.bytes.size(); ++i) {
+    random = random * 1664525u + 1013904223u;
+    up.bytes[i] = static_cast<std::byte>(random >> 24);
+    // A factor of 2^-10 in front.
+    if (i % type.block_bytes == 0) up.bytes[i] = std::byte{0x00};
+    if (i % type.block_bytes == 1) up.bytes[i] = std::byte{0x14};
+  }
+  for (const std::string numerics : {"exact", "fast"})
+    EXPECT_GT(run({"--numerics", numerics, "hello"}).at("tokens").size(), 0u);
+  EXPECT_TRUE(inspect().at("runnable"));
+}
+
 // Its numbers are held against an independent computation in tests/reference/variants_test.cpp.
 TEST_F(OddFile, AnAttentionFactorWithoutYarnIsNotIgnored) {
   set("rope.scaling.attn_factor", gguf::make_value(1.5f));

@@ -33,6 +33,7 @@ struct Spawn {
   std::size_t interrupt_after = SIZE_MAX;  // sends SIGINT once stdout has brought so many bytes
   std::function<void()> instead_of_interrupt = {};  // is called then, when it is set
   std::string program = TRINE_BINARY;
+  std::function<void()> before_exec = {};  // in the child, to put other things in place of its streams
 };
 
 namespace detail {
@@ -80,6 +81,7 @@ inline Outcome run_trine(const Spawn& spawn) {
     ::dup2(input, STDIN_FILENO);
     ::dup2(out[1], STDOUT_FILENO);
     ::dup2(err[1], STDERR_FILENO);
+    if (spawn.before_exec) spawn.before_exec();
     detail::exec_trine(spawn);
   }
   ::close(input);

@@ -25,7 +25,7 @@ TEST(WithoutBackends, WhatComputesIsMissing) {
                                                   {"run", "--backend", "cpu", "hi"},
                                                   {"bench", "-m", tiny},
                                                   {"run", "--backend", "wgpu", "hi"},
-                                                  {"perplexity", tiny},
+                                                  {"perplexity", tiny, "text.txt"},
                                                   {"verify", tiny, "--backend", "cpu"}}) {
     SCOPED_TRACE(command[0]);
     const Outcome outcome = run_without_backends(command);

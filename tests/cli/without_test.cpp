@@ -35,7 +35,7 @@ void expect_usage(const Outcome& outcome, const std::string& where) {
 
 TEST_F(Without, AnUnknownNameIsAUsageErrorThatListsThem) {
   for (const Words& command :
-       {Words{"run", "hi"}, Words{"bench"}, Words{"perplexity", tiny}, Words{"verify", tiny},
+       {Words{"run", "hi"}, Words{"bench"}, Words{"perplexity", tiny, "text.txt"}, Words{"verify", tiny},
         Words{"trace", tiny, "-o", "/nonexistent/t"}, Words{"contract", "run", "moe-router-v1"}}) {
     SCOPED_TRACE(command[0]);
     Spawn spawn;

@@ -17,7 +17,7 @@ gguf::Metadata chat_model() {
   gguf::Metadata metadata = byte_vocabulary({}, {"<|im_start|>", "<|im_end|>", "<|bos|>"});
   metadata.add("tokenizer.chat_template",
                gguf::make_value("{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content "
-                                "}}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"));
+                                "}}<|im_end|>\n{% endfor %}{{ '<|im_start|>assistant\n' }}"));
   return metadata;
 }
 
@@ -121,11 +121,17 @@ TEST(EncodePrompt, ASystemMessageNeedsAChat) {
                  "system");
 }
 
-TEST(EncodePrompt, AnotherFamilysTemplateIsRefusedUnlessTheTextIsRaw) {
+TEST(EncodePrompt, AnyTemplateIsFollowedOrSaidNotToBe) {
   gguf::Metadata other = base_model();
-  other.add("tokenizer.chat_template", gguf::make_value("[INST] {{ m.content }} [/INST]"));
-  expect_refused(encode(other, {.text = "hi"}), ErrorCode::unsupported, "tokenizer.chat_template");
-  const auto raw = encode(other, {.text = "hi", .raw = true});
+  other.add("tokenizer.chat_template", gguf::make_value("[INST] {{ messages[0].content }} [/INST]"));
+  const auto followed = encode(other, {.text = "hi"});
+  ASSERT_TRUE(followed) << to_string(followed.error());
+  EXPECT_EQ(*followed, bytes_of("[INST] hi [/INST]"));
+
+  gguf::Metadata strange = base_model();
+  strange.add("tokenizer.chat_template", gguf::make_value("{% include 'chat' %}"));
+  expect_refused(encode(strange, {.text = "hi"}), ErrorCode::unsupported, "tokenizer.chat_template, line 1");
+  const auto raw = encode(strange, {.text = "hi", .raw = true});
   ASSERT_TRUE(raw) << to_string(raw.error());
   EXPECT_EQ(*raw, bytes_of("hi"));
 }
@@ -137,6 +143,20 @@ TEST(EncodeChat, TakesAnyMessagesAndNeedsATemplate) {
   ASSERT_TRUE(ids) << to_string(ids.error());
   EXPECT_EQ(*ids, joined({user_turn("a"), bytes_of("b"), {im_end}, bytes_of("\n"), user_turn("c")}));
   expect_refused(encode_chat(base, tokenizer_of(base), messages), ErrorCode::usage, "messages");
+}
+
+TEST(RequireMayFit, NoTokenIsLongerThanTheLongest) {
+  const gguf::Metadata metadata = chat_model();
+  const text::Tokenizer tokenizer = tokenizer_of(metadata);
+  const std::size_t longest = std::string_view("<|im_start|>").size();
+  EXPECT_TRUE(require_may_fit(0, tokenizer, 4, 64));
+  EXPECT_TRUE(require_may_fit(4 * longest, tokenizer, 4, 64));
+  const auto refused = require_may_fit(4 * longest + 1, tokenizer, 4, 64);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().where, "prompt");
+  EXPECT_EQ(refused.error().actual, "49 bytes, so 5 tokens or more");
+  EXPECT_NE(refused.error().hint.find("Raise 'context'"), std::string::npos);
+  EXPECT_FALSE(require_may_fit(std::numeric_limits<std::uint32_t>::max(), tokenizer, 4, 64));
 }
 
 TEST(RequireFit, APromptMayFillTheContext) {

@@ -87,10 +87,8 @@ EditedModel model_of(const json& variant) {
   const json without = variant.value("without", json::array());
   const json set = variant.value("set", json::object());
   const json stored_types = variant.value("tensors", json::object());
-  for (const json& key : without)
-    model.remove("qwen3moe." + key.get<std::string>());
-  for (const auto& [key, value] : set.items())
-    model.set("qwen3moe." + key, value_of(value));
+  for (const json& key : without) model.remove("qwen3moe." + key.get<std::string>());
+  for (const auto& [key, value] : set.items()) model.set("qwen3moe." + key, value_of(value));
   for (const auto& [role, kind] : stored_types.items()) {
     int stored = 0;
     for (EditedModel::Tensor& tensor : model.tensors)

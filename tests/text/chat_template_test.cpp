@@ -113,11 +113,10 @@ TEST(ChatTemplate, NoTokenIsPutTogetherFromPieces) {
 }
 
 TEST(ChatTemplate, TemplatesSeeMessagesAsTheyAre) {
-  // Tokens that are no control tokens stay whole for tests and filters.
-  EXPECT_EQ(
-      text_of(encode("{{ '</think>' in messages[0].content }} {{ messages[0].content | trim | length }}",
-                     {{"user", "  a</think>b  "}})),
-      "True 10");
+  // What spells no control token stays whole for tests and filters.
+  EXPECT_EQ(text_of(encode("{{ '</b>' in messages[0].content }} {{ messages[0].content | trim | length }}",
+                           {{"user", "  a</b>b  "}})),
+            "True 6");
 }
 
 TEST(ChatTemplate, SaysWhereItCannotBeFollowed) {
@@ -131,7 +130,7 @@ TEST(ChatTemplate, SaysWhereItCannotBeFollowed) {
   refused("\n{% if %}", ErrorCode::unsupported, "line 2");
   refused("{% include 'x' %}", ErrorCode::unsupported, "include");
   refused("{{ raise_exception('No user turn.') }}", ErrorCode::validation_failed, "No user turn.");
-  refused("{{ messages[7].content }}", ErrorCode::validation_failed, "messages");
+  refused("{{ messages[7].content }}", ErrorCode::unsupported, "UndefinedError");
   refused("", ErrorCode::unsupported, "nothing");
   gguf::Metadata none;
   EXPECT_EQ(ChatTemplate::from_gguf(none).error().code, ErrorCode::model_load);
