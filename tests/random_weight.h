@@ -28,6 +28,7 @@ inline std::shared_ptr<std::vector<std::byte>> randomise_weight(model::Weight& w
 
   weight.codec = *quant::find_codec(type);
   weight.row_bytes = weight.codec->row_bytes(columns);
+  weight.expert_stride = weight.expert_bytes();
   const auto bytes = std::make_shared<std::vector<std::byte>>(
       static_cast<std::size_t>(weight.experts * weight.rows) * weight.row_bytes);
   std::mt19937 random(seed);
