@@ -64,8 +64,8 @@ void add_sampling_options(CLI::App& app, SamplingOptions& options) {
              "drop tokens less likely than X times the likeliest; default: the file's, else 0 (none)");
   add_number(
       app, "--repeat-penalty", options.repeat_penalty, 0.01f, 10.0f,
-      "makes the last 64 tokens, or as many as the file says, less likely, prompt included; default: the "
-      "file's, else 1 (off)");
+      "makes the last 64 tokens (the file may say how many) less likely, prompt included; default: the "
+      "file's, else 1");
   add_number(app, "--presence-penalty", options.presence_penalty, -2.0f, 2.0f,
              "subtracted once from the logit of every token generated so far; default: 0");
   add_number(app, "--frequency-penalty", options.frequency_penalty, -2.0f, 2.0f,

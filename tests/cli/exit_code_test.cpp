@@ -244,15 +244,14 @@ TEST(ExitCode, ASystemMessageForAModelWithoutATemplate) {
                  "  hint:     Put it into the prompt itself\n");
 }
 
-TEST(ExitCode, TemplateThatIsNoChatMl) {
-  // The demo's template with its marker misspelt is some other family's.
+TEST(ExitCode, TemplateThatCannotBeFollowed) {
+  // The demo's template with a statement that Jinja does not have.
   std::string bytes = file_bytes(demo);
   const std::size_t key = bytes.find("tokenizer.chat_template");
   ASSERT_NE(key, std::string::npos);
-  for (std::size_t at = bytes.find("<|im_start|>", key); at != std::string::npos && at < key + 4000;
-       at = bytes.find("<|im_start|>", at)) {
-    bytes.replace(at, 12, "[INST_start]");
-  }
+  const std::size_t at = bytes.find(" for ", key);
+  ASSERT_LT(at, key + 4000);
+  bytes.replace(at, 5, " fro ");
   const TemporaryFile other(bytes);
   expect_failure({"run", "-m", other.path(), "hi"}, 12, "--raw");
   EXPECT_EQ(run_trine({"run", "-m", other.path(), "--raw", "-n", "1", "hi"}).status, 0);
