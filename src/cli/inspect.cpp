@@ -48,7 +48,7 @@ struct Inspection {
 };
 
 // Whether the model can be run, with what is to be said of it beside.
-Result<void> check_runnable(Inspection& inspection) {
+Result<void> check_runnable(Inspection& inspection, const Result<text::Tokenizer>& tokenizer) {
   const auto keep = [&](std::span<const std::string> warnings) {
     inspection.warnings.insert(inspection.warnings.end(), warnings.begin(), warnings.end());
   };
@@ -56,33 +56,34 @@ Result<void> check_runnable(Inspection& inspection) {
   TRINE_TRY(const model::Weights weights, model::load_weights(inspection.file));
   inspection.assumed = weights.config.assumed;
   keep(weights.config.warnings);
-  TRINE_TRY(const text::Tokenizer tokenizer, text::Tokenizer::from_gguf(inspection.file.metadata()));
-  keep(tokenizer.warnings());
+  if (!tokenizer) return fail(tokenizer.error());
+  keep(tokenizer->warnings());
   return {};
 }
 
 // Whether the template can be followed, by writing one message with it. The model need not be one that runs
 // here.
-Result<void> check_chat(const gguf::Metadata& metadata) {
+Result<void> check_chat(const gguf::Metadata& metadata, const Result<text::Tokenizer>& tokenizer) {
   if (!engine::has_chat_template(metadata)) {
     return fail(ErrorCode::unsupported, "the file carries no chat template");
   }
-  TRINE_TRY(const text::Tokenizer tokenizer, text::Tokenizer::from_gguf(metadata));
+  if (!tokenizer) return fail(tokenizer.error());
   const text::ChatMessage message = {"user", "Hello"};
-  TRINE_CHECK_OK(engine::encode_chat(metadata, tokenizer, {&message, 1}));
+  TRINE_CHECK_OK(engine::encode_chat(metadata, *tokenizer, {&message, 1}));
   return {};
 }
 
 Inspection examine(const gguf::File& file) {
+  const auto tokenizer = text::Tokenizer::from_gguf(file.metadata());
   Inspection inspection{.file = file,
                         .cost = model_cost(file),
                         .types = {},
                         .runnable = {},
-                        .chat = check_chat(file.metadata()),
+                        .chat = check_chat(file.metadata(), tokenizer),
                         .assumed = {},
                         .sampling = engine::read_file_sampling(file.metadata()),
                         .warnings = {}};
-  inspection.runnable = check_runnable(inspection);
+  inspection.runnable = check_runnable(inspection, tokenizer);
   inspection.warnings.insert(inspection.warnings.end(), inspection.sampling.warnings.begin(),
                              inspection.sampling.warnings.end());
   for (const gguf::TensorInfo& tensor : file.tensors()) {
