@@ -1,7 +1,7 @@
 #include "base/system.h"
+#include "temporary_folder.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 #include <filesystem>
 #include <fstream>
 
@@ -15,10 +15,9 @@ constexpr std::uint64_t gib = 1ull << 30;
 // A planted /proc and /sys: a host of 64 GiB, of which 60 are available.
 class System : public testing::Test {
  protected:
-  System() : root_(fs::temp_directory_path() / ("trine-system-" + std::to_string(::getpid()))) {
+  System() {
     plant("/proc/meminfo", "MemTotal:       67108864 kB\nMemFree:  1024 kB\nMemAvailable:   62914560 kB\n");
   }
-  ~System() override { fs::remove_all(root_); }
 
   void plant(const std::string& path, const std::string& text) const {
     const fs::path file = root_ + path;
@@ -42,7 +41,8 @@ class System : public testing::Test {
               top + " /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n");
   }
 
-  std::string root_;
+  test::TemporaryFolder folder_;
+  const std::string root_ = folder_.path();
 };
 
 TEST_F(System, WithoutGroupsTheMachineDecides) {

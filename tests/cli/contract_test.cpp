@@ -1,5 +1,6 @@
 // trine contract: outputs and exit codes.
 #include "cli/subprocess.h"
+#include "temporary_folder.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -21,23 +22,6 @@ bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
-// A folder of its own, gone afterwards.
-class Folder {
- public:
-  Folder() {
-    if (::mkdtemp(path_.data()) == nullptr) throw std::runtime_error("no temporary folder");
-  }
-  ~Folder() { std::filesystem::remove_all(path_); }
-  std::string write(const std::string& name, const std::string& text) const {
-    std::ofstream(path_ + "/" + name) << text;
-    return path_ + "/" + name;
-  }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_ = "/tmp/trine-contract-XXXXXX";
-};
-
 std::string replaced(std::string text, const std::string& from, const std::string& to) {
   const std::size_t at = text.find(from);
   if (at == std::string::npos) throw std::runtime_error("not there: " + from);
@@ -50,7 +34,7 @@ TEST(ContractCommand, ValidateSaysWhatIsWrongAndWhere) {
   EXPECT_EQ(good.out, "0 error(s), 0 warning(s)\nContract is valid.\n");
   EXPECT_EQ(run_contract({"validate", contracts + "/backend-parity-v1.yaml"}).status, 0);
 
-  const Folder folder;
+  const test::TemporaryFolder folder;
   const std::string text =
       replaced(file_bytes(contracts + "/moe-router-v1.yaml"), "check: router.ties", "check: router.tie");
   const std::string file = folder.write("moe-router-v1.yaml", text);
@@ -62,14 +46,14 @@ TEST(ContractCommand, ValidateSaysWhatIsWrongAndWhere) {
 }
 
 TEST(ContractCommand, ValidateExitsWithTwoWithoutAContract) {
-  const Folder folder;
+  const test::TemporaryFolder folder;
   EXPECT_EQ(run_contract({"validate", folder.path()}).status, 2);
   EXPECT_EQ(run_contract({"validate", folder.path() + "/absent.yaml"}).status, 2);
   EXPECT_EQ(run_contract({"list", "--contracts", folder.path()}).status, 2);
 }
 
 TEST(ContractCommand, WhatIsNoContractFileIsTold) {
-  const Folder folder;
+  const test::TemporaryFolder folder;
   const std::string large = folder.write("large-v1.yaml", std::string(300000, ' '));
   const Outcome limit = run_contract({"validate", large});
   EXPECT_EQ(limit.status, 5) << limit.err;
@@ -143,7 +127,7 @@ TEST(ContractCommand, RunExercisesTheSampler) {
 TEST(ContractCommand, RunExecutesCommands) {
   const Outcome run = run_contract({"run", "tensor-names-v1", "--contracts", contracts});
   EXPECT_EQ(run.status, 0) << run.out << run.err;
-  const Folder folder;
+  const test::TemporaryFolder folder;
   folder.write("tensor-names-v1.yaml",
                replaced(file_bytes(contracts + "/tensor-names-v1.yaml"), "command: trine inspect",
                         "command: trine inspect /no/such.gguf"));
@@ -244,7 +228,7 @@ TEST(ContractCommand, ASoftwareAdapterIsLabelledOnEveryLine) {
 
 // A bound the contract tightened past what the check holds is refused, not passed.
 TEST(ContractCommand, TheContractsBoundsDecide) {
-  const Folder folder;
+  const test::TemporaryFolder folder;
   const std::string text = file_bytes(contracts + "/moe-router-v1.yaml");
   folder.write("moe-router-v1.yaml", replaced(text, "\"<= 1e-7\"", "\"<= 1e-3\""));
   const Outcome loosened =
@@ -254,7 +238,7 @@ TEST(ContractCommand, TheContractsBoundsDecide) {
 }
 
 TEST(ContractCommand, AnInvalidContractIsNotRun) {
-  const Folder folder;
+  const test::TemporaryFolder folder;
   folder.write("moe-router-v1.yaml",
                replaced(file_bytes(contracts + "/moe-router-v1.yaml"), "if_fails:", "if_failed:"));
   const Outcome run = run_contract({"run", "--contracts", folder.path()});
@@ -264,7 +248,7 @@ TEST(ContractCommand, AnInvalidContractIsNotRun) {
 }
 
 TEST(ContractCommand, DiffTellsWhatAnAmendmentChanges) {
-  const Folder folder;
+  const test::TemporaryFolder folder;
   const std::string before = contracts + "/moe-router-v1.yaml";
   const std::string after =
       folder.write("moe-router-v1.yaml", replaced(file_bytes(before), "\"<= 1e-7\"", "\"<= 1e-8\""));

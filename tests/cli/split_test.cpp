@@ -2,6 +2,7 @@
 #include "cli/subprocess.h"
 #include "gguf/file.h"
 #include "gguf/writer.h"
+#include "temporary_folder.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -20,17 +21,13 @@ constexpr std::uint32_t n_parts = 3;
 class SplitModelTest : public testing::Test {
  protected:
   void SetUp() override {
-    std::string pattern = testing::TempDir() + "trine-split-XXXXXX";
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    folder_ = pattern;
     const auto whole = gguf::File::open(whole_);
     ASSERT_TRUE(whole) << to_string(whole.error());
     for (std::uint32_t part = 0; part < n_parts; ++part) write_part(*whole, part);
   }
-  void TearDown() override { fs::remove_all(folder_); }
 
   std::string path(std::uint32_t part) const {
-    return fmt::format("{}/model-{:05}-of-{:05}.gguf", folder_, part + 1, n_parts);
+    return fmt::format("{}/model-{:05}-of-{:05}.gguf", folder_.path(), part + 1, n_parts);
   }
   void write_part(const gguf::File& whole, std::uint32_t part) const {
     gguf::Writer writer(path(part));
@@ -53,7 +50,7 @@ class SplitModelTest : public testing::Test {
   }
 
   const std::string whole_ = model_path("tiny/tied-Q4_K_M.gguf");
-  std::string folder_;
+  TemporaryFolder folder_;
 };
 
 TEST_F(SplitModelTest, InspectOfAllPartsIsThatOfTheWhole) {
@@ -113,7 +110,7 @@ TEST_F(SplitModelTest, AMissingPartIsNotRunAround) {
   for (const char* command : {"run", "bench", "trace", "verify"}) {
     std::vector<std::string> arguments{command, "-m", path(0)};
     if (std::string(command) == "run") arguments.emplace_back("x");
-    if (std::string(command) == "trace") arguments.insert(arguments.end(), {"-o", folder_ + "/x.trace"});
+    if (std::string(command) == "trace") arguments.insert(arguments.end(), {"-o", folder_.path("x.trace")});
     const Outcome outcome = run_trine(arguments);
     EXPECT_EQ(outcome.status, 3) << command << outcome.err;
     EXPECT_NE(outcome.err.find("model-00002-of-00003.gguf"), std::string::npos) << outcome.err;
@@ -123,7 +120,7 @@ TEST_F(SplitModelTest, AMissingPartIsNotRunAround) {
 #ifdef TRINE_HAS_CPU
 
 TEST_F(SplitModelTest, ALinkToAPartRuns) {
-  const std::string link = folder_ + "/current.gguf";
+  const std::string link = folder_.path("current.gguf");
   fs::create_symlink("model-00002-of-00003.gguf", link);
   const auto text_of = [](const std::string& model) {
     return run_trine(

@@ -1,31 +1,20 @@
 #include "cli/progress.h"
 #include "cli/subprocess.h"
+#include "temporary_folder.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
-#include <filesystem>
 
 namespace trine::cli {
 namespace {
 
-namespace fs = std::filesystem;
-
-// A folder of the test's own, removed with everything in it.
 class SynthCommand : public testing::Test {
  protected:
-  SynthCommand()
-      : folder_(fs::temp_directory_path() / ("trine-synth-command-" + std::to_string(::getpid()))) {
-    fs::create_directories(folder_);
-  }
-  ~SynthCommand() override { fs::remove_all(folder_); }
-
-  std::string path(const std::string& name) const { return folder_ / name; }
-  std::size_t files() const {
-    return static_cast<std::size_t>(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()));
-  }
+  std::string path(const std::string& name) const { return folder_.path(name); }
+  std::size_t files() const { return folder_.files(); }
 
  private:
-  fs::path folder_;
+  test::TemporaryFolder folder_;
 };
 
 TEST_F(SynthCommand, SignalsThatEndItLeaveNothing) {

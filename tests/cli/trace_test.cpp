@@ -1,5 +1,6 @@
 // trine trace, as a process: what it writes, what it refuses, and what --diff says and exits with.
 #include "cli/subprocess.h"
+#include "temporary_folder.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -18,21 +19,10 @@ using Json = nlohmann::json;
 const std::string tied = model_path("tiny/tied-Q4_K_M.gguf");
 const std::string demo = model_path("demo-coder-Q4_K_M.gguf");
 
-// A folder of the test's own, removed with everything in it.
 class TraceCommand : public testing::Test {
  protected:
-  TraceCommand() : folder_(fs::temp_directory_path() / ("trine-trace-cli-" + std::to_string(::getpid()))) {
-    fs::create_directories(folder_);
-  }
-  ~TraceCommand() override {
-    fs::permissions(folder_, fs::perms::owner_all);
-    fs::remove_all(folder_);
-  }
-
-  std::string path(const std::string& name) const { return folder_ / name; }
-  std::size_t files() const {
-    return static_cast<std::size_t>(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()));
-  }
+  std::string path(const std::string& name) const { return folder_.path(name); }
+  std::size_t files() const { return folder_.files(); }
   // Traces the tied model with its default prompt.
   std::string record(const std::string& name, std::vector<std::string> options = {}) const {
     options.insert(options.begin(), {"trace", tied, "-o", path(name)});
@@ -50,7 +40,7 @@ class TraceCommand : public testing::Test {
     EXPECT_EQ(files(), before);
   }
 
-  fs::path folder_;
+  test::TemporaryFolder folder_;
 };
 
 struct Parsed {
@@ -136,7 +126,7 @@ TEST_F(TraceCommand, ReplacesATraceAndNothingElse) {
   const std::string model = file_bytes(path("model.gguf"));
   expect_failure({"trace", path("model.gguf"), "-o", path("model.gguf")}, 2, "is no trace");
   EXPECT_EQ(file_bytes(path("model.gguf")), model);
-  expect_failure({"trace", tied, "-o", folder_}, 2, "a directory");
+  expect_failure({"trace", tied, "-o", folder_.path()}, 2, "a directory");
   expect_failure({"trace", tied, "-o", "/dev/null"}, 2, "a device or pipe");
   expect_failure({"trace", tied, "-o", path("absent/x")}, 3, "cannot write into this folder");
 }
@@ -171,9 +161,9 @@ TEST_F(TraceCommand, HelpSaysWhatADeviceIs) {
 }
 
 TEST_F(TraceCommand, AFolderThatTakesNoFilesIsAnIoError) {
-  fs::permissions(folder_, fs::perms::owner_read | fs::perms::owner_exec);
+  fs::permissions(folder_.path(), fs::perms::owner_read | fs::perms::owner_exec);
   // Root may write everywhere but into a file system without files of its own.
-  const bool is_root = ::access(folder_.c_str(), W_OK) == 0;
+  const bool is_root = ::access(folder_.path().c_str(), W_OK) == 0;
   if (is_root && !fs::exists("/sys/kernel"))
     GTEST_SKIP() << "root may write everywhere here: /sys is not mounted";
   expect_failure({"trace", tied, "-o", is_root ? "/sys/trine.trace" : path("x")}, 7, "cannot ");
@@ -303,7 +293,8 @@ TEST_F(TraceCommand, DiffSaysWhatItDidNotCompare) {
   EXPECT_EQ(run_trine({"trace", "--diff", a, less}).status, 0);
   EXPECT_EQ(run_trine({"trace", "--diff", less, a}).status, 5);
 
-  const Outcome same = run_trine({"trace", "--diff", a, path("../" + folder_.filename().string() + "/a")});
+  const Outcome same =
+      run_trine({"trace", "--diff", a, path("../" + fs::path(folder_.path()).filename().string() + "/a")});
   EXPECT_EQ(same.status, 0) << same.err;
   EXPECT_NE(same.out.find("A and B are the same file"), std::string::npos) << same.out;
   EXPECT_EQ(Json::parse(run_trine({"trace", "--diff", a, a, "--json"}).out)["same_file"], true);

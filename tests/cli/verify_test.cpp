@@ -1,6 +1,7 @@
 // trine verify: where it writes, and where it must not.
 #include "cli/subprocess.h"
 #include "gguf/file.h"
+#include "temporary_folder.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -21,20 +22,15 @@ bool contains(const std::string& text, const std::string& part) {
 class VerifyCommand : public testing::Test {
  protected:
   void SetUp() override {
-    ASSERT_NE(::mkdtemp(folder_.data()), nullptr);
     model_ = path("t.gguf");
     fs::copy(TRINE_SOURCE_DIR "/models/tiny/tied-Q4_K_M.gguf", model_);
   }
-  void TearDown() override { fs::remove_all(folder_); }
 
-  std::string path(const std::string& name) const { return folder_ + "/" + name; }
+  std::string path(const std::string& name) const { return folder_.path(name); }
   std::string write(const std::string& name, const std::string& text) const {
-    std::ofstream(path(name)) << text;
-    return path(name);
+    return folder_.write(name, text);
   }
-  std::size_t files() const {
-    return static_cast<std::size_t>(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()));
-  }
+  std::size_t files() const { return folder_.files(); }
   Outcome verify(const std::vector<std::string>& arguments) const {
     std::vector<std::string> all = {"verify", model_, "-q", "--quick", "--backend", "cpu", "--threads", "1"};
     all.insert(all.end(), arguments.begin(), arguments.end());
@@ -47,7 +43,7 @@ class VerifyCommand : public testing::Test {
     EXPECT_EQ(outcome.out, "");
   }
 
-  std::string folder_ = "/tmp/trine-verify-XXXXXX";
+  test::TemporaryFolder folder_;
   std::string model_;
 };
 
@@ -59,8 +55,8 @@ TEST_F(VerifyCommand, ReplacesNoForeignFile) {
   const std::string prompts = write("p.json", "[\"a text that is a prompt\"]");
   expect_refused({"--prompts", prompts, "--receipt", prompts}, "is no receipt");
   expect_refused({"--receipt", path("t.golden.json")}, "a file that this command reads");
-  expect_refused({"--receipt", path("x"), "--html", folder_ + "/./x"}, "name one file");
-  expect_refused({"--receipt", folder_}, "a directory");
+  expect_refused({"--receipt", path("x"), "--html", path("./x")}, "name one file");
+  expect_refused({"--receipt", folder_.path()}, "a directory");
   EXPECT_EQ(verify({"--receipt", path("absent/x")}).status, 3);
 }
 

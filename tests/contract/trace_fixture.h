@@ -4,8 +4,8 @@
 #include "contract/trace/file.h"
 #include "contract/trace/writer.h"
 #include "gate_fixture.h"
+#include "temporary_folder.h"
 
-#include <unistd.h>
 #include <cstring>
 #include <fstream>
 #include <limits>
@@ -14,7 +14,6 @@
 
 namespace trine::test {
 
-namespace fs = std::filesystem;
 using contract::TraceFile;
 using contract::TraceInfo;
 using contract::TraceSelection;
@@ -26,25 +25,17 @@ using model::Stage;
 inline constexpr float nan = std::numeric_limits<float>::quiet_NaN();
 inline const std::string sha(64, 'a');
 
-// A folder of the test's own, removed with everything in it.
 class Trace : public testing::Test {
  protected:
-  Trace() : folder_(fs::temp_directory_path() / ("trine-trace-" + std::to_string(::getpid()))) {
-    fs::create_directories(folder_);
-  }
-  ~Trace() override { fs::remove_all(folder_); }
-
-  std::string path(const std::string& name) const { return folder_ / name; }
-  std::size_t files() const {
-    return static_cast<std::size_t>(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()));
-  }
+  std::string path(const std::string& name) const { return folder_.path(name); }
+  std::size_t files() const { return folder_.files(); }
   std::string bytes(const std::string& name) const {
     std::ifstream stream(path(name), std::ios::binary);
     return {std::istreambuf_iterator<char>(stream), {}};
   }
 
  private:
-  fs::path folder_;
+  TemporaryFolder folder_;
 };
 
 inline TraceFile parsed(const std::string& bytes) {

@@ -2,12 +2,10 @@
 
 #include "gguf/file.h"
 #include "gguf_builder.h"
+#include "temporary_folder.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
-#include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -17,13 +15,7 @@ namespace trine::test {
 // A model of three parts in a fresh directory; a test spoils what it wants before save().
 class SplitTest : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = (std::filesystem::temp_directory_path() / "trine-split-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    directory_ = pattern;
-    fill();
-  }
-  void TearDown() override { std::filesystem::remove_all(directory_); }
+  void SetUp() override { fill(); }
 
   // The parts as they should be.
   void fill() {
@@ -39,9 +31,9 @@ class SplitTest : public testing::Test {
   }
 
   std::string path(int part) const {
-    return (directory_ / ("model-0000" + std::to_string(part + 1) + "-of-00003.gguf")).string();
+    return folder_.path("model-0000" + std::to_string(part + 1) + "-of-00003.gguf");
   }
-  std::string in(const std::string& name) const { return (directory_ / name).string(); }
+  std::string in(const std::string& name) const { return folder_.path(name); }
   static void write(const std::string& to, const std::string& bytes) {
     std::filesystem::create_directories(std::filesystem::path(to).parent_path());
     std::ofstream(to, std::ios::binary) << bytes;
@@ -57,7 +49,7 @@ class SplitTest : public testing::Test {
     for (const std::string& part : parts) EXPECT_THAT(to_string(file.error()), testing::HasSubstr(part));
   }
 
-  std::filesystem::path directory_;
+  TemporaryFolder folder_;
   GgufBuilder parts_[3];
 };
 

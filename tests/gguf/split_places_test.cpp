@@ -422,8 +422,8 @@ TEST_F(SplitPlacesTest, EachErrorSaysWhatIsTrue) {
   };
   for (const Situation& situation : table) {
     SCOPED_TRACE(situation.name);
-    fs::remove_all(directory_);
-    fs::create_directory(directory_);
+    fs::remove_all(folder_.path());
+    fs::create_directory(folder_.path());
     fill();
     save();
     situation.make();

@@ -39,7 +39,7 @@ TEST_F(SplitTest, NamesAMissingPart) {
 
 TEST_F(SplitTest, RefusesARenamedPart) {
   save();
-  const std::string renamed = (directory_ / "other.gguf").string();
+  const std::string renamed = folder_.path("other.gguf");
   fs::copy(path(0), renamed);
   expect_refused(renamed, ErrorCode::not_gguf, {"renamed", "-00001-of-00003.gguf", "other.gguf"});
   fs::copy(path(2), path(0), fs::copy_options::overwrite_existing);
@@ -78,7 +78,7 @@ TEST_F(SplitTest, RefusesImpossibleKeys) {
 // tools/gguf-split/gguf-split.cpp of llama.cpp, gguf_merge(): the first part's keys, and split.count = 0.
 TEST_F(SplitTest, OpensWhatTheMergeToolWrites) {
   parts_[0].u16("split.count", 0).tensor("b", {8}, 0, 32).tensor("c", {8}, 0, 32);
-  const std::string merged = (directory_ / "merged.gguf").string();
+  const std::string merged = folder_.path("merged.gguf");
   std::ofstream(merged, std::ios::binary) << parts_[0].build();
   const auto file = File::open(merged);
   ASSERT_TRUE(file.has_value()) << to_string(file.error());

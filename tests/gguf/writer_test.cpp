@@ -1,10 +1,10 @@
 #include "gguf/writer.h"
 #include "gguf/file.h"
 #include "gguf_builder.h"
+#include "temporary_folder.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 #include <atomic>
 #include <filesystem>
 #include <limits>
@@ -16,23 +16,12 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 
-// A fresh directory, removed at the end of each test.
 class WriterTest : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "trine-writer-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    directory_ = pattern;
-    path_ = (directory_ / "model.gguf").string();
-  }
-  void TearDown() override { fs::remove_all(directory_); }
-  std::size_t files() const {
-    return static_cast<std::size_t>(
-        std::distance(fs::directory_iterator(directory_), fs::directory_iterator()));
-  }
+  std::size_t files() const { return folder_.files(); }
 
-  fs::path directory_;
-  std::string path_;
+  const test::TemporaryFolder folder_;
+  const std::string path_ = folder_.path("model.gguf");
 };
 
 std::vector<std::byte> pattern(std::size_t size, unsigned seed) {
@@ -277,7 +266,7 @@ TEST_F(WriterTest, RefusesWhatNoReaderWouldTake) {
 }
 
 TEST_F(WriterTest, SaysWhereItCannotWrite) {
-  Writer writer((directory_ / "no-such-directory" / "model.gguf").string());
+  Writer writer(folder_.path("no-such-directory/model.gguf"));
   const auto begun = writer.begin();
   ASSERT_FALSE(begun.has_value());
   EXPECT_EQ(begun.error().code, ErrorCode::file_not_found);

@@ -6,14 +6,13 @@
 #include "synth/plan.h"
 #include "synth/vocab.h"
 #include "synth/write.h"
+#include "temporary_folder.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 #include <atomic>
 #include <cmath>
-#include <filesystem>
 #include <fstream>
 #include <map>
 #include <mutex>
@@ -22,20 +21,11 @@ namespace trine::synth {
 namespace {
 
 using gguf::TensorType;
-namespace fs = std::filesystem;
 
-// A folder of the test's own, removed with everything in it.
 class Synth : public testing::Test {
  protected:
-  Synth() : folder_(fs::temp_directory_path() / ("trine-synth-" + std::to_string(::getpid()))) {
-    fs::create_directories(folder_);
-  }
-  ~Synth() override { fs::remove_all(folder_); }
-
-  std::string path(const std::string& name) const { return folder_ / name; }
-  std::size_t files() const {
-    return static_cast<std::size_t>(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()));
-  }
+  std::string path(const std::string& name) const { return folder_.path(name); }
+  std::size_t files() const { return folder_.files(); }
   std::string write_mini(const std::string& name, std::uint64_t seed, int threads) const {
     ThreadPool pool(threads);
     const Preset& mini = *find_preset("mini");
@@ -50,7 +40,7 @@ class Synth : public testing::Test {
   }
 
  private:
-  fs::path folder_;
+  test::TemporaryFolder folder_;
 };
 
 std::map<std::string, PlannedTensor> tensors_of(std::string_view preset) {

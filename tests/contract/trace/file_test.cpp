@@ -245,7 +245,7 @@ TEST_F(TraceDelivery, EveryRowOnceIsAFile) {
   const auto writer = writer_of();
   deliver(*writer, {2, 1, 2});
   EXPECT_EQ(files(), 1u);  // beside its name
-  EXPECT_FALSE(fs::exists(path("x")));
+  EXPECT_FALSE(std::filesystem::exists(path("x")));
   writer->take(Stage::qkv, 0, 0, 1, 1, std::vector<float>(1));  // not asked for
   writer->first_row = 0;
   deliver(*writer, {0, 2, 2});
