@@ -211,9 +211,11 @@ Result<Sampler::Best> Sampler::best_of(std::span<const float> logits) {
 Result<std::int32_t> Sampler::sample(std::span<const float> logits) {
   const std::span<const float> adjusted = adjust(logits);
   TRINE_TRY(const Best best, best_of(adjusted));
-  const std::int32_t token = is_greedy() ? best.id
-                                         : draw(adjusted, best.logit, uniform_at(params_.seed, draws_),
-                                                params_.top_p, params_.min_p);
+  std::int32_t token = best.id;
+  if (!is_greedy()) {
+    const double total = filter(adjusted, best.logit, params_.top_p, params_.min_p);
+    token = ids_[place_of(uniform_at(params_.seed, draws_) * total)];
+  }
   note_chosen(token);
   return token;
 }
@@ -224,18 +226,20 @@ Result<std::set<std::int32_t>> Sampler::possible(std::span<const float> logits, 
   if (is_greedy()) return std::set<std::int32_t>{best.id};
   std::set<std::int32_t> tokens;
   const double u = uniform_at(params_.seed, draws_);
-  for (const double by_draw : {-share, 0.0, share})
-    for (const double by_top_p : {-share, 0.0, share})
-      for (const double by_min_p : {-share, 0.0, share}) {
-        const double top_p = params_.top_p < 1 ? params_.top_p + by_top_p : 1.0;
-        const auto min_p = static_cast<float>(params_.min_p * (1 + by_min_p));
-        tokens.insert(draw(adjusted, best.logit, std::clamp(u + by_draw, 0.0, 1.0),
-                           std::clamp(top_p, 0.0, 1.0), std::min(min_p, 1.0f)));
-      }
+  for (const double by_top_p : {-share, 0.0, share})
+    for (const double by_min_p : {-share, 0.0, share}) {
+      const double top_p = params_.top_p < 1 ? params_.top_p + by_top_p : 1.0;
+      const auto min_p = static_cast<float>(params_.min_p * (1 + by_min_p));
+      const double total = filter(adjusted, best.logit, std::clamp(top_p, 0.0, 1.0), std::min(min_p, 1.0f));
+      // Tokens of little weight lie side by side within the share: all of them, not only those at its ends.
+      const auto first = static_cast<std::ptrdiff_t>(place_of((u - share) * total));
+      const auto last = static_cast<std::ptrdiff_t>(place_of((u + share) * total));
+      tokens.insert(ids_.begin() + first, ids_.begin() + last + 1);
+    }
   return tokens;
 }
 
-std::int32_t Sampler::draw(std::span<const float> logits, float best, double u, double top_p, float min_p) {
+double Sampler::filter(std::span<const float> logits, float best, double top_p, float min_p) {
   const auto keep = [](const Cut& cut, std::int64_t& ties, float value) {
     return value > cut.value || (value == cut.value && ties-- > 0);
   };
@@ -268,14 +272,19 @@ std::int32_t Sampler::draw(std::span<const float> logits, float best, double u, 
   }
 
   check(left > 0, "a sampling filter dropped the best token");
-  const double target = u * total;
+  ids_.resize(left);
+  weights_.resize(left);
+  return total;
+}
+
+std::size_t Sampler::place_of(double target) const {
   double sum = 0;
-  std::size_t chosen = 0;
-  for (; chosen + 1 < left; ++chosen) {
-    sum += weights_[chosen];
+  std::size_t place = 0;
+  for (; place + 1 < weights_.size(); ++place) {
+    sum += weights_[place];
     if (sum > target) break;
   }
-  return ids_[chosen];
+  return place;
 }
 
 }  // namespace trine::sampling

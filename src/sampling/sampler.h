@@ -74,7 +74,10 @@ class Sampler {
   };
   static Result<Best> best_of(std::span<const float> logits);
   bool is_greedy() const { return params_.temperature == 0 || params_.top_k == 1; }
-  std::int32_t draw(std::span<const float> logits, float best, double u, double top_p, float min_p);
+  // Leaves in ids_ and weights_ what the filters keep, and returns the sum of its weights.
+  double filter(std::span<const float> logits, float best, double top_p, float min_p);
+  // Of the first candidate at which the running sum of weights exceeds `target`; the last one if none does.
+  std::size_t place_of(double target) const;
   void note_seen(std::int32_t token);
   void note_chosen(std::int32_t token);
   // Subtracted from the logit of a token that was generated so often.

@@ -420,4 +420,27 @@ TEST(Validate, NamesParameterRangeAndValue) {
 }
 
 }  // namespace
+
+// A device that is off by a few millionths may choose any of the light tokens about the draw, not only the
+// one under it and those a whole share away.
+TEST(Sampler, EveryTokenWithinTheShareIsPossible) {
+  constexpr double millionth = 1e-6;
+  const double before = uniform_at(1, 0) - 5.5 * millionth;  // the draw falls amid the sixth light token
+  ASSERT_GT(before, 0.01);
+  ASSERT_LT(before, 0.99);
+  std::vector<double> odds = {before};
+  odds.insert(odds.end(), 40, millionth);
+  odds.push_back(1 - before - 40 * millionth);
+  std::vector<float> logits;
+  for (const double p : odds) logits.push_back(static_cast<float>(std::log(p)));
+
+  const auto possible = [&](double share) { return *Sampler(plain(1)).possible(logits, share); };
+  EXPECT_EQ(possible(0), (std::set<std::int32_t>{6}));
+  EXPECT_EQ(possible(2 * millionth), (std::set<std::int32_t>{4, 5, 6, 7, 8}));
+  std::set<std::int32_t> expected;
+  for (std::int32_t id = 0; id <= 16; ++id) expected.insert(id);
+  EXPECT_EQ(possible(10 * millionth), expected);
+  EXPECT_EQ(Sampler(plain(1)).sample(logits).value(), 6);
+}
+
 }  // namespace trine::sampling
