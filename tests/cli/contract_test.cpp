@@ -18,10 +18,6 @@ Outcome run_contract(std::vector<std::string> arguments) {
   return run_trine(std::move(arguments));
 }
 
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 std::string replaced(std::string text, const std::string& from, const std::string& to) {
   const std::size_t at = text.find(from);
   if (at == std::string::npos) throw std::runtime_error("not there: " + from);

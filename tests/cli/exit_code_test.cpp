@@ -6,9 +6,6 @@
 namespace trine::test {
 namespace {
 
-const std::string tiny = model_path("tiny/tiny-Q4_K.gguf");
-const std::string demo = model_path("demo-coder-Q4_K_M.gguf");
-
 // The command fails with `status`, prints nothing to stdout and names the problem.
 void expect_failure(const std::vector<std::string>& arguments, int status, const std::string& message) {
   const Outcome outcome = run_trine(arguments);

@@ -16,9 +16,6 @@ using cli::PromptParts;
 using cli::TextSource;
 using namespace std::string_literals;
 
-const std::string demo = model_path("demo-coder-Q4_K_M.gguf");
-const std::string tiny = model_path("tiny/tiny-Q4_K.gguf");
-
 // ---- In this process ----
 
 // Whatever stdin the tests were started with.

@@ -12,8 +12,6 @@ namespace {
 
 using nlohmann::json;
 
-const std::string demo = model_path("demo-coder-Q4_K_M.gguf");
-
 json json_of(std::vector<std::string> arguments) {
   arguments.push_back("--json");
   const Outcome outcome = run_trine(std::move(arguments));

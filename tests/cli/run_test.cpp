@@ -11,7 +11,6 @@ using nlohmann::json;
 
 #ifdef TRINE_HAS_CPU
 
-const std::string demo = model_path("demo-coder-Q4_K_M.gguf");
 const std::string endless =
     "for i in range(10):\n    print(";  // greedy, the demo model repeats itself for ever
 

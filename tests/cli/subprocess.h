@@ -129,5 +129,12 @@ inline Outcome run_trine(std::vector<std::string> arguments, std::string input =
 inline std::string model_path(const std::string& name) {
   return std::string(TRINE_SOURCE_DIR "/models/") + name;
 }
+inline const std::string demo = model_path("demo-coder-Q4_K_M.gguf");
+inline const std::string tiny = model_path("tiny/tiny-Q4_K.gguf");
+inline const std::string tied = model_path("tiny/tied-Q4_K_M.gguf");
+
+inline bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 
 }  // namespace trine::test

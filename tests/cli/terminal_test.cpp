@@ -14,8 +14,6 @@ using cli::printable;
 using cli::printable_lines;
 using cli::TerminalText;
 
-const std::string demo = model_path("demo-coder-Q4_K_M.gguf");
-
 // A terminal of our own, which changes no byte.
 class Terminal {
  public:

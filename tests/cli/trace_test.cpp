@@ -16,9 +16,6 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
-const std::string tied = model_path("tiny/tied-Q4_K_M.gguf");
-const std::string demo = model_path("demo-coder-Q4_K_M.gguf");
-
 class TraceCommand : public testing::Test {
  protected:
   std::string path(const std::string& name) const { return folder_.path(name); }

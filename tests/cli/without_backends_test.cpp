@@ -11,8 +11,6 @@ namespace {
 
 using nlohmann::json;
 
-const std::string tiny = TRINE_SOURCE_DIR "/models/tiny/tiny-Q4_K.gguf";
-
 Outcome run_without_backends(std::vector<std::string> arguments) {
   Spawn spawn;
   spawn.program = TRINE_WITHOUT_BACKENDS;

@@ -14,8 +14,6 @@ namespace {
 using nlohmann::json;
 using Words = std::vector<std::string>;
 
-const std::string tiny = TRINE_SOURCE_DIR "/models/tiny/tiny-Q4_K.gguf";
-
 class Without : public testing::Test {
  protected:
   void SetUp() override {
@@ -62,8 +60,9 @@ TEST_F(Without, TheCpuHasNothingToLeaveOut) {
 // All together, and the receipt says which. Each alone, and every combination, is held to the reference by
 // tests/wgpu/variants_test.cpp; a whole gate takes a software adapter half a minute.
 TEST_F(Without, VerifyHoldsAndItsReceiptSaysSo) {
-  const Outcome outcome = run_trine({"verify", tiny, "-q", "--quick", "--json", "--backend", "wgpu",
-                                     "--device", "0", "--without", "subgroups,f16,timestamps,integer-dot"});
+  const Outcome outcome =
+      run_trine({"verify", tiny, "-q", "--quick", "--json", "--numerics", "exact", "--backend", "wgpu",
+                 "--device", "0", "--without", "subgroups,f16,timestamps,integer-dot"});
   ASSERT_EQ(outcome.status, 0) << outcome.err << outcome.out;
   EXPECT_EQ(json::parse(outcome.out)["device"]["left_out"],
             (Words{"subgroups", "f16", "timestamps", "integer-dot"}));

@@ -8,7 +8,7 @@
 #include "quant/mxfp4.h"
 
 #include "half_fields.h"
-#include "random_values.h"
+#include "kernel_helpers.h"
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>
@@ -28,9 +28,6 @@ namespace trine::cpu {
 namespace {
 
 using gguf::TensorType;
-
-constexpr double unit_roundoff = 0x1p-24;
-constexpr const char* isas[] = {"portable", "avx2", "avx512vnni"};
 
 // Bytes that end where a page that cannot be read begins: reading past the end is a crash, not luck.
 class GuardedBytes {

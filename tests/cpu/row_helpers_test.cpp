@@ -2,7 +2,7 @@
 #include "quant/codec.h"
 #include "quant/float.h"
 
-#include "random_values.h"
+#include "kernel_helpers.h"
 
 #include <gtest/gtest.h>
 
@@ -21,9 +21,6 @@ namespace trine::cpu {
 namespace {
 
 using gguf::TensorType;
-
-constexpr double unit_roundoff = 0x1p-24;
-constexpr const char* isas[] = {"portable", "avx2", "avx512vnni"};
 
 class VectorsTest : public testing::TestWithParam<const char*> {
  protected:

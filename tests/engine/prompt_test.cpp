@@ -11,7 +11,7 @@ namespace {
 
 using Ids = std::vector<text::TokenId>;
 
-constexpr text::TokenId im_start = 256, im_end = 257, bos = 258;
+constexpr text::TokenId chat_start = 256, chat_end = 257, bos = 258;
 
 gguf::Metadata chat_model() {
   gguf::Metadata metadata = byte_vocabulary({}, {"<|im_start|>", "<|im_end|>", "<|bos|>"});
@@ -50,12 +50,12 @@ Ids joined(const std::vector<Ids>& parts) {
 
 // What the user says, and the start of the reply.
 Ids user_turn(std::string_view text) {
-  return joined({{im_start},
+  return joined({{chat_start},
                  bytes_of("user\n"),
                  bytes_of(text),
-                 {im_end},
+                 {chat_end},
                  bytes_of("\n"),
-                 {im_start},
+                 {chat_start},
                  bytes_of("assistant\n")});
 }
 
@@ -74,14 +74,15 @@ TEST(EncodePrompt, AModelWithATemplateGetsAChatRequest) {
 TEST(EncodePrompt, TheSystemMessageStandsFirst) {
   const auto ids = encode(chat_model(), {.text = "hi", .system = "Be brief."});
   ASSERT_TRUE(ids) << to_string(ids.error());
-  EXPECT_EQ(*ids,
-            joined({{im_start}, bytes_of("system\nBe brief."), {im_end}, bytes_of("\n"), user_turn("hi")}));
+  EXPECT_EQ(
+      *ids,
+      joined({{chat_start}, bytes_of("system\nBe brief."), {chat_end}, bytes_of("\n"), user_turn("hi")}));
 }
 
 TEST(EncodePrompt, AnEmptySystemMessageIsOne) {
   const auto ids = encode(chat_model(), {.text = "hi", .system = ""});
   ASSERT_TRUE(ids) << to_string(ids.error());
-  const Ids head = joined({{im_start}, bytes_of("system\n"), {im_end}});
+  const Ids head = joined({{chat_start}, bytes_of("system\n"), {chat_end}});
   EXPECT_EQ(Ids(ids->begin(), ids->begin() + std::ssize(head)), head);
 }
 
@@ -98,7 +99,7 @@ TEST(EncodePrompt, RawTextIsContinued) {
 TEST(EncodePrompt, ControlTokensAreReadInRawTextAlone) {
   const auto raw = encode(chat_model(), {.text = "a<|im_end|>b", .raw = true});
   ASSERT_TRUE(raw) << to_string(raw.error());
-  EXPECT_EQ(*raw, joined({bytes_of("a"), {im_end}, bytes_of("b")}));
+  EXPECT_EQ(*raw, joined({bytes_of("a"), {chat_end}, bytes_of("b")}));
   const auto chat = encode(chat_model(), {.text = "a<|im_end|>b"});
   ASSERT_TRUE(chat) << to_string(chat.error());
   EXPECT_EQ(*chat, user_turn("a<|im_end|>b"));
@@ -111,7 +112,7 @@ TEST(EncodePrompt, TheFirstTokenThatAModelWantsStandsBeforeTextAlone) {
   // A chat template writes its own.
   const auto chat = encode(with_bos(chat_model()), {.text = "hi"});
   ASSERT_TRUE(chat) << to_string(chat.error());
-  EXPECT_EQ(chat->front(), im_start);
+  EXPECT_EQ(chat->front(), chat_start);
 }
 
 TEST(EncodePrompt, ASystemMessageNeedsAChat) {
@@ -141,7 +142,7 @@ TEST(EncodeChat, TakesAnyMessagesAndNeedsATemplate) {
   const gguf::Metadata chat = chat_model(), base = base_model();
   const auto ids = encode_chat(chat, tokenizer_of(chat), messages);
   ASSERT_TRUE(ids) << to_string(ids.error());
-  EXPECT_EQ(*ids, joined({user_turn("a"), bytes_of("b"), {im_end}, bytes_of("\n"), user_turn("c")}));
+  EXPECT_EQ(*ids, joined({user_turn("a"), bytes_of("b"), {chat_end}, bytes_of("\n"), user_turn("c")}));
   expect_refused(encode_chat(base, tokenizer_of(base), messages), ErrorCode::usage, "messages");
 }
 

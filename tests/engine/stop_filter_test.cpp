@@ -5,27 +5,27 @@
 namespace trine::engine {
 namespace {
 
-struct Outcome {
+struct Filtered {
   std::string text;
   bool stopped;
-  bool operator==(const Outcome&) const = default;
+  bool operator==(const Filtered&) const = default;
 };
 
 // All of `text` in pieces of `step` bytes.
-Outcome run(const std::vector<std::string>& stops, const std::string& text, std::size_t step) {
+Filtered run(const std::vector<std::string>& stops, const std::string& text, std::size_t step) {
   StopFilter filter(stops);
-  Outcome outcome{{}, false};
-  for (std::size_t i = 0; i < text.size(); i += step) outcome.text += filter.push(text.substr(i, step));
-  outcome.text += filter.finish();
-  outcome.stopped = filter.stopped();
-  return outcome;
+  Filtered filtered{{}, false};
+  for (std::size_t i = 0; i < text.size(); i += step) filtered.text += filter.push(text.substr(i, step));
+  filtered.text += filter.finish();
+  filtered.stopped = filter.stopped();
+  return filtered;
 }
 
 TEST(StopFilter, EndsBeforeTheFirstStopStringHoweverTheTextIsCut) {
   struct Case {
     std::vector<std::string> stops;
     std::string text;
-    Outcome expected;
+    Filtered expected;
   };
   const Case cases[] = {
       {{}, "hello", {"hello", false}},

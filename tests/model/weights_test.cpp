@@ -15,7 +15,7 @@ namespace {
 using test::GgufBuilder;
 using testing::HasSubstr;
 
-void expect_refused(const GgufBuilder& builder, ErrorCode code, const std::vector<std::string>& parts) {
+void expect_unloadable(const GgufBuilder& builder, ErrorCode code, const std::vector<std::string>& parts) {
   const std::string bytes = builder.build();
   const auto file = gguf::File::parse(test::as_bytes(bytes), "fake.gguf");
   ASSERT_TRUE(file.has_value()) << to_string(file.error());
@@ -26,21 +26,17 @@ void expect_refused(const GgufBuilder& builder, ErrorCode code, const std::vecto
   for (const std::string& part : parts) EXPECT_THAT(to_string(weights.error()), HasSubstr(part));
 }
 
-GgufBuilder fake() {
-  return test::fake_model();
-}
-
 // The fake model with one tensor laid out differently.
 GgufBuilder with(const std::string& name, std::vector<std::uint64_t> dims,
                  std::uint32_t type = test::id_f32) {
-  GgufBuilder builder = fake();
+  GgufBuilder builder = test::fake_model();
   builder.remove_tensor(name);
   test::add_tensor(builder, name, std::move(dims), type);
   return builder;
 }
 
 TEST(Weights, OfTheFakeModel) {
-  const std::string bytes = fake().build();
+  const std::string bytes = test::fake_model().build();
   const auto file = gguf::File::parse(test::as_bytes(bytes), "fake.gguf");
   ASSERT_TRUE(file.has_value());
   const auto weights = load_weights(*file);
@@ -86,7 +82,7 @@ TEST(Weights, OfEveryModelOfTheRepository) {
 }
 
 TEST(Weights, TiedModelsUseTheEmbeddingAsOutput) {
-  const std::string bytes = fake().remove_tensor("output.weight").build();
+  const std::string bytes = test::fake_model().remove_tensor("output.weight").build();
   const auto file = gguf::File::parse(test::as_bytes(bytes), "fake.gguf");
   ASSERT_TRUE(file.has_value());
   const auto weights = load_weights(*file);
@@ -99,7 +95,7 @@ TEST(Weights, TiedModelsUseTheEmbeddingAsOutput) {
 // One expert: writers may store the outer dimension of 1 or leave it out.
 TEST(Weights, OuterDimensionsOfOneMayBeLeftOut) {
   for (const bool leave_out : {false, true}) {
-    GgufBuilder builder = fake();
+    GgufBuilder builder = test::fake_model();
     builder.u32("qwen3moe.expert_count", 1).u32("qwen3moe.expert_used_count", 1);
     for (const std::string layer : {"blk.0.", "blk.1."}) {
       const auto replace = [&](const std::string& name, std::vector<std::uint64_t> dims) {
@@ -134,23 +130,26 @@ TEST(Weights, EveryTensorButTheOutputIsRequired) {
       EXPECT_EQ(name, "output.weight");
       continue;
     }
-    expect_refused(fake().remove_tensor(name), ErrorCode::model_load,
-                   {"tensor is missing", "tensor '" + name + "'"});
+    expect_unloadable(test::fake_model().remove_tensor(name), ErrorCode::model_load,
+                      {"tensor is missing", "tensor '" + name + "'"});
   }
 }
 
 TEST(Weights, MisshapenTensors) {
-  expect_refused(with("blk.0.attn_q.weight", {32, 32}), ErrorCode::model_load,
-                 {"wrong shape", "tensor 'blk.0.attn_q.weight'", "expected 32 x 64", "got 32 x 32"});
-  expect_refused(with("blk.1.attn_output.weight", {32, 64}), ErrorCode::model_load,
-                 {"expected 64 x 32", "got 32 x 64"});
-  expect_refused(with("blk.1.ffn_down_exps.weight", {32, 64, 4}), ErrorCode::model_load,
-                 {"expected 64 x 32 x 4", "got 32 x 64 x 4"});
-  expect_refused(with("blk.0.ffn_up_exps.weight", {32, 64, 3}), ErrorCode::model_load, {"got 32 x 64 x 3"});
-  expect_refused(with("blk.0.ffn_gate_inp.weight", {32, 8}), ErrorCode::model_load, {"expected 32 x 4"});
-  expect_refused(with("blk.0.attn_k_norm.weight", {32}), ErrorCode::model_load, {"expected 16", "got 32"});
-  expect_refused(with("output.weight", {32, 11}), ErrorCode::model_load, {"expected 32 x 10", "got 32 x 11"});
-  expect_refused(with("output_norm.weight", {16, 2}), ErrorCode::model_load, {"expected 32", "got 16 x 2"});
+  expect_unloadable(with("blk.0.attn_q.weight", {32, 32}), ErrorCode::model_load,
+                    {"wrong shape", "tensor 'blk.0.attn_q.weight'", "expected 32 x 64", "got 32 x 32"});
+  expect_unloadable(with("blk.1.attn_output.weight", {32, 64}), ErrorCode::model_load,
+                    {"expected 64 x 32", "got 32 x 64"});
+  expect_unloadable(with("blk.1.ffn_down_exps.weight", {32, 64, 4}), ErrorCode::model_load,
+                    {"expected 64 x 32 x 4", "got 32 x 64 x 4"});
+  expect_unloadable(with("blk.0.ffn_up_exps.weight", {32, 64, 3}), ErrorCode::model_load,
+                    {"got 32 x 64 x 3"});
+  expect_unloadable(with("blk.0.ffn_gate_inp.weight", {32, 8}), ErrorCode::model_load, {"expected 32 x 4"});
+  expect_unloadable(with("blk.0.attn_k_norm.weight", {32}), ErrorCode::model_load, {"expected 16", "got 32"});
+  expect_unloadable(with("output.weight", {32, 11}), ErrorCode::model_load,
+                    {"expected 32 x 10", "got 32 x 11"});
+  expect_unloadable(with("output_norm.weight", {16, 2}), ErrorCode::model_load,
+                    {"expected 32", "got 16 x 2"});
 }
 
 // What they become is compared with an independent computation in tests/reference/variants_test.cpp.
@@ -186,7 +185,7 @@ TEST(Weights, NormsAndTheRouterBecomeF32) {
 
 // Several weights in one tensor.
 TEST(Weights, FusedTensorsAreReadInPlace) {
-  GgufBuilder builder = fake();
+  GgufBuilder builder = test::fake_model();
   for (const std::string name : {"attn_q", "attn_k", "attn_v", "ffn_gate_exps", "ffn_up_exps"})
     builder.remove_tensor("blk.1." + name + ".weight");
   test::add_tensor(builder, "blk.1.attn_qkv.weight", {32, 128});
@@ -210,45 +209,45 @@ TEST(Weights, FusedTensorsAreReadInPlace) {
   EXPECT_EQ(layer.expert_up.expert_bytes(), 64u * 34);
   EXPECT_EQ(layer.expert_down.expert_stride, layer.expert_down.expert_bytes());
 
-  GgufBuilder both = fake();
+  GgufBuilder both = test::fake_model();
   test::add_tensor(both, "blk.1.attn_qkv.weight", {32, 128});
-  expect_refused(both, ErrorCode::unsupported, {"unexpected tensor", "'blk.1.attn_qkv.weight'"});
-  GgufBuilder short_one = fake();
+  expect_unloadable(both, ErrorCode::unsupported, {"unexpected tensor", "'blk.1.attn_qkv.weight'"});
+  GgufBuilder short_one = test::fake_model();
   short_one.remove_tensor("blk.0.attn_q.weight");
   test::add_tensor(short_one, "blk.0.attn_qkv.weight", {32, 64});
-  expect_refused(short_one, ErrorCode::model_load,
-                 {"wrong shape", "'blk.0.attn_qkv.weight'", "expected 32 x 128", "got 32 x 64"});
+  expect_unloadable(short_one, ErrorCode::model_load,
+                    {"wrong shape", "'blk.0.attn_qkv.weight'", "expected 32 x 128", "got 32 x 64"});
 }
 
 TEST(Weights, ExpertsStoredOneByOneAreRefusedWithTheToolThatMergesThem) {
-  GgufBuilder builder = fake();
+  GgufBuilder builder = test::fake_model();
   builder.remove_tensor("blk.0.ffn_gate_exps.weight");
   for (int expert = 0; expert < 4; ++expert)
     test::add_tensor(builder, "blk.0.ffn_gate." + std::to_string(expert) + ".weight", {32, 64});
-  expect_refused(builder, ErrorCode::unsupported,
-                 {"one by one", "'blk.0.ffn_gate.0.weight'", "convert_hf_to_gguf.py"});
+  expect_unloadable(builder, ErrorCode::unsupported,
+                    {"one by one", "'blk.0.ffn_gate.0.weight'", "convert_hf_to_gguf.py"});
 }
 
 TEST(Weights, TypesWithoutACodecAreNamed) {
   constexpr std::uint32_t id_i32 = 26;
-  GgufBuilder builder = fake();
+  GgufBuilder builder = test::fake_model();
   builder.remove_tensor("blk.0.attn_q.weight").tensor("blk.0.attn_q.weight", {32, 64}, id_i32, 32 * 64 * 4);
-  expect_refused(builder, ErrorCode::unsupported, {"tensor 'blk.0.attn_q.weight'", "I32"});
+  expect_unloadable(builder, ErrorCode::unsupported, {"tensor 'blk.0.attn_q.weight'", "I32"});
 }
 
 TEST(Weights, TensorsThatWouldBeIgnoredAreRefused) {
   for (const std::string name :
        {"blk.0.attn_q.bias", "blk.2.attn_norm.weight", "blk.0.ffn_gate.weight", "blk.1.ffn_gate_shexp.weight",
         "rope_freqs.weight", "blk.00.attn_q.weight"}) {
-    GgufBuilder builder = fake();
+    GgufBuilder builder = test::fake_model();
     test::add_tensor(builder, name, {32});
-    expect_refused(builder, ErrorCode::unsupported, {"unexpected tensor", "'" + name + "'", "2 layers"});
+    expect_unloadable(builder, ErrorCode::unsupported, {"unexpected tensor", "'" + name + "'", "2 layers"});
   }
   // The same file that says it has one layer less.
-  expect_refused(fake().u32("qwen3moe.block_count", 1), ErrorCode::unsupported,
-                 {"unexpected tensor", "'blk.1.attn_norm.weight'", "1 layers"});
-  expect_refused(fake().u32("qwen3moe.block_count", 4096), ErrorCode::model_load,
-                 {"tensor is missing", "'blk.2.attn_norm.weight'"});
+  expect_unloadable(test::fake_model().u32("qwen3moe.block_count", 1), ErrorCode::unsupported,
+                    {"unexpected tensor", "'blk.1.attn_norm.weight'", "1 layers"});
+  expect_unloadable(test::fake_model().u32("qwen3moe.block_count", 4096), ErrorCode::model_load,
+                    {"tensor is missing", "'blk.2.attn_norm.weight'"});
 }
 
 TEST(TensorTable, EachRuleGoesToOnePlaceOfItsOwn) {

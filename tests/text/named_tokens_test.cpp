@@ -28,7 +28,7 @@ gguf::Metadata plain() {
   return small_vocabulary({{"<a>", 3}, {"<b>", 3}, {"<c>", 3}}, {});
 }
 
-gguf::Metadata with(const std::string& key, gguf::Value value) {
+gguf::Metadata plain_with(const std::string& key, gguf::Value value) {
   gguf::Metadata metadata = plain();
   metadata.add("tokenizer.ggml." + key, std::move(value));
   return metadata;
@@ -38,17 +38,18 @@ TEST(NamedTokens, EveryKeyThatEndsAReply) {
   EXPECT_THAT(ends_of(make(plain())), IsEmpty());
   for (const std::string key : {"eos_token_id", "eos_token_ids", "eot_token_id", "eom_token_id",
                                 "fim_pad_token_id", "fim_rep_token_id", "fim_sep_token_id"}) {
-    const Tokenizer one = make(with(key, gguf::make_value(std::uint32_t{257})));
+    const Tokenizer one = make(plain_with(key, gguf::make_value(std::uint32_t{257})));
     EXPECT_EQ(ends_of(one), Ids{257}) << key;
     EXPECT_THAT(one.warnings(), IsEmpty());
-    EXPECT_EQ(ends_of(make(with(key, gguf::make_value(std::int32_t{258})))), Ids{258}) << key;
-    EXPECT_EQ(ends_of(make(with(key, gguf::make_value(std::vector<std::int32_t>{258, 256, 258})))),
+    EXPECT_EQ(ends_of(make(plain_with(key, gguf::make_value(std::int32_t{258})))), Ids{258}) << key;
+    EXPECT_EQ(ends_of(make(plain_with(key, gguf::make_value(std::vector<std::int32_t>{258, 256, 258})))),
               (Ids{256, 258}))
         << key;
-    EXPECT_THAT(ends_of(make(with(key, gguf::make_value(std::vector<std::int32_t>{})))), IsEmpty()) << key;
+    EXPECT_THAT(ends_of(make(plain_with(key, gguf::make_value(std::vector<std::int32_t>{})))), IsEmpty())
+        << key;
   }
   for (const std::string key : {"padding_token_id", "unknown_token_id", "fim_pre_token_id", "bos_token_id"})
-    EXPECT_THAT(ends_of(make(with(key, gguf::make_value(std::uint32_t{257})))), IsEmpty()) << key;
+    EXPECT_THAT(ends_of(make(plain_with(key, gguf::make_value(std::uint32_t{257})))), IsEmpty()) << key;
 }
 
 // What other tools write for "none", and ids of the vocabulary that a model had before.
@@ -61,14 +62,14 @@ TEST(NamedTokens, IdsOutsideTheVocabularyAreWarnedOf) {
                                 "padding_token_id", "unknown_token_id", "seperator_token_id", "mask_token_id",
                                 "fim_pre_token_id", "fim_pad_token_id", "cls_token_id"})
     for (const gguf::Value& stray : strays) {
-      const Tokenizer tokenizer = make(with(key, stray));
+      const Tokenizer tokenizer = make(plain_with(key, stray));
       EXPECT_THAT(tokenizer.warnings(),
                   ElementsAre(testing::AllOf(HasSubstr("tokenizer.ggml." + key), HasSubstr("259 tokens"))));
       EXPECT_THAT(ends_of(tokenizer), IsEmpty());
       EXPECT_EQ(tokenizer.bos(), -1);
     }
   // A tool that writes one writes many: still one sentence.
-  gguf::Metadata many = with("eos_token_id", gguf::make_value(std::vector<std::int32_t>{257, 9999}));
+  gguf::Metadata many = plain_with("eos_token_id", gguf::make_value(std::vector<std::int32_t>{257, 9999}));
   many.add("tokenizer.ggml.mask_token_id", gguf::make_value(std::uint32_t{4294967295}));
   const Tokenizer tokenizer = make(many);
   EXPECT_EQ(ends_of(tokenizer), Ids{257}) << "the others stay";
@@ -80,7 +81,7 @@ TEST(NamedTokens, ValuesOfAnotherKindAreRefused) {
   for (const std::string key : {"eos_token_id", "padding_token_id"})
     for (const gguf::Value& value :
          {gguf::make_value("2"), gguf::make_value(1.0f), gguf::make_value(std::vector<float>{1})}) {
-      const auto tokenizer = Tokenizer::from_gguf(with(key, value));
+      const auto tokenizer = Tokenizer::from_gguf(plain_with(key, value));
       ASSERT_FALSE(tokenizer) << key;
       EXPECT_EQ(tokenizer.error().code, ErrorCode::model_load);
       EXPECT_THAT(to_string(tokenizer.error()), HasSubstr("tokenizer.ggml." + key));
@@ -153,9 +154,10 @@ TEST(NamedTokens, ThePreTokenizerOfQwenFiles) {
 }
 
 TEST(NamedTokens, SuppressedTokensAreSaidToBeNone) {
-  EXPECT_THAT(make(with("suppress_tokens", gguf::make_value(std::vector<std::int32_t>{1, 2}))).warnings(),
-              ElementsAre(HasSubstr("suppress_tokens")));
-  EXPECT_THAT(make(with("suppress_tokens", gguf::make_value(std::vector<std::int32_t>{}))).warnings(),
+  EXPECT_THAT(
+      make(plain_with("suppress_tokens", gguf::make_value(std::vector<std::int32_t>{1, 2}))).warnings(),
+      ElementsAre(HasSubstr("suppress_tokens")));
+  EXPECT_THAT(make(plain_with("suppress_tokens", gguf::make_value(std::vector<std::int32_t>{}))).warnings(),
               IsEmpty());
 }
 

@@ -184,7 +184,7 @@ TEST(Tokenizer, ReadsTheTinyModels) {
 }
 
 // Each refusal: what replaces which key, and what the error must say.
-gguf::Metadata with(const std::string& key, gguf::Value value) {
+gguf::Metadata small_with(const std::string& key, gguf::Value value) {
   gguf::Metadata changed;
   changed.add(key, std::move(value));
   const gguf::Metadata base = small_vocabulary({{"ab", 1}, {"<s>", 3}}, {"a b"});
@@ -201,14 +201,16 @@ void expect_refusal(const gguf::Metadata& metadata, ErrorCode code, const std::s
 
 TEST(TokenizerRefuses, OtherTokenizersByName) {
   for (const std::string name : {"llama", "bert", "t5", "rwkv", "plamo2", ""}) {
-    expect_refusal(with("tokenizer.ggml.model", gguf::make_value(name)), ErrorCode::unsupported,
+    expect_refusal(small_with("tokenizer.ggml.model", gguf::make_value(name)), ErrorCode::unsupported,
                    "'" + name + "'");
-    expect_refusal(with("tokenizer.ggml.model", gguf::make_value(name)), ErrorCode::unsupported, "'gpt2'");
+    expect_refusal(small_with("tokenizer.ggml.model", gguf::make_value(name)), ErrorCode::unsupported,
+                   "'gpt2'");
   }
   for (const std::string name : {"llama-bpe", "gpt-2", "deepseek-llm", "default"}) {
-    expect_refusal(with("tokenizer.ggml.pre", gguf::make_value(name)), ErrorCode::unsupported,
+    expect_refusal(small_with("tokenizer.ggml.pre", gguf::make_value(name)), ErrorCode::unsupported,
                    "'" + name + "'");
-    expect_refusal(with("tokenizer.ggml.pre", gguf::make_value(name)), ErrorCode::unsupported, "'qwen2'");
+    expect_refusal(small_with("tokenizer.ggml.pre", gguf::make_value(name)), ErrorCode::unsupported,
+                   "'qwen2'");
   }
 }
 
@@ -225,10 +227,11 @@ TEST(TokenizerRefuses, MissingKeys) {
 TEST(TokenizerRefuses, ValuesOfAnotherKind) {
   const gguf::Value number = gguf::make_value(std::uint32_t{1});
   for (const std::string key : {"model", "pre", "tokens", "token_type", "merges", "add_bos_token"})
-    expect_refusal(with("tokenizer.ggml." + key, number), ErrorCode::model_load, "tokenizer.ggml." + key);
-  expect_refusal(with("tokenizer.ggml.eos_token_id", gguf::make_value(std::string("x"))),
+    expect_refusal(small_with("tokenizer.ggml." + key, number), ErrorCode::model_load,
+                   "tokenizer.ggml." + key);
+  expect_refusal(small_with("tokenizer.ggml.eos_token_id", gguf::make_value(std::string("x"))),
                  ErrorCode::model_load, "tokenizer.ggml.eos_token_id");
-  expect_refusal(with("tokenizer.ggml.token_type", gguf::make_value(std::vector<float>(258, 1.0f))),
+  expect_refusal(small_with("tokenizer.ggml.token_type", gguf::make_value(std::vector<float>(258, 1.0f))),
                  ErrorCode::model_load, "float32");
 }
 
@@ -239,13 +242,13 @@ TEST(TokenizerRefuses, ImpossibleTokens) {
   refuse({{"x!", 1}, {"x!", 1}}, "ids 256 and 257 are both 'x!'");
   refuse({{"x!", 7}}, "token_type[256]");
   refuse({{"x!", -1}}, "token_type[256]");
-  expect_refusal(with("tokenizer.ggml.token_type", gguf::make_value(std::vector<std::int32_t>(257, 1))),
+  expect_refusal(small_with("tokenizer.ggml.token_type", gguf::make_value(std::vector<std::int32_t>(257, 1))),
                  ErrorCode::model_load, "257");
   std::vector<std::int32_t> types(258, 1);
   types[3] = 3;
   // A control token is spelled as it is, which for most byte symbols is not the byte they stand for.
   types[255] = 3;
-  expect_refusal(with("tokenizer.ggml.token_type", gguf::make_value(types)), ErrorCode::model_load,
+  expect_refusal(small_with("tokenizer.ggml.token_type", gguf::make_value(types)), ErrorCode::model_load,
                  "byte symbol");
 }
 
@@ -274,9 +277,9 @@ TEST(TokenizerRefuses, ImpossibleMerges) {
 }
 
 TEST(TokenizerRefuses, ATokenInFrontThatIsNotNamed) {
-  expect_refusal(with("tokenizer.ggml.add_bos_token", gguf::make_value(true)), ErrorCode::model_load,
+  expect_refusal(small_with("tokenizer.ggml.add_bos_token", gguf::make_value(true)), ErrorCode::model_load,
                  "tokenizer.ggml.bos_token_id");
-  gguf::Metadata metadata = with("tokenizer.ggml.add_bos_token", gguf::make_value(true));
+  gguf::Metadata metadata = small_with("tokenizer.ggml.add_bos_token", gguf::make_value(true));
   metadata.add("tokenizer.ggml.bos_token_id", gguf::make_value(std::uint32_t{4294967295}));
   expect_refusal(metadata, ErrorCode::model_load, "tokenizer.ggml.bos_token_id");
 }
