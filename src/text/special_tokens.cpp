@@ -12,8 +12,10 @@ const SpecialTokens::Node* SpecialTokens::child(const Node& node, char byte) con
   return nullptr;
 }
 
-void SpecialTokens::add(std::string_view spelling, TokenId id, bool always) {
-  if (spelling.empty()) return;
+bool SpecialTokens::add(std::string_view spelling, TokenId id, bool always) {
+  if (spelling.empty()) return true;
+  if (spelling.size() > longest_spelling || bytes_ + spelling.size() > most_bytes) return false;
+  bytes_ += spelling.size();
   starts_[static_cast<unsigned char>(spelling[0])] = true;
   std::size_t at = 0;
   for (const char byte : spelling) {
@@ -28,6 +30,7 @@ void SpecialTokens::add(std::string_view spelling, TokenId id, bool always) {
   }
   nodes_[at].id = id;
   nodes_[at].always = always;
+  return true;
 }
 
 SpecialTokens::Match SpecialTokens::find(std::string_view text, std::size_t from, bool parse_control,
@@ -35,12 +38,13 @@ SpecialTokens::Match SpecialTokens::find(std::string_view text, std::size_t from
   for (std::size_t begin = from; begin < text.size(); ++begin) {
     if (!starts_[static_cast<unsigned char>(text[begin])]) continue;
     Match longest{begin, 0, -1};
-    const bool control_here = parse_control && !std::binary_search(plain_at.begin(), plain_at.end(), begin);
+    const auto plain = std::lower_bound(plain_at.begin(), plain_at.end(), begin);
+    const std::size_t control_end = !parse_control ? 0 : plain == plain_at.end() ? text.size() : *plain;
     const Node* node = &nodes_[0];
     for (std::size_t i = begin; i < text.size(); ++i) {
       node = child(*node, text[i]);
       if (node == nullptr) break;
-      if (node->id >= 0 && (node->always || control_here)) longest = {begin, i + 1 - begin, node->id};
+      if (node->id >= 0 && (node->always || i < control_end)) longest = {begin, i + 1 - begin, node->id};
     }
     if (longest.length > 0) return longest;
   }
@@ -48,9 +52,8 @@ SpecialTokens::Match SpecialTokens::find(std::string_view text, std::size_t from
 }
 
 std::size_t SpecialTokens::find_begun(std::string_view text) const {
-  // Longer than any spelling of a control token that is met.
-  constexpr std::size_t longest = 256;
-  for (std::size_t begin = text.size() - std::min(text.size(), longest); begin + 2 <= text.size(); ++begin) {
+  for (std::size_t begin = text.size() - std::min(text.size(), longest_spelling); begin + 2 <= text.size();
+       ++begin) {
     const Node* node = &nodes_[0];
     for (std::size_t i = begin; i < text.size() && node != nullptr; ++i) node = child(*node, text[i]);
     if (node != nullptr && !node->children.empty()) return begin;

@@ -23,10 +23,16 @@ class SpecialTokens {
     TokenId id;
   };
 
+  // Bytes of one spelling, and of all: a search takes no longer than the longest at every byte of the text.
+  static constexpr std::size_t longest_spelling = 256;
+  static constexpr std::size_t most_bytes = 8 << 20;
+
   SpecialTokens();
-  // `always`: matched in any text (user-defined tokens); otherwise only when control tokens are asked for.
-  void add(std::string_view spelling, TokenId id, bool always);
-  // The first match at or after `from`. At the offsets of `plain_at`, which ascend, no control token begins.
+  // False, and nothing added, past these bounds. `always`: matched in any text (user-defined tokens);
+  // otherwise only when control tokens are asked for.
+  [[nodiscard]] bool add(std::string_view spelling, TokenId id, bool always);
+  // The first match at or after `from`. No control token has a byte at the offsets of `plain_at`, which
+  // ascend.
   Match find(std::string_view text, std::size_t from, bool parse_control,
              std::span<const std::size_t> plain_at = {}) const;
   // Where `text` ends in a piece of a control token, of two bytes or more, that what follows might complete:
@@ -42,6 +48,7 @@ class SpecialTokens {
   const Node* child(const Node& node, char byte) const;
 
   std::vector<Node> nodes_;
+  std::size_t bytes_ = 0;
   std::array<bool, 256> starts_{};  // bytes that begin some token
 };
 

@@ -136,15 +136,22 @@ struct Tokenizer::State {
   NamedTokens named;
   std::vector<std::string> warnings;
 
-  void collect_special_tokens();
+  Result<void> collect_special_tokens();
 };
 
-void Tokenizer::State::collect_special_tokens() {
+Result<void> Tokenizer::State::collect_special_tokens() {
   for (TokenId id = 0; vocabulary.contains(id); ++id) {
     const TokenType type = vocabulary.type(id);
-    if (type == TokenType::control || type == TokenType::user_defined)
-      special.add(vocabulary.raw(id), id, type == TokenType::user_defined);
+    if (type != TokenType::control && type != TokenType::user_defined) continue;
+    if (!special.add(vocabulary.raw(id), id, type == TokenType::user_defined))
+      return fail({.code = ErrorCode::unsupported,
+                   .what = "control and user-defined tokens are too long",
+                   .where = fmt::format("tokenizer.ggml.tokens[{}]", id),
+                   .expected = fmt::format("at most {} bytes each, and {} together",
+                                           SpecialTokens::longest_spelling, SpecialTokens::most_bytes),
+                   .actual = fmt::format("{} bytes", vocabulary.raw(id).size())});
   }
+  return {};
 }
 
 Result<Tokenizer> Tokenizer::from_gguf(const gguf::Metadata& metadata) {
@@ -153,7 +160,7 @@ Result<Tokenizer> Tokenizer::from_gguf(const gguf::Metadata& metadata) {
   TRINE_TRY(state->vocabulary, Vocabulary::from_gguf(metadata, state->warnings));
   TRINE_TRY(state->merger, read_merges(metadata, state->vocabulary));
   TRINE_TRY(state->named, read_named_tokens(metadata, state->vocabulary, state->warnings));
-  state->collect_special_tokens();
+  TRINE_CHECK_OK(state->collect_special_tokens());
   return Tokenizer(std::move(state));
 }
 

@@ -38,7 +38,7 @@ class Tokenizer {
   // several matches the leftmost wins, then the longest. Adds no token of its own: where add_bos() says so,
   // the caller puts bos() first. Time is near-linear in the text, whatever it holds.
   std::vector<TokenId> encode(std::string_view text, bool parse_special) const;
-  // The same, but no control token begins at the offsets of `plain_at`, which ascend.
+  // The same, but no control token has a byte at the offsets of `plain_at`, which ascend.
   std::vector<TokenId> encode(std::string_view text, bool parse_special,
                               std::span<const std::size_t> plain_at) const;
   // Where a control token is spelled in the text, also where its end may be spelling the beginning of one:

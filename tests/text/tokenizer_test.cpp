@@ -161,6 +161,20 @@ TEST(Tokenizer, SpecialTokensLeftmostThenLongest) {
       << "special tokens give their spelling, not the bytes of its letters";
 }
 
+// A search for them takes as long as the longest at every byte of a text.
+TEST(Tokenizer, SpecialTokensOfAnyLengthAreRefused) {
+  const auto of_length = [](std::size_t length) {
+    return Tokenizer::from_gguf(small_vocabulary({{std::string(length, 'a'), 3}}, {}));
+  };
+  const auto longest = of_length(256);
+  ASSERT_TRUE(longest) << to_string(longest.error());
+  EXPECT_EQ(longest->encode(std::string(256, 'a'), true), Ids{256});
+  const auto longer = of_length(257);
+  ASSERT_FALSE(longer);
+  EXPECT_EQ(longer.error().code, ErrorCode::unsupported);
+  EXPECT_NE(to_string(longer.error()).find("tokenizer.ggml.tokens[256]"), std::string::npos);
+}
+
 TEST(Tokenizer, SharedBetweenThreads) {
   const auto cases = golden("samples.json")["cases"];
   std::vector<std::thread> threads;
