@@ -82,8 +82,9 @@ class IdReader {
   // Keys whose ids the vocabulary does not have, in one sentence: a tool that writes one writes many.
   void warn_of_strays(std::vector<std::string>& warnings) const {
     if (strays_.empty()) return;
-    warnings.push_back(fmt::format("not in the vocabulary of {} tokens, and taken as not stated: {}",
-                                   vocabulary_.size(), fmt::join(strays_, ", ")));
+    warnings.push_back(fmt::format("not in the vocabulary of {} tokens, and taken as not stated: {}{}",
+                                   vocabulary_.size(), fmt::join(strays_, ", "),
+                                   more_ > 0 ? fmt::format(", and {} more", more_) : ""));
   }
 
  private:
@@ -92,6 +93,8 @@ class IdReader {
     for (const auto number : numbers) {
       if (std::cmp_greater_equal(number, 0) && std::cmp_less(number, vocabulary_.size())) {
         ids.push_back(static_cast<TokenId>(number));
+      } else if (strays_.size() == most_named) {
+        ++more_;
       } else {
         strays_.push_back(fmt::format("{} ({})", key, number));
       }
@@ -101,7 +104,9 @@ class IdReader {
 
   const gguf::Metadata& metadata_;
   const Vocabulary& vocabulary_;
+  static constexpr std::size_t most_named = 8;
   std::vector<std::string> strays_;
+  std::size_t more_ = 0;
 };
 
 }  // namespace

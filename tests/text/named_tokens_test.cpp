@@ -75,6 +75,11 @@ TEST(NamedTokens, IdsOutsideTheVocabularyAreWarnedOf) {
   EXPECT_EQ(ends_of(tokenizer), Ids{257}) << "the others stay";
   EXPECT_THAT(tokenizer.warnings(), ElementsAre(testing::AllOf(HasSubstr("eos_token_id (9999)"),
                                                                HasSubstr("mask_token_id (4294967295)"))));
+  const Tokenizer full =
+      make(plain_with("eos_token_id", gguf::make_value(std::vector<std::int32_t>(100000, 9999))));
+  ASSERT_EQ(full.warnings().size(), 1u);
+  EXPECT_THAT(full.warnings()[0], HasSubstr("and 99992 more"));
+  EXPECT_LT(full.warnings()[0].size(), 1000u);
 }
 
 TEST(NamedTokens, ValuesOfAnotherKindAreRefused) {
