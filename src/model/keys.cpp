@@ -51,6 +51,9 @@ Result<gguf::Value> Keys::scalar(std::string_view suffix) const {
   if (value == nullptr) return refuse(ErrorCode::model_load, "metadata key is missing", suffix, {}, {});
   auto one = gguf::equal_value(*value);
   if (one) return *std::move(one);
+  if (const auto* array = std::get_if<gguf::Array>(&value->data))
+    if (std::visit([](const auto& values) { return values.empty(); }, array->values))
+      return impossible(suffix, "one number", "an empty array");
   return refuse(ErrorCode::unsupported, "values that differ by layer are not supported", suffix, "one number",
                 kind_of(*value));
 }

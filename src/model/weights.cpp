@@ -91,6 +91,10 @@ class Loader {
       if (const auto* fused = find_fused(rule, layer)) return part_of(*fused, rule, layer);
       return missing(rule, layer, dims);
     }
+    // Its rows in the fused one would be read by nobody.
+    if (const auto* fused = find_fused(rule, layer))
+      return refuse(ErrorCode::unsupported, "the same weights are there twice", name, "one of the two",
+                    fmt::format("{} beside it", layer_name(fused->pattern, layer)));
     TRINE_TRY(const Weight weight, whole(*tensor, dims));
     return rule.as_f32 && weight.codec->type != gguf::TensorType::F32 ? widened(weight) : weight;
   }

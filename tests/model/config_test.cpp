@@ -230,6 +230,7 @@ TEST(ConfigRefusal, EveryIntegerKeyMissingOrImpossible) {
                    {key, "got 18446744073709551615"});
     expect_refused(fake().u32s(key, {4, 5}), ErrorCode::unsupported,
                    {key, "differ by layer", "array of uint32"});
+    expect_refused(fake().u32s(key, {}), ErrorCode::model_load, {key, "impossible", "an empty array"});
   }
 }
 

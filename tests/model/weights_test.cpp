@@ -211,7 +211,19 @@ TEST(Weights, FusedTensorsAreReadInPlace) {
 
   GgufBuilder both = test::fake_model();
   test::add_tensor(both, "blk.1.attn_qkv.weight", {32, 128});
-  expect_unloadable(both, ErrorCode::unsupported, {"unexpected tensor", "'blk.1.attn_qkv.weight'"});
+  expect_unloadable(both, ErrorCode::unsupported, {"there twice", "blk.1.attn_qkv.weight"});
+  // One part alone: its rows in the fused tensor would be left out in silence.
+  for (const bool experts : {false, true}) {
+    GgufBuilder half = test::fake_model();
+    for (const char* part : {"ffn_gate_exps", "ffn_up_exps", "attn_q", "attn_k", "attn_v"})
+      half.remove_tensor(fmt::format("blk.1.{}.weight", part));
+    test::add_tensor(half, "blk.1.attn_qkv.weight", {32, 128});
+    test::add_tensor(half, "blk.1.ffn_gate_up_exps.weight", {32, 128, 4});
+    const std::string part = experts ? "blk.1.ffn_up_exps.weight" : "blk.1.attn_q.weight";
+    test::add_tensor(half, part,
+                     experts ? std::vector<std::uint64_t>{32, 64, 4} : std::vector<std::uint64_t>{32, 64});
+    expect_unloadable(half, ErrorCode::unsupported, {"there twice", "'" + part + "'"});
+  }
   GgufBuilder short_one = test::fake_model();
   short_one.remove_tensor("blk.0.attn_q.weight");
   test::add_tensor(short_one, "blk.0.attn_qkv.weight", {32, 64});
