@@ -9,6 +9,7 @@
 #include <cstring>
 #include <limits>
 #include <numeric>
+#include <utility>
 
 namespace trine::gguf {
 namespace {
@@ -18,6 +19,16 @@ static_assert(std::endian::native == std::endian::little,
 
 // ---- what it is when it is not GGUF ----
 
+constexpr std::pair<std::string_view, std::string_view> compressed[] = {
+    {"\x1f\x8b", "a gzip"},
+    {"\xfd"
+     "7zXZ",
+     "an xz"},
+    {"\x28\xb5\x2f\xfd", "a zstd"},
+    {"BZh", "a bzip2"},
+    {"7z\xbc\xaf\x27\x1c", "a 7-Zip"},
+};
+
 std::string guess_format(std::span<const std::byte> bytes) {
   const std::string_view head(reinterpret_cast<const char*>(bytes.data()),
                               std::min<std::size_t>(bytes.size(), 64));
@@ -25,7 +36,9 @@ std::string guess_format(std::span<const std::byte> bytes) {
     return "This is a Git LFS pointer, not the file itself; fetch it with git lfs pull";
   if (head.starts_with("PK\x03\x04"))
     return "This looks like a zip archive or a PyTorch checkpoint; convert it to GGUF";
-  if (head.starts_with("\x1f\x8b")) return "This looks like a gzip file; unpack it first";
+  for (const auto& [magic, name] : compressed) {
+    if (head.starts_with(magic)) return fmt::format("This looks like {} file; unpack it first", name);
+  }
   if (head.starts_with("\x89HDF")) return "This looks like an HDF5 file; convert it to GGUF";
   if (head.starts_with("<!") || head.starts_with("<html"))
     return "This looks like a web page; the download probably failed";

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 #include <algorithm>
+#include <filesystem>
+#include <iterator>
 #include <string_view>
 
 namespace trine::gguf {
@@ -102,6 +104,12 @@ std::string_view skip(std::string_view text, std::string_view any_of) {
   return !text.empty() && any_of.find(text[0]) != std::string_view::npos ? text.substr(1) : text;
 }
 
+// Of two letters, and put behind the name of a model: what split(1) comes to only after 160 pieces.
+bool is_usual_extension(std::string_view letters) {
+  constexpr std::string_view usual[] = {"gz", "xz", "lz", "br", "bz", "md"};
+  return std::find(std::begin(usual), std::end(usual), letters) != std::end(usual);
+}
+
 // `tail` is what follows ".gguf": "-split-a", ".part1of2", ".001", "aa". Plain letters and numbers are fewer
 // than what they could be, since ".bak" and wget's ".1" are no pieces.
 std::optional<Piece> read_piece(const std::string& path, std::string_view tail) {
@@ -115,7 +123,8 @@ std::optional<Piece> read_piece(const std::string& path, std::string_view tail) 
     return static_cast<std::size_t>(std::find_if_not(rest.begin(), rest.end(), is_one) - rest.begin());
   };
   if (const std::size_t letters = end_of(is_lower); letters == rest.size()) {
-    if (letters == 2 || (letters == 1 && is_word) || (letters == 3 && rest.starts_with("aa"))) {
+    if ((letters == 2 && !is_usual_extension(rest)) || (letters == 1 && is_word) ||
+        (letters == 3 && rest.starts_with("aa"))) {
       piece.id = rest;
       return piece;
     }
@@ -138,9 +147,12 @@ std::optional<Piece> read_piece(const std::string& path, std::string_view tail) 
 // In the order in which cat must have them. A pattern of a shell is in order where all numbers are of one
 // width.
 std::string names_of_pieces(const Piece& piece) {
-  if (piece.count < 1 || piece.count > 20)
-    return shell_word(piece.before) + std::string(piece.id.size(), '?') +
+  if (piece.count < 1 || piece.count > 20) {
+    // Not ??, which model.gguf.gz beside them would answer to.
+    const bool is_early = piece.id.size() == 2 && (piece.id[0] == 'a' || piece.id[0] == 'b');
+    return shell_word(piece.before) + (is_early ? "[ab]?" : std::string(piece.id.size(), '?')) +
            (piece.of_count.empty() ? "" : shell_word(piece.of_count));
+  }
   std::string names;
   for (std::uint64_t i = 1; i <= piece.count; ++i) {
     if (i > 1) names += ' ';
@@ -159,8 +171,11 @@ std::string how_to_join_pieces(const std::string& path) {
   if (end == path.size()) return {};
   const auto piece = read_piece(path, std::string_view(path).substr(end));
   if (!piece) return {};
+  // What has the name of the whole may be a model that is whole.
+  std::string whole = path.substr(0, end);
+  if (std::error_code ignored; std::filesystem::exists(whole, ignored)) whole.insert(extension, "-joined");
   return fmt::format("By its name this is a piece of a file that was cut up; join the pieces: cat {} > {}",
-                     names_of_pieces(*piece), shell_word(path.substr(0, end)));
+                     names_of_pieces(*piece), shell_word(whole));
 }
 
 }  // namespace trine::gguf

@@ -398,7 +398,33 @@ TEST_F(SplitPlacesTest, EachErrorSaysWhatIsTrue) {
        [&] { write(in("w.ggufab"), whole); },
        "w.ggufab",
        ErrorCode::not_gguf,
-       {fmt::format("cat {0}?? > {0}", in("w.gguf"))}},
+       {fmt::format("cat {0}[ab]? > {0}", in("w.gguf"))}},
+      {"a piece beside what may be the whole",
+       [&] {
+         write(in("w.gguf.ab"), whole);
+         write(in("w.gguf"), "GGUF");
+       },
+       "w.gguf.ab",
+       ErrorCode::not_gguf,
+       {fmt::format("cat {}[ab]? > {}", in("w.gguf."), in("w-joined.gguf"))}},
+      {"a compressed file, beside the whole",
+       [&] {
+         write(in("w.gguf"), "GGUF");
+         write(in("w.gguf.gz"), "\x1f\x8b\x08" + std::string(2 << 20, 'x'));
+       },
+       "w.gguf.gz",
+       ErrorCode::not_gguf,
+       {"a gzip file; unpack it first"}},
+      {"another",
+       [&] {
+         write(in("w.gguf.xz"),
+               "\xfd"
+               "7zXZ" +
+                   std::string(2 << 20, 'x'));
+       },
+       "w.gguf.xz",
+       ErrorCode::not_gguf,
+       {"an xz file; unpack it first"}},
       {"names with blanks",
        [&] { write(in("my w.gguf.001"), whole); },
        "my w.gguf.001",
