@@ -346,7 +346,7 @@ Result<int> bench(BenchOptions options) {
   // Last, as its buffer may push out weights.
   TRINE_CHECK_OK(measure_memory(report, options.model.load.threads));
   if (options.json) {
-    write_out(to_json(report));
+    write_json(to_json(report));
   } else {
     print_report(report, options);
   }

@@ -76,6 +76,10 @@ void write_out(std::string_view bytes) {
   }
 }
 
+void write_json(std::string_view json) {
+  put(standard_output().is_terminal ? printable_json(json) : std::string(json));
+}
+
 bool output_failed() {
   return std::ferror(stdout) != 0;
 }

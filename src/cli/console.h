@@ -15,6 +15,8 @@ namespace trine::cli {
 // Writes bytes to stdout: as they are into a file or a pipe, and as TerminalText shows them on a terminal. A
 // failed write is remembered by the stream; finish_output() reports it.
 void write_out(std::string_view bytes);
+// A JSON text, which stays JSON on a terminal.
+void write_json(std::string_view json);
 void flush_out();
 bool output_failed();
 // Errors: io when anything written to stdout did not arrive (disk full).

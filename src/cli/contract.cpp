@@ -288,7 +288,7 @@ Result<int> run(const ContractOptions& options) {
   Summary summary;
   for (const FalsifierRun& one : runs) summary.add(one);
   if (options.json) {
-    write_out(runs_json(runs, summary, falsify));
+    write_json(runs_json(runs, summary, falsify));
   } else {
     const std::string not_run = not_run_text(runs);
     write_out((report.anything() && !not_run.empty() ? "\n" : "") + not_run + "\n" + conclusion(summary));

@@ -121,7 +121,7 @@ nlohmann::ordered_json devices_json() {
 Result<int> show_devices(bool json) {
   backend::install_abort_handlers();
   if (json) {
-    write_out(devices_json().dump(2) + "\n");
+    write_json(devices_json().dump(2) + "\n");
     return 0;
   }
   write_out(fmt::format("cpu     {}\n", is_built("cpu") ? processor_name() : "not built (TRINE_CPU=OFF)"));

@@ -233,7 +233,11 @@ Result<int> perplexity(const PerplexityOptions& options) {
   TRINE_CHECK_OK(score_windows(scorer, report, windows, tokens, tokenizer, options.quiet));
   report.interrupted = report.windows < windows;
   if (report.windows == 0) return interrupted_status();
-  write_out(options.json ? to_json(report) : to_text(report));
+  if (options.json) {
+    write_json(to_json(report));
+  } else {
+    write_out(to_text(report));
+  }
   if (!options.quiet && !options.json) {
     write_err(fmt::format("device      {} ({})\n", printable(describe_device(model.device->describe())),
                           printable(model.choice.reason)));

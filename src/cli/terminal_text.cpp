@@ -70,6 +70,26 @@ std::string printable_lines(std::string_view text) {
   return out;
 }
 
+std::string printable_json(std::string_view json) {
+  std::string out;
+  while (!json.empty()) {
+    const std::string_view character = take_character(json);
+    const auto byte = [&](std::size_t i) {
+      return static_cast<unsigned>(static_cast<unsigned char>(character[i]));
+    };
+    if (character == "\n" || !drives_a_terminal(character)) {
+      out += character;
+    } else if (character.size() == 1) {
+      out += fmt::format("\\u{:04x}", byte(0));
+    } else if (character.size() == 2) {
+      out += fmt::format("\\u{:04x}", (byte(0) & 0x1F) << 6 | (byte(1) & 0x3F));
+    } else {
+      out += fmt::format("\\u{:04x}", (byte(0) & 0x0F) << 12 | (byte(1) & 0x3F) << 6 | (byte(2) & 0x3F));
+    }
+  }
+  return out;
+}
+
 std::string TerminalText::add(std::string_view bytes) {
   const std::string joined = std::exchange(pending_, {}).append(bytes);
   std::string_view text = joined;

@@ -16,6 +16,9 @@ std::string printable(std::string_view text, std::size_t max_characters = 0);
 // Safe, with newlines and tabs as they are.
 std::string printable_lines(std::string_view text);
 
+// A JSON text with what could drive a terminal spelt \uNNNN: safe, and still the same JSON.
+std::string printable_json(std::string_view json);
+
 // printable_lines() of a text that comes in pieces, which may end within a character.
 class TerminalText {
  public:

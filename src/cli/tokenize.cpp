@@ -35,7 +35,7 @@ Result<int> tokenize(const TokenizeOptions& options) {
   for (const text::TokenId id : ids) pieces.push_back(std::string(tokenizer.raw_piece(id)));
   const nlohmann::ordered_json out = {{"ids", ids}, {"pieces", std::move(pieces)}};
   // Pieces are valid UTF-8 unless the file's own vocabulary is not; then U+FFFD stands in.
-  write_out(out.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+  write_json(out.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
   return 0;
 }
 

@@ -241,7 +241,7 @@ Result<int> record(const TraceOptions& options) {
   TRINE_CHECK_OK(stamp.check_unchanged());
   TRINE_CHECK_OK(writer->finish([&] { return check_replaced(output_of(options)); }));
   if (options.json) {
-    write_out(recording_json(options, model, info, slots, writer->total_bytes()));
+    write_json(recording_json(options, model, info, slots, writer->total_bytes()));
     return 0;
   }
   write_out(slots_table(slots));
@@ -267,7 +267,11 @@ Result<int> compare(const TraceOptions& options) {
   std::error_code problem;
   const bool same_file = std::filesystem::equivalent(options.diff[0], options.diff[1], problem);
   const TraceComparison comparison{a, b, options.tolerance, diff, same_file};
-  write_out(options.json ? comparison_json(comparison) : comparison_text(comparison));
+  if (options.json) {
+    write_json(comparison_json(comparison));
+  } else {
+    write_out(comparison_text(comparison));
+  }
   return diff.holds() ? 0 : static_cast<int>(ErrorCode::validation_failed);
 }
 

@@ -307,12 +307,12 @@ Result<void> write_receipt(const GateResult& result, const contract::ToolIdentit
   if (!options.json && options.receipt.empty()) return {};
   const auto receipt = contract::make_receipt(result, tool, finished);
   if (!receipt) {
-    if (options.json) write_out(verdict_json(result, receipt.error()));
+    if (options.json) write_json(verdict_json(result, receipt.error()));
     if (options.receipt.empty()) return {};
     return fail(receipt.error());
   }
   TRINE_TRY(const std::string json, contract::to_json(*receipt));
-  if (options.json) write_out(json);
+  if (options.json) write_json(json);
   return options.receipt.empty() ? Result<void>{} : write_output(receipt_of(options), json);
 }
 

@@ -26,7 +26,7 @@ Result<int> show_version(bool json) {
                                         {"compiler", TRINE_COMPILER},
                                         {"build_type", TRINE_BUILD_TYPE},
                                         {"backends", backends}};
-    write_out(out.dump(2) + "\n");
+    write_json(out.dump(2) + "\n");
     return 0;
   }
   write_out(fmt::format("trine {}\n  commit      {}\n  compiler    {}\n  build type  {}\n  backends    {}\n",

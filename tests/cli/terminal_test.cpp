@@ -11,6 +11,7 @@ namespace trine::test {
 namespace {
 
 using cli::printable;
+using cli::printable_json;
 using cli::printable_lines;
 using cli::TerminalText;
 
@@ -106,6 +107,21 @@ TEST(Terminal, WhatCouldDriveItIsSpeltOut) {
   }
   EXPECT_EQ(printable_lines("a\n\tb\r\n"), "a\n\tb\\r\n");
   EXPECT_EQ(printable("a\n\tb\r\n"), "a\\n\\tb\\r\\n");
+}
+
+TEST(Terminal, JsonStaysTheSameJson) {
+  const nlohmann::json value = {{"esc", "\x1b[31m"},
+                                {"del", "a\x7f"},
+                                {"c1", "\xc2\x9b"},
+                                {"bidi", "\u202e\u2066\u2069"},
+                                {"text", "né 世界\n\"\\"}};
+  for (const int indent : {-1, 2}) {
+    const std::string json = value.dump(indent) + "\n";
+    const std::string shown = printable_json(json);
+    EXPECT_TRUE(is_harmless(shown)) << shown;
+    EXPECT_EQ(nlohmann::json::parse(shown), value);
+    EXPECT_NE(shown.find("né 世界"), std::string::npos);
+  }
 }
 
 // Wherever the pieces part, the same is shown.
