@@ -148,8 +148,8 @@ void print_identity(const Inspection& inspection) {
   for (const model::Assumed& one : inspection.assumed)
     line("default", printable(fmt::format("{} = {}, from {}", one.key, one.value, one.from)));
   if (!inspection.sampling.used.empty())
-    line("sampling",
-         fmt::format("{}, by the file's general.sampling", engine::describe(inspection.sampling.params)));
+    line("sampling", fmt::format("{}; the file states {}", engine::describe(inspection.sampling.params),
+                                 fmt::join(inspection.sampling.used, ", ")));
   for (const std::string& warning : inspection.warnings) line("warning", printable(warning));
 }
 
@@ -298,7 +298,7 @@ Result<int> inspect(const InspectOptions& options) {
   TRINE_TRY(const gguf::File file, gguf::File::open(model.path, gguf::Parts::present));
   const Inspection inspection = examine(file);
   if (options.json) {
-    write_out(to_json(inspection, options.full));
+    write_json(to_json(inspection, options.full));
     return 0;
   }
   print_identity(inspection);
@@ -324,6 +324,9 @@ Action define_inspect(CLI::App& app) {
       "Reads the header only. Any GGUF will do; the exit status is 0 also for a model that cannot be run "
       "here.");
   add_text(app, "FILE", options->path, "GGUF file, or any part of a split one; none: the demo model");
+  add_text(app, "-m,--model", options->path, "the same, as other commands take it")
+      .type_name("FILE")
+      .excludes("FILE");
   add_flag(app, "--full", options->full,
            "whole arrays and strings, every tensor; default: long values cut, layers folded into one line");
   add_flag(app, "--json", options->json, "print one JSON object; arrays are cut unless --full");

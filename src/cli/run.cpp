@@ -170,7 +170,7 @@ Result<int> run(const RunOptions& options) {
   TRINE_CHECK_OK(engine::check_sampling(request.sampling, config.vocab_size).map_error(in_flags));
   warn_if_larger_than_memory(*model.file);
   TRINE_CHECK_OK(start_backend(model, options.model, context));
-  introduce(options, model, request, from_file.used, context);
+  introduce(options, model, request, options.sampling.left_of(from_file.used), context);
   if (options.verbose) show_prompt(model.tokenizer->decode(request.prompt, false));
 
   std::atomic<bool>& stop_now = watch_interrupt();
@@ -187,7 +187,11 @@ Result<int> run(const RunOptions& options) {
   }
   const Session session{model, request.prompt.size(), context, request.sampling};
   TRINE_TRY(const engine::GenerateResult result, engine::generate(*model.device, *model.tokenizer, request));
-  write_out(options.json ? to_json(session, result) : "\n");
+  if (options.json) {
+    write_json(to_json(session, result));
+  } else {
+    write_out("\n");
+  }
   flush_out();
   if (!options.quiet && !options.json) print_statistics(session, result);
   return result.finish == engine::FinishReason::cancelled ? interrupted_status() : 0;

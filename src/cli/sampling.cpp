@@ -5,6 +5,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <random>
+#include <string_view>
 
 namespace trine::cli {
 namespace {
@@ -37,6 +38,15 @@ sampling::SamplingParams SamplingOptions::over(const sampling::SamplingParams& f
   result.logit_bias.insert(result.logit_bias.end(), logit_bias.begin(), logit_bias.end());
   result.seed = seed ? *seed : std::random_device{}();
   return result;
+}
+
+std::vector<std::string> SamplingOptions::left_of(std::vector<std::string> keys) const {
+  std::erase_if(keys, [this](const std::string& key) {
+    const auto is = [&](std::string_view name) { return key.ends_with(name); };
+    return (temperature && is(".temp")) || (top_k && is(".top_k")) || (top_p && is(".top_p")) ||
+           (min_p && is(".min_p")) || (repeat_penalty && is(".penalty_repeat"));
+  });
+  return keys;
 }
 
 nlohmann::ordered_json sampling_json(const sampling::SamplingParams& params) {

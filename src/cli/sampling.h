@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -29,6 +30,8 @@ struct SamplingOptions {
   // `file`'s parameters with those of the flags in their place, and with a seed: the one asked for, or a
   // random one to be reported.
   sampling::SamplingParams over(const sampling::SamplingParams& file) const;
+  // Those of the keys general.sampling.* in whose place no flag stands.
+  std::vector<std::string> left_of(std::vector<std::string> keys) const;
 };
 
 // Every parameter by its flag's name, but for bias and seed.

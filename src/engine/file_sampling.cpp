@@ -82,11 +82,13 @@ FileSampling read_file_sampling(const gguf::Metadata& metadata) {
 }
 
 std::string describe(const sampling::SamplingParams& params) {
-  if (params.temperature == 0 || params.top_k == 1) return "the likeliest token";
-  std::string text = fmt::format("temperature {}", params.temperature);
-  if (params.top_k > 0) text += fmt::format(", top-k {}", params.top_k);
-  if (params.top_p < 1) text += fmt::format(", top-p {}", params.top_p);
-  if (params.min_p > 0) text += fmt::format(", min-p {}", params.min_p);
+  std::string text = "the likeliest token";
+  if (params.temperature != 0 && params.top_k != 1) {
+    text = fmt::format("temperature {}", params.temperature);
+    if (params.top_k > 0) text += fmt::format(", top-k {}", params.top_k);
+    if (params.top_p < 1) text += fmt::format(", top-p {}", params.top_p);
+    if (params.min_p > 0) text += fmt::format(", min-p {}", params.min_p);
+  }
   if (params.repeat_penalty != 1) {
     text += fmt::format(", repeat penalty {}", params.repeat_penalty);
     text += params.penalty_window < 0 ? " over everything"
@@ -94,6 +96,7 @@ std::string describe(const sampling::SamplingParams& params) {
   }
   if (params.presence_penalty != 0) text += fmt::format(", presence penalty {}", params.presence_penalty);
   if (params.frequency_penalty != 0) text += fmt::format(", frequency penalty {}", params.frequency_penalty);
+  if (!params.logit_bias.empty()) text += fmt::format(", a bias on {} token(s)", params.logit_bias.size());
   return text;
 }
 

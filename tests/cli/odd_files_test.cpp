@@ -245,6 +245,11 @@ TEST_F(OddFile, SamplingOfTheFileIsTheDefaultAndFlagsOverrideIt) {
   EXPECT_EQ(used.at("top_p"), 0.75);
   EXPECT_EQ(used.at("min_p"), 0);
   EXPECT_EQ(used.at("repeat_penalty_tokens"), 33);
+  const Outcome said = trine({"run", "-v", "-n", "1", "--top-p", "0.75", "hello"});
+  EXPECT_NE(said.err.find("the file's defaults: general.sampling.temp, general.sampling.top_k, "
+                          "general.sampling.penalty_last_n\n"),
+            std::string::npos)
+      << said.err;
   const json shown = inspect().at("sampling");
   EXPECT_EQ(shown.at("temperature"), 0.25);
   EXPECT_EQ(shown.at("top_p"), 0.5);

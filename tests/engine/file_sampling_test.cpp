@@ -81,6 +81,14 @@ TEST(FileSampling, WhatCannotBeIsLeftOutAndSaid) {
   }
 }
 
+TEST(FileSampling, TheLikeliestTokenIsThatBehindPenaltiesAndBias) {
+  sampling::SamplingParams params = {.temperature = 0, .top_k = 40};
+  EXPECT_EQ(describe(params), "the likeliest token");
+  params.repeat_penalty = 1.5f;
+  params.logit_bias = {{5, 100.0f}};
+  EXPECT_EQ(describe(params), "the likeliest token, repeat penalty 1.5 over 64 tokens, a bias on 1 token(s)");
+}
+
 TEST(FileSampling, WaysOfChoosingThatAreNotToBeHadAreSaid) {
   EXPECT_THAT(with({{"xtc_probability", gguf::make_value(0.5f)}}).warnings, ElementsAre(HasSubstr("XTC")));
   EXPECT_THAT(with({{"mirostat", gguf::make_value(std::int32_t{2})}}).warnings,
