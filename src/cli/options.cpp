@@ -162,6 +162,10 @@ OptionRef OptionRef::one_value_each() {
   option_->allow_extra_args(false);
   return *this;
 }
+OptionRef OptionRef::only_once() {
+  option_->multi_option_policy(CLI::MultiOptionPolicy::Throw);
+  return *this;
+}
 bool OptionRef::given() const {
   return option_->count() > 0;
 }

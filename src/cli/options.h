@@ -33,6 +33,8 @@ class OptionRef {
   OptionRef excludes(const std::string& other);
   // Repeatable, each time with one value.
   OptionRef one_value_each();
+  // A second one is an error: elsewhere the last counts.
+  OptionRef only_once();
   bool given() const;  // after parsing
   std::string name() const;
 

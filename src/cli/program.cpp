@@ -88,6 +88,7 @@ std::string plain_words(const CLI::App& app, const CLI::ParseError& problem) {
   if (option == nullptr) option = app.get_option_no_throw("--" + name);  // of a flag it leaves the dashes out
   if (dynamic_cast<const CLI::ArgumentMismatch*>(&problem) == nullptr || option == nullptr) return text;
   if (option->get_items_expected_max() == 0) return option->get_name() + " takes no value";
+  if (static_cast<int>(option->count()) > option->get_items_expected_max()) return name + " is given twice";
   return name + " needs a value";
 }
 

@@ -129,7 +129,7 @@ void add_text_source(CLI::App& app, TextSource& source, const SourceNames& names
   add_text(app, "MODEL", source.model,
            "GGUF file, as -m takes it; an argument is one when it is a GGUF file or ends in .gguf");
   add_text(app, names.argument, source.argument, names.argument_help);
-  add_text(app, "-f,--file", source.file, names.file_help).type_name("FILE");
+  add_text(app, "-f,--file", source.file, names.file_help).type_name("FILE").only_once();
 }
 
 bool names_a_model(const std::string& argument) {

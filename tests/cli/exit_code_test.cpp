@@ -77,6 +77,14 @@ TEST(ExitCode, AnOptionGivenTwiceTakesTheLast) {
   EXPECT_NE(outcome.err.find("output  1 token; "), std::string::npos) << outcome.err;  // and no rate of 0
 }
 
+// Two files can both be meant, and one would be left out unheard.
+TEST(ExitCode, AFileGivenTwiceIsRefused) {
+  for (const char* command : {"run", "tokenize"}) {
+    expect_failure({command, "-m", tiny, "-f", "a", "--file", "b"}, 2, "--file is given twice\n");
+    expect_failure({command, "-m", tiny, "hi", "--file"}, 2, "--file needs a value\n");
+  }
+}
+
 TEST(ExitCode, EmptyValuesAreRefused) {
   expect_failure({"inspect", ""}, 2, "FILE: expected a value that is not empty");
   expect_failure({"synth", "", "--preset", "mini"}, 2, "OUT: expected a value that is not empty");
