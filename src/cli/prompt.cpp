@@ -4,6 +4,7 @@
 #include "cli/console.h"
 #include "cli/input.h"
 #include "cli/options.h"
+#include "text/utf8.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -45,6 +46,16 @@ bool is_blank(std::string_view text) {
 
 void drop_byte_order_mark(std::string& text) {
   if (text.starts_with("\uFEFF")) text.erase(0, std::string_view("\uFEFF").size());
+}
+
+// Empty for UTF-8.
+std::string encoding_warning(std::string_view text, const std::string& origin) {
+  const std::size_t at = text::find_ill_formed(text, 0);
+  if (at == text.size()) return {};
+  return fmt::format(
+      "{} is not valid UTF-8: the byte at offset {} is 0x{:02X}. It goes to the model byte by byte; text in "
+      "another encoding must be converted first, as iconv -f UTF-16LE -t UTF-8 does with UTF-16",
+      origin, at, static_cast<unsigned char>(text[at]));
 }
 
 void end_lines_with_newlines(std::string& text) {
@@ -103,6 +114,7 @@ class PromptReader {
   }
 
   Result<void> add(std::string text, const std::string& origin) {
+    std::string warning = encoding_warning(text, origin);
     drop_byte_order_mark(text);
     if (text.empty() || (!any_space_ && is_blank(text)))
       return fail({.code = ErrorCode::usage,
@@ -112,6 +124,7 @@ class PromptReader {
                    .actual = text.empty() ? "" : "white space only",
                    .hint = source_.model ? fmt::format("trine run {} \"What is a mutex?\"", *source_.model)
                                          : "trine run \"What is a mutex?\""});
+    if (!warning.empty()) prompt_.warnings.push_back(std::move(warning));
     prompt_.parts.push_back(std::move(text));
     return {};
   }

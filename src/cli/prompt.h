@@ -50,6 +50,7 @@ constexpr std::uint64_t most_prompt_bytes = 16 << 20;
 struct PromptParts {
   std::vector<std::string> parts;  // without a byte order mark, else as they came
   std::string note;                // what a user may not expect of where they came from; empty when nothing
+  std::vector<std::string> warnings;  // of parts that are no UTF-8
 
   std::size_t bytes() const;
 };

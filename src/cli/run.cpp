@@ -155,6 +155,7 @@ Result<int> run(const RunOptions& options) {
   TRINE_CHECK_OK(check_options(options));
   TRINE_TRY(PromptParts prompt, read_prompt(options.prompt, options.raw));
   if (!prompt.note.empty() && !options.quiet) note(prompt.note);
+  for (const std::string& warning : prompt.warnings) warn(warning);
 
   TRINE_TRY(LoadedModel model, open_model(options.model, engine::Read::weights_and_tokenizer));
   const model::Config& config = model.config();

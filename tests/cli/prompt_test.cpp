@@ -95,6 +95,38 @@ TEST(Prompt, WhiteSpaceAloneIsNone) {
   EXPECT_TRUE(prompt_of({{}, "\xE3\x80\x81", {}}, false));  // a comma
 }
 
+// What is no UTF-8 and not known for what it is reaches the model, and that is said.
+TEST(Prompt, OtherBytesThanUtf8AreWarnedOf) {
+  struct Case {
+    std::string bytes;
+    std::size_t offset;
+    std::string byte;
+  };
+  const Case cases[] = {{"\x11\x62\xEC\x4E", 2, "0xEC"},    // Chinese in UTF-16LE, in which no byte is zero
+                        {"a \xD6\xD0\xCE\xC4", 2, "0xD6"},  // in GBK
+                        {"caf\xE9\n", 3, "0xE9"},
+                        {"\xEF\xBB\xBF"
+                         "a\xFF",
+                         4, "0xFF"},  // the mark counts
+                        {"\xE4\xBD", 0, "0xE4"}};
+  for (const auto& [bytes, offset, byte] : cases) {
+    const TemporaryFile file(bytes);
+    for (const auto& [source, origin] : {std::pair(TextSource{{}, {}, file.path()}, file.path()),
+                                         {TextSource{{}, bytes, {}}, "the argument"s}}) {
+      const auto prompt = prompt_of(source, false);
+      ASSERT_TRUE(prompt) << to_string(prompt.error());
+      ASSERT_EQ(prompt->warnings.size(), 1u) << bytes;
+      const std::string& warning = prompt->warnings[0];
+      EXPECT_TRUE(warning.starts_with(origin + " is not valid UTF-8: the byte at offset " +
+                                      std::to_string(offset) + " is " + byte))
+          << warning;
+      EXPECT_NE(warning.find("iconv -f UTF-16LE -t UTF-8"), std::string::npos) << warning;
+    }
+  }
+  for (const std::string& text : {"hi"s, "\xEF\xBB\xBFhi"s, "\xE4\xBD\xA0\xE5\xA5\xBD"s, "a\0b"s})
+    EXPECT_TRUE(prompt_of({{}, text, {}}, false)->warnings.empty()) << text;
+}
+
 std::string wide(std::string_view text, bool big_endian) {
   std::string out;
   for (const char c : text) out += big_endian ? std::string{'\0', c} : std::string{c, '\0'};
@@ -221,6 +253,14 @@ TEST(Prompt, StdinStandsBeforeTheArgument) {
   EXPECT_NE(run_with_pipe("a\n", {"--file", file.path()}).err.find("not read beside --file"),
             std::string::npos);
   EXPECT_EQ(run_with_pipe("", {"b"}).err.find("stdin"), std::string::npos);
+}
+
+TEST(Prompt, OtherBytesThanUtf8OnStdinAreWarnedOfAlsoQuietly) {
+  const Outcome outcome = run_trine({"run", "-m", demo, "-q", "-n", "1"}, "\xC4\xE3\n");
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_NE(outcome.err.find("warning: stdin is not valid UTF-8: the byte at offset 0 is 0xC4"),
+            std::string::npos)
+      << outcome.err;
 }
 
 TEST(Prompt, AnArgumentAloneNeedsNoStdin) {
