@@ -44,8 +44,10 @@ bool is_blank(std::string_view text) {
   return true;
 }
 
-void drop_byte_order_mark(std::string& text) {
-  if (text.starts_with("\uFEFF")) text.erase(0, std::string_view("\uFEFF").size());
+// Bytes of the byte order mark in front.
+std::size_t byte_order_mark(std::string_view text) {
+  constexpr std::string_view mark = "\uFEFF";
+  return text.starts_with(mark) ? mark.size() : 0;
 }
 
 // Empty for UTF-8.
@@ -106,17 +108,19 @@ class PromptReader {
   }
 
  private:
+  bool is_nothing(std::string_view text) const { return text.empty() || (!any_space_ && is_blank(text)); }
+
   // What was not asked for may bring nothing.
   Result<void> add_input(const std::string& path, bool asked_for) {
     TRINE_TRY(std::string text, read_input(path, most_prompt_bytes, Holds::text));
-    if (!asked_for && is_blank(text)) return {};
+    if (!asked_for && is_nothing(std::string_view(text).substr(byte_order_mark(text)))) return {};
     return add(std::move(text), input_name(path));
   }
 
   Result<void> add(std::string text, const std::string& origin) {
     std::string warning = encoding_warning(text, origin);
-    drop_byte_order_mark(text);
-    if (text.empty() || (!any_space_ && is_blank(text)))
+    text.erase(0, byte_order_mark(text));
+    if (is_nothing(text))
       return fail({.code = ErrorCode::usage,
                    .what = "the prompt is empty",
                    .where = origin,

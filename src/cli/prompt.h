@@ -56,8 +56,8 @@ struct PromptParts {
 };
 
 // Stdin is read when it is named, when nothing else is given and it is no terminal, and beside an argument
-// when stdin_is_for_us(). `any_space`: white space alone is a prompt too. Errors: usage (nothing given; an
-// empty part, or one of white space only), those of read_input() for text.
+// when stdin_is_for_us(), where it may bring nothing. `any_space`: white space alone is a prompt too. Errors:
+// usage (nothing given; an empty part, or one of white space only), those of read_input() for text.
 Result<PromptParts> read_prompt(const TextSource& source, bool any_space);
 
 // A message: CRLF becomes a newline, a newline at the end of a part is dropped, a blank line parts them.

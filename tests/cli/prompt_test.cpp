@@ -255,6 +255,15 @@ TEST(Prompt, StdinStandsBeforeTheArgument) {
   EXPECT_EQ(run_with_pipe("", {"b"}).err.find("stdin"), std::string::npos);
 }
 
+// Where white space is text it is text on stdin too; nothing is still nothing.
+TEST(Prompt, WhiteSpaceOnStdinBesideRawText) {
+  EXPECT_EQ(prompt_in(run_with_pipe("  \n", {"--raw", "x"})), "  \nx");
+  EXPECT_EQ(prompt_in(run_with_pipe("", {"--raw", "x"})), "x");
+  EXPECT_EQ(prompt_in(run_with_pipe("\xEF\xBB\xBF", {"--raw", "x"})), "x");
+  EXPECT_EQ(prompt_in(run_with_pipe("  \n", {"x"})), chat("x"));
+  EXPECT_EQ(run_with_pipe("  \n", {"-", "x"}).status, 2);  // asked for
+}
+
 TEST(Prompt, OtherBytesThanUtf8OnStdinAreWarnedOfAlsoQuietly) {
   const Outcome outcome = run_trine({"run", "-m", demo, "-q", "-n", "1"}, "\xC4\xE3\n");
   EXPECT_EQ(outcome.status, 0) << outcome.err;
