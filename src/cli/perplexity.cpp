@@ -194,8 +194,8 @@ Result<void> score_windows(Scorer& scorer, PerplexityReport& report, std::size_t
 
 // Which argument is the model, and which the text.
 Result<void> settle_arguments(PerplexityOptions& options) {
-  TRINE_CHECK_OK(settle_model(options.arguments, options.model.path));
-  if (!options.arguments.file.empty())
+  TRINE_CHECK_OK(settle_model(options.arguments, options.model.path, ArgumentIs::file_name));
+  if (options.arguments.stdin_too)
     return fail({.code = ErrorCode::usage, .what = "one text is scored, and two are given"});
   if (!options.arguments.argument) {
     Error error{.code = ErrorCode::usage, .what = "FILE is required"};
@@ -255,9 +255,10 @@ Action define_perplexity(CLI::App& app) {
       "lower is better.\n"
       "The text is cut into windows; the tokens in the second half of each are scored, the first half is "
       "context.");
-  add_text(app, "MODEL", options->arguments.model,
-           "GGUF file, as -m takes it; an argument is one when it is a GGUF file or ends in .gguf");
-  add_text(app, "FILE", options->arguments.argument, "text file; '-': stdin; required");
+  add_word(app, options->arguments, "MODEL",
+           "GGUF file, as -m takes it; the first argument is one when it is a GGUF file, ends in .gguf, or "
+           "names anything that is there and another argument follows");
+  add_word(app, options->arguments, "FILE", "text file; '-': stdin; required");
   add_model_options(app, options->model);
   add_number(app, "--ctx", options->window, smallest_window, std::numeric_limits<std::int32_t>::max(),
              "window, in tokens; at most the model's context; default: 512, or the model's context when that "

@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <iterator>
 #include <utility>
 
@@ -20,12 +21,30 @@ namespace {
 
 constexpr std::uint64_t most_text_bytes = 64 << 20;
 
+bool is_there(const std::string& path) {
+  return ::access(path.c_str(), F_OK) == 0;
+}
+
 bool is_gguf_file(const std::string& path) {
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   struct stat status {};
   char magic[4];
   return file.get() >= 0 && ::fstat(file.get(), &status) == 0 && S_ISREG(status.st_mode) &&
          ::read(file.get(), magic, sizeof magic) == sizeof magic && std::string_view(magic, 4) == "GGUF";
+}
+
+bool is_named_as_models_are(const std::string& argument) {
+  if (is_gguf_file(argument)) return true;
+  if (!argument.ends_with(".gguf")) return false;
+  return is_there(argument) || argument.find_first_of(" \t\n") == std::string::npos;
+}
+
+// model.gguf.part1of2, model.gguf.gz: opening it says what it is.
+bool is_file_made_of_a_model(const std::string& path) {
+  struct stat status {};
+  const std::size_t name = path.rfind('/') + 1;  // 0 where there is no slash
+  return ::strcasestr(path.c_str() + name, ".gguf") != nullptr && ::stat(path.c_str(), &status) == 0 &&
+         S_ISREG(status.st_mode);
 }
 
 // Unicode's White_Space, and the byte order mark.
@@ -80,7 +99,7 @@ class PromptReader {
  public:
   PromptReader(const TextSource& source, bool any_space) : source_(source), any_space_(any_space) {
     if (source.argument && *source.argument != "-") argument_ = source.argument;
-    named_stdin_ = source.argument == "-" || source.file == "-";
+    named_stdin_ = source.argument == "-" || source.file == "-" || source.stdin_too;
   }
 
   Result<PromptParts> read() {
@@ -91,7 +110,7 @@ class PromptReader {
     } else if (is_alone) {
       return fail(no_text_given(source_, "prompt"));
     } else if (has_file && stdin_has_text_now()) {
-      prompt_.note = "stdin has text that is not read beside --file; '-' as the argument reads it too";
+      prompt_.note = "stdin has text that is not read beside --file; '-' as an argument reads it too";
     } else if (!has_file && stdin_is_for_us()) {
       TRINE_CHECK_OK(add_input("-", false));
       if (!prompt_.parts.empty())
@@ -126,8 +145,8 @@ class PromptReader {
                    .where = origin,
                    .expected = "text to answer or to continue",
                    .actual = text.empty() ? "" : "white space only",
-                   .hint = source_.model ? fmt::format("trine run {} \"What is a mutex?\"", *source_.model)
-                                         : "trine run \"What is a mutex?\""});
+                   .hint = fmt::format("trine run {}\"What is a mutex?\"",
+                                       source_.model ? *source_.model + " " : "")});
     if (!warning.empty()) prompt_.warnings.push_back(std::move(warning));
     prompt_.parts.push_back(std::move(text));
     return {};
@@ -143,52 +162,62 @@ class PromptReader {
 }  // namespace
 
 void add_text_source(CLI::App& app, TextSource& source, const SourceNames& names) {
-  add_text(app, "MODEL", source.model,
-           "GGUF file, as -m takes it; an argument is one when it is a GGUF file or ends in .gguf");
-  add_text(app, names.argument, source.argument, names.argument_help);
+  add_word(app, source, "MODEL",
+           "GGUF file, as -m takes it; the first argument is one when it is a GGUF file, ends in .gguf, is a "
+           "file with .gguf in its name, or names anything that is there and another argument follows");
+  if (!names.stdin_help.empty()) add_word(app, source, "STDIN", names.stdin_help);
+  add_word(app, source, names.argument, names.argument_help);
   add_text(app, "-f,--file", source.file, names.file_help).type_name("FILE").only_once();
 }
 
-bool names_a_model(const std::string& argument) {
-  if (is_gguf_file(argument)) return true;
-  if (!argument.ends_with(".gguf")) return false;
-  return ::access(argument.c_str(), F_OK) == 0 || argument.find_first_of(" \t\n") == std::string::npos;
+void add_word(CLI::App& app, TextSource& source, const std::string& name, const std::string& help) {
+  add_parsed(
+      app, name, [&source](const std::string& word) { source.words.push_back(word); }, help);
 }
 
-Result<void> settle_model(TextSource& source, std::string& model_path) {
-  if (!source.model) return {};
-  const bool is_model = names_a_model(*source.model);
-  if (source.argument && source.file.empty() && !is_model &&
-      (source.model == "-" || source.argument == "-")) {
-    if (source.argument == "-") source.argument = source.model;
-    source.model.reset();
-    source.file = "-";
-    return {};
+bool names_a_model(const std::string& argument) {
+  return is_named_as_models_are(argument) || is_file_made_of_a_model(argument);
+}
+
+Result<void> settle_model(TextSource& source, std::string& model_path, ArgumentIs argument_is) {
+  std::vector<std::string> words = std::exchange(source.words, {});
+  const bool is_first_of_several = words.size() > 1 && words.front() != "-";
+  const bool names_stdin = std::erase(words, "-") > 0;
+
+  const bool is_alone = words.size() == 1;
+  if (!words.empty() && (!is_alone || model_path.empty())) {
+    const std::string& first = words.front();
+    const bool is_model = (is_alone && argument_is == ArgumentIs::file_name ? is_named_as_models_are(first)
+                                                                            : names_a_model(first)) ||
+                          (is_first_of_several && model_path.empty() && is_there(first));
+    if (is_model && !model_path.empty())
+      return fail({.code = ErrorCode::usage,
+                   .what = "the model is given twice",
+                   .expected = "an argument or --model",
+                   .actual = "both"});
+    if (is_model) {
+      source.model = model_path = first;
+      words.erase(words.begin());
+    }
   }
-  if (!source.argument && (!is_model || !model_path.empty())) {
-    source.argument = std::exchange(source.model, {});
-    return {};
-  }
-  if (!is_model) {
+  if (words.size() > 1)
     return fail({.code = ErrorCode::usage,
-                 .what = fmt::format("unexpected argument '{}'", *source.argument),
+                 .what = fmt::format("unexpected argument '{}'", words[1]),
                  .hint = "Put words that belong together between quotes"});
+  if (!words.empty()) {
+    source.argument = std::move(words.front());
+    source.stdin_too = names_stdin;
+  } else if (names_stdin) {
+    source.argument = "-";
   }
-  if (!model_path.empty())
-    return fail({.code = ErrorCode::usage,
-                 .what = "the model is given twice",
-                 .expected = "an argument or --model",
-                 .actual = "both"});
-  model_path = *source.model;
   return {};
 }
 
 Result<std::string> read_text(const TextSource& source, const std::string& what) {
-  if (source.argument && !source.file.empty()) {
+  if (source.argument && (source.stdin_too || !source.file.empty())) {
     return fail({.code = ErrorCode::usage,
                  .what = fmt::format("the {} is given twice", what),
-                 .expected = "an argument or --file",
-                 .actual = "both"});
+                 .expected = "one of an argument, --file FILE, and '-'"});
   }
   if (!source.file.empty()) return read_input(source.file, most_text_bytes, Holds::bytes);
   if (source.argument && *source.argument != "-") return *source.argument;

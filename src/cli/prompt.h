@@ -16,25 +16,35 @@ namespace trine::cli {
 
 // Text that a command works on, as the command line names it.
 struct TextSource {
-  std::optional<std::string> model;     // the first argument, when it turns out to be a model
+  std::optional<std::string> model;     // the argument that turns out to be the model
   std::optional<std::string> argument;  // "-" means stdin
   std::string file;                     // the same
+  bool stdin_too = false;               // "-" stands beside the argument
+  std::vector<std::string> words = {};  // the arguments as they came; settle_model() turns them into the rest
 };
 
-// The arguments [MODEL] [NAME], and --file. After parsing, settle_model() tells which of them were given.
+// The arguments [MODEL] [NAME], with [STDIN] between them when it has a help, and --file.
 struct SourceNames {
-  std::string argument, argument_help, file_help;
+  std::string argument, argument_help, file_help, stdin_help = {};
 };
 void add_text_source(CLI::App& app, TextSource& source, const SourceNames& names);
+// One argument; they are given their words in the order in which they are added.
+void add_word(CLI::App& app, TextSource& source, const std::string& name, const std::string& help);
 
-// An argument that is a model: a GGUF file, or one that ends in .gguf. One that ends so and is not there is
-// one too, unless it has spaces like a question that ends in a file's name.
+// An argument that is a model: a GGUF file, one that ends in .gguf, or a file with .gguf in its name, as the
+// pieces of one have. One that ends so and is not there is one too, unless it has spaces like a question that
+// ends in a file's name.
 bool names_a_model(const std::string& argument);
 
-// A lone argument is the text, unless it names a model and `model_path` (--model) is empty; then, and where
-// there are two, the first goes to `model_path`. Of two, "-" is stdin as --file - has it. Errors: usage (a
-// first of two that names no model, a model given twice).
-Result<void> settle_model(TextSource& source, std::string& model_path);
+// What an argument that is not the model is: text, or the name of a file, which may have .gguf in it.
+enum class ArgumentIs { text, file_name };
+
+// Tells the arguments apart: "-" wherever it stands, the model, the text. The first but "-" is the model when
+// it names one, or when it is the first of several and anything is there by its name; it goes to
+// `model_path`. Where that is set (--model), a lone one is the text. Errors: usage (more words than these, a
+// model given twice).
+Result<void> settle_model(TextSource& source, std::string& model_path,
+                          ArgumentIs argument_is = ArgumentIs::text);
 
 // One text, byte for byte, from one source. Stdin is read when it is named or when nothing else is given and
 // it is no terminal. Errors: usage (two sources, or none), those of read_input().

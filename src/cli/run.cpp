@@ -212,10 +212,11 @@ Action define_run(CLI::App& app) {
   add_text_source(
       app, options->prompt,
       {"PROMPT",
-       "what to answer or to continue; '-' or none: read from stdin. Text on stdin (a pipe, or a file from "
+       "what to answer or to continue; none: read from stdin. Text on stdin (a pipe, or a file from "
        "its beginning) or in --file stands before the argument, with a blank line between, or with nothing "
        "between where it is continued; < /dev/null keeps stdin out",
-       "prompt, or its beginning, from a file of at most 16 MiB; '-': stdin"});
+       "prompt, or its beginning, from a file of at most 16 MiB; '-': stdin",
+       "'-': read stdin, in front of the file and the prompt"});
   add_model_options(app, options->model);
   add_number(app, "--ctx", options->context, 1, std::numeric_limits<std::int32_t>::max(),
              "context for prompt and output, in tokens; at most the model's own; default: the model's own, "

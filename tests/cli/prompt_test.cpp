@@ -172,54 +172,6 @@ TEST(Prompt, LargeFilesAreRefusedByTheirSize) {
   EXPECT_EQ(prompt.error().actual, "1099511627776 bytes");
 }
 
-TEST(Prompt, TheModelMayBeTheFirstArgument) {
-  struct Case {
-    TextSource given;
-    std::string model_path;
-    std::optional<std::string> argument;
-    std::string model;
-    std::string file;
-  };
-  const std::string absent = "/nowhere/model.gguf";
-  const TemporaryFile no_suffix(file_bytes(tiny));
-  const TemporaryFile spaces(file_bytes(tiny), " a model.gguf");
-  const TemporaryFile text("text");
-  const Case cases[] = {
-      {{}, "", {}, "", ""},
-      {{"hi", {}, ""}, "", "hi", "", ""},
-      {{tiny, "hi", ""}, "", "hi", tiny, ""},
-      {{tiny, {}, ""}, "", {}, tiny, ""},
-      {{absent, "hi", ""}, "", "hi", absent, ""},
-      {{absent, {}, ""}, "", {}, absent, ""},
-      {{no_suffix.path(), "hi", ""}, "", "hi", no_suffix.path(), ""},
-      {{spaces.path(), {}, ""}, "", {}, spaces.path(), ""},
-      {{"What is in model.gguf", {}, ""}, "", "What is in model.gguf", "", ""},
-      {{text.path(), {}, ""}, "", text.path(), "", ""},
-      {{tiny, {}, ""}, demo, tiny, demo, ""},  // with --model an argument is the text, whatever it names
-      {{"-", {}, ""}, "", "-", "", ""},
-      {{"-", "hi", ""}, "", "hi", "", "-"},
-      {{"hi", "-", ""}, "", "hi", "", "-"},
-      {{tiny, "-", ""}, "", "-", tiny, ""}};
-  for (const Case& one : cases) {
-    SCOPED_TRACE(one.given.model.value_or("none") + " " + one.given.argument.value_or("none"));
-    TextSource source = one.given;
-    std::string path = one.model_path;
-    const auto settled = cli::settle_model(source, path);
-    ASSERT_TRUE(settled) << to_string(settled.error());
-    EXPECT_EQ(source.argument, one.argument);
-    EXPECT_EQ(path, one.model);
-    EXPECT_EQ(source.file, one.file);
-  }
-  for (const auto& [first, second, path] :
-       {std::tuple{"a"s, "b"s, ""s}, {tiny, "b"s, demo}, {"a"s, tiny, ""s}}) {
-    TextSource source{first, second, ""};
-    std::string model = path;
-    const auto settled = cli::settle_model(source, model);
-    ASSERT_FALSE(settled);
-    EXPECT_EQ(settled.error().code, ErrorCode::usage);
-  }
-}
-
 // ---- Through the program ----
 
 #ifdef TRINE_HAS_CPU
@@ -246,12 +198,13 @@ TEST(Prompt, StdinStandsBeforeTheArgument) {
   EXPECT_EQ(prompt_in(run_with_file(file.path(), {"Explain this."})), chat("int x;\n\nExplain this."));
   EXPECT_EQ(prompt_in(run_with_pipe("int x;\n", {"Explain this.", "-"})), chat("int x;\n\nExplain this."));
   EXPECT_EQ(prompt_in(run_with_pipe("int x;", {"--raw", " int y;"})), "int x; int y;");
-  const Outcome both = run_with_pipe("a\n", {"--file", file.path(), "-"});
-  EXPECT_EQ(prompt_in(both), chat("a\n\nint x;"));
+  EXPECT_EQ(prompt_in(run_with_pipe("a\n", {"--file", file.path(), "-"})), chat("a\n\nint x;"));
+  EXPECT_EQ(prompt_in(run_with_pipe("a\n", {"--file", file.path(), "-", "b"})), chat("a\n\nint x;\n\nb"));
   // What a user may not expect is said, unless there is nothing to say.
   EXPECT_NE(run_with_pipe("a\n", {"b"}).err.find("2 bytes from stdin, then the argument"), std::string::npos);
-  EXPECT_NE(run_with_pipe("a\n", {"--file", file.path()}).err.find("not read beside --file"),
-            std::string::npos);
+  EXPECT_NE(
+      run_with_pipe("a\n", {"--file", file.path()}).err.find("not read beside --file; '-' as an argument"),
+      std::string::npos);
   EXPECT_EQ(run_with_pipe("", {"b"}).err.find("stdin"), std::string::npos);
 }
 
@@ -338,35 +291,6 @@ TEST(Prompt, ShownIsWhatTheModelGets) {
   EXPECT_EQ(prompt_in(run_with_stdin(-1, {"--system", "Be brief.", "a <|im_end|> b\tc\x1b[2J"})),
             "<|im_start|>system\nBe brief.<|im_end|>\n" + chat("a <|im_end|> b\tc\\x1b[2J"));
   EXPECT_EQ(prompt_in(run_with_stdin(-1, {"--raw", "a\n\nb\n"})), "a\n\nb\n");
-}
-
-TEST(Prompt, AModelAsTheFirstArgument) {
-  const Outcome run = run_trine({"run", demo, "-v", "-n", "1", "hi"});
-  EXPECT_EQ(prompt_in(run), chat("hi"));
-  EXPECT_EQ(run.err.find("no model given"), std::string::npos) << run.err;
-  EXPECT_EQ(prompt_in(run_trine({"run", demo, "-v", "-n", "1"}, "piped\n")), chat("piped"));
-  const Outcome alone = run_trine({"run", demo});
-  EXPECT_EQ(alone.status, 2);
-  EXPECT_NE(alone.err.find("trine run " + demo + " \"What is a mutex?\""), std::string::npos) << alone.err;
-  EXPECT_EQ(run_trine({"run", "/nowhere/model.gguf", "hi"}).status, 3);
-  const Outcome words = run_trine({"run", "explain", "this", "code"});
-  EXPECT_EQ(words.status, 2);
-  EXPECT_NE(words.err.find("between quotes"), std::string::npos) << words.err;
-
-  EXPECT_EQ(run_trine({"tokenize", demo, "hi"}).out, run_trine({"tokenize", "-m", demo, "hi"}).out);
-  EXPECT_EQ(run_trine({"tokenize", demo}, "hi").out, run_trine({"tokenize", "-m", demo, "hi"}).out);
-  EXPECT_EQ(run_trine({"detokenize", demo, "42"}).out, run_trine({"detokenize", "-m", demo, "42"}).out);
-  EXPECT_EQ(run_trine({"detokenize", "-m", demo, demo, "42"}).status, 2);
-  const TemporaryFile text("one two three four five");
-  EXPECT_EQ(run_trine({"perplexity", tiny, text.path()}).out,
-            run_trine({"perplexity", "-m", tiny, text.path()}).out);
-  EXPECT_EQ(run_trine({"perplexity", tiny, "-"}, "one two three four five").out,
-            run_trine({"perplexity", "-m", tiny, text.path()}).out);
-  EXPECT_NE(run_trine({"perplexity", tiny}).err.find("trine perplexity " + tiny + " text.txt"),
-            std::string::npos);
-  EXPECT_EQ(run_trine({"bench", tiny, "--decode", "1", "--depth", "0", "--prefill", "0", "-r", "1"}).status,
-            0);
-  EXPECT_EQ(run_trine({"bench", tiny, "-m", tiny}).status, 2);
 }
 
 #endif
