@@ -7,6 +7,7 @@
 #include "cli/options.h"
 
 #include <fmt/ranges.h>
+#include <unistd.h>
 #include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -86,6 +87,12 @@ Result<ModelPath> find_model(const std::string& path) {
                .where = fmt::format("{}", fmt::join(looked, ", ")),
                .expected = demo_model,
                .hint = "Name a model with -m FILE, or set TRINE_MODELS to the demo model's directory"});
+}
+
+Result<void> require_model_file(const std::string& path) {
+  if (path.empty() || ::access(path.c_str(), F_OK) == 0) return {};
+  TRINE_TRY([[maybe_unused]] const gguf::File file, gguf::File::open(path));
+  return {};
 }
 
 void introduce_demo(const ModelPath& model) {

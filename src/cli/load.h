@@ -47,6 +47,10 @@ struct ModelPath {
 };
 Result<ModelPath> find_model(const std::string& path);
 
+// For what needs a model only later: a path where nothing is would be found out behind errors that follow
+// from it. Errors: those of gguf::File::open() then.
+Result<void> require_model_file(const std::string& path);
+
 // Says on stderr that the demo model is used, when it is.
 void introduce_demo(const ModelPath& model);
 

@@ -8,6 +8,7 @@
 #include "cli/progress.h"
 #include "cli/prompt.h"
 #include "engine/prompt.h"
+#include "gguf/part_name.h"
 #include "model/open_slot.h"
 
 #include <algorithm>
@@ -200,7 +201,7 @@ Result<void> settle_arguments(PerplexityOptions& options) {
   if (!options.arguments.argument) {
     Error error{.code = ErrorCode::usage, .what = "FILE is required"};
     if (options.arguments.model)
-      error.hint = fmt::format("trine perplexity {} text.txt", *options.arguments.model);
+      error.hint = fmt::format("trine perplexity {} text.txt", gguf::shell_word(*options.arguments.model));
     return fail(error);
   }
   options.text = *options.arguments.argument;

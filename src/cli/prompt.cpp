@@ -4,6 +4,7 @@
 #include "cli/console.h"
 #include "cli/input.h"
 #include "cli/options.h"
+#include "gguf/part_name.h"
 #include "text/utf8.h"
 
 #include <fcntl.h>
@@ -146,7 +147,7 @@ class PromptReader {
                    .expected = "text to answer or to continue",
                    .actual = text.empty() ? "" : "white space only",
                    .hint = fmt::format("trine run {}\"What is a mutex?\"",
-                                       source_.model ? *source_.model + " " : "")});
+                                       source_.model ? gguf::shell_word(*source_.model) + " " : "")});
     if (!warning.empty()) prompt_.warnings.push_back(std::move(warning));
     prompt_.parts.push_back(std::move(text));
     return {};

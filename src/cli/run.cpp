@@ -153,6 +153,7 @@ void show_prompt(const std::string& text) {
 
 Result<int> run(const RunOptions& options) {
   TRINE_CHECK_OK(check_options(options));
+  TRINE_CHECK_OK(require_model_file(options.model.path));
   TRINE_TRY(PromptParts prompt, read_prompt(options.prompt, options.raw));
   if (!prompt.note.empty() && !options.quiet) note(prompt.note);
   for (const std::string& warning : prompt.warnings) warn(warning);

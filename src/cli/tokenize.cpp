@@ -20,6 +20,7 @@ struct TokenizeOptions {
 };
 
 Result<int> tokenize(const TokenizeOptions& options) {
+  TRINE_CHECK_OK(require_model_file(options.model));
   TRINE_TRY(const std::string text, read_text(options.text, "text"));
   TRINE_TRY(const ModelPath model, find_model(options.model));
   if (!options.quiet) introduce_demo(model);

@@ -138,6 +138,21 @@ TEST(Arguments, WhatIsThereIsOpenedAsTheModel) {
   }
 }
 
+// An empty stdin is no fault while there is no model to read it for.
+TEST(Arguments, AModelThatIsNotThereIsSaidFirst) {
+  for (const WordList& arguments : {WordList{"run", "/nowhere/hi.gguf"},
+                                    {"run", "-m", "/nowhere/hi.gguf"},
+                                    {"tokenize", "/nowhere/hi.gguf"}}) {
+    Spawn spawn;
+    spawn.arguments = arguments;
+    if (arguments[0] == "tokenize") spawn.before_exec = [] { ::close(STDIN_FILENO); };
+    const Outcome outcome = run_trine(spawn);
+    EXPECT_EQ(outcome.status, 3);
+    EXPECT_TRUE(outcome.err.starts_with("trine: error: file not found\n  where:    /nowhere/hi.gguf\n"))
+        << outcome.err;
+  }
+}
+
 TEST(Arguments, OneTextWhereOneIsTaken) {
   for (const WordList& arguments : {WordList{"tokenize", "-", "hi"},
                                     {"tokenize", tiny, "-", "-f", "x"},
@@ -175,6 +190,16 @@ TEST(Arguments, StdinAFileAndTheTextInEveryForm) {
     arguments.insert(arguments.end(), words.begin(), words.end());
     EXPECT_EQ(prompt_in(run_trine(arguments, "s\n")), prompt);
   }
+}
+
+// What a hint says to type works.
+TEST(Arguments, HintsQuoteAPath) {
+  const TemporaryFolder folder;
+  const std::string path = folder.write("my m.gguf", file_bytes(tiny));
+  const std::string run = run_trine({"run", path}).err;
+  EXPECT_NE(run.find("trine run '" + path + "' \"What is a mutex?\"\n"), std::string::npos) << run;
+  const std::string perplexity = run_trine({"perplexity", path}).err;
+  EXPECT_NE(perplexity.find("trine perplexity '" + path + "' text.txt\n"), std::string::npos) << perplexity;
 }
 
 TEST(Arguments, TheModelFirst) {
