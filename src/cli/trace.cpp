@@ -316,6 +316,7 @@ void add_recording(CLI::App& app, TraceOptions& options) {
       .type_name("TEXT");
   add(add_text(app, "-f,--file", options.file, "the same, from a file"))
       .type_name("FILE")
+      .only_once()
       .excludes("--prompt");
   add(add_list(app, "--tokens", options.tokens, std::int32_t{0}, std::numeric_limits<std::int32_t>::max(),
                "token ids; default without a prompt: 785,9217,308"))

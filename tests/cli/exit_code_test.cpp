@@ -79,7 +79,7 @@ TEST(ExitCode, AnOptionGivenTwiceTakesTheLast) {
 
 // Two files can both be meant, and one would be left out unheard.
 TEST(ExitCode, AFileGivenTwiceIsRefused) {
-  for (const char* command : {"run", "tokenize"}) {
+  for (const char* command : {"run", "tokenize", "trace"}) {
     expect_failure({command, "-m", tiny, "-f", "a", "--file", "b"}, 2, "--file is given twice\n");
     expect_failure({command, "-m", tiny, "hi", "--file"}, 2, "--file needs a value\n");
   }
