@@ -64,12 +64,14 @@ Result<void> CpuModel::check_device(const std::string& device) {
     if (isa.available) available += (available.empty() ? "" : ", ") + isa.name;
     if (isa.name == device) actual = fmt::format("'{}', which this processor lacks", device);
   }
+  const bool is_backend = device == "wgpu" || device == "cuda" || device == "cpu";
   return fail({.code = ErrorCode::backend_unavailable,
                .what = "device not available",
                .where = "--device",
                .expected = "one of " + available,
                .actual = actual,
-               .hint = "'trine devices' lists what is here"});
+               .hint = is_backend ? fmt::format("That is a backend: --backend {}", device)
+                                  : "'trine devices' lists what is here"});
 }
 
 Result<std::string> CpuModel::device_type(const std::string& device) {

@@ -16,13 +16,13 @@ constexpr std::string_view template_key = "tokenizer.chat_template";
 
 // Where the bytes of messages end up is what must be known. Nearly every control token is spelt with '|', so
 // the template is run twice, with another character in the place of theirs: a '|' that changed with it came
-// from a message, by whatever filters. The template sees the messages as they are. (DEL: no filter makes a
-// '|' of it or strips it.)
+// from a message, by whatever filters, and the template sees the messages as they are. (DEL: no filter makes
+// a '|' of it or strips it.)
 constexpr char bar = '|', other_bar = '\x7F';
 
-// For control tokens without '|', and for templates that read it: text passes through a template as bytes,
-// and two that no UTF-8 has carry a mark behind the first byte of whatever spells a control token in a
-// message, and an escape for these two themselves.
+// For control tokens without '|', and for templates that write something else where a message has none: text
+// passes through a template as bytes, and two that no UTF-8 has carry a mark behind the first byte of
+// whatever spells a control token in a message, and an escape for these two themselves.
 constexpr char mark = '\xFF';
 constexpr char escape = '\xFE';
 constexpr char escaped_mark = '\x01';
@@ -182,8 +182,7 @@ Result<void> ChatTemplate::require_use_of(std::size_t place, std::string_view te
   return fail({.code = ErrorCode::unsupported,
                .what = fmt::format("the chat template leaves out what the {} message says", role),
                .where = std::string(template_key),
-               .hint = role == "system" ? "Put it into the user's message"
-                                        : "Send one text to be continued, without the template"});
+               .hint = role == "system" ? "Put it into the user's message" : ""});
 }
 
 Result<std::vector<TokenId>> ChatTemplate::encode(const Tokenizer& tokenizer,

@@ -138,6 +138,7 @@ TEST(ExitCode, Backends) {
 #ifdef TRINE_HAS_CPU
   expect_failure({"run", "--device", "sse9", "hi"}, 14, "portable");
   expect_failure({"run", "--backend", "cpu", "--device", "sse9", "hi"}, 14, "portable");
+  expect_failure({"run", "--backend", "cpu", "--device", "wgpu", "hi"}, 14, "--backend wgpu");
 #else
   expect_failure({"run", "--backend", "cpu", "hi"}, 9, "no cpu backend");
   expect_failure({"run", "hi"}, 9, "backend");

@@ -191,18 +191,15 @@ std::string format_whole(Budget& budget, const Value& value, const FormatSpec& s
 // format(value, spec)
 std::string format_value(Budget& budget, const Value& value, std::string_view spec_text) {
   if (spec_text.empty()) return to_text(budget, value);
-  if (value.is(Kind::boolean) || value.is(Kind::integer)) {
-    const FormatSpec spec = read_spec(spec_text);
-    if (value.is(Kind::boolean) && spec.type == 0)
-      return format_value(budget, budget.text(to_text(budget, value)), spec_text);
-    return format_whole(budget, value, spec);
-  }
+  if (value.is(Kind::boolean) || value.is(Kind::integer))
+    return format_whole(budget, value, read_spec(spec_text));
   if (value.is(Kind::real)) return format_real(budget, value, read_spec(spec_text));
   if (!value.is(Kind::text))
     raise_type(fmt::format("unsupported format string passed to {}.__format__", type_name(value)));
   const FormatSpec spec = read_spec(spec_text);
   if (spec.type != 0 && spec.type != 's') raise_format_code(spec.type, value);
   if (spec.sign != '-') raise_value("Sign not allowed in string format specifier");
+  if (spec.grouping != 0) raise_value(fmt::format("Cannot specify '{}' with 's'.", spec.grouping));
   if (spec.align == '=') raise_value("'=' alignment not allowed in string format specifier");
   std::string_view text = value.text();
   if (spec.precision >= 0) text = text.substr(0, offset_of(text, static_cast<std::size_t>(spec.precision)));
