@@ -125,10 +125,11 @@ Result<void> check_part(const Metadata& metadata, const std::string& path, const
     return fail(key_error("the parts disagree on their number", path, key_count,
                           fmt::format("{}", expected.count), fmt::format("{}", count)));
   TRINE_TRY(const auto number, split_key(metadata, path, key_no));
-  if (number != expected.number)
-    return fail(key_error("a part has the wrong number", path, key_no, fmt::format("{}", expected.number),
-                          fmt::format("{}", number)));
-  return {};
+  if (number == expected.number) return {};
+  Error error = key_error("a part has the wrong number", path, key_no, fmt::format("{}", expected.number),
+                          fmt::format("{}", number));
+  error.hint = "The key counts from 0, names count from 1; this may be another part under its name";
+  return fail(std::move(error));
 }
 
 Result<void> check_same_model(const Metadata& first, const std::string& first_path, const Metadata& other,
