@@ -7,6 +7,7 @@
 #include "model/device_names.h"
 
 #include <gtest/gtest.h>
+#include <limits>
 #include <memory>
 #include <string>
 #include <utility>
@@ -52,6 +53,7 @@ struct GateBench {
   contract::GateOptions options;
 };
 
+inline constexpr float nan = std::numeric_limits<float>::quiet_NaN();
 inline const std::string tied_path = models_dir + "tiny/tied-Q4_K_M.gguf";
 
 inline const contract::CheckResult& leg_of(const contract::GateResult& result, char leg,

@@ -22,7 +22,6 @@ using contract::TraceWriter;
 using model::Numerics;
 using model::Stage;
 
-inline constexpr float nan = std::numeric_limits<float>::quiet_NaN();
 inline const std::string sha(64, 'a');
 
 class Trace : public testing::Test {

@@ -24,6 +24,7 @@ namespace {
 
 using model::Numerics;
 using model::Stage;
+using wgpu::sample_tokens;
 using wgpu::WgpuModel;
 using wgpu::WgpuOptions;
 
@@ -40,15 +41,6 @@ WgpuOptions options(Numerics numerics, std::vector<std::string> without = {}) {
 }
 
 // Token ids below `vocab`, the same on every machine.
-std::vector<std::int32_t> sample_tokens(std::size_t n, std::int32_t vocab, std::uint32_t seed = 1) {
-  std::vector<std::int32_t> tokens;
-  for (std::size_t i = 0; i < n; ++i) {
-    seed = seed * 1664525u + 1013904223u;
-    tokens.push_back(static_cast<std::int32_t>((seed >> 8) % static_cast<std::uint32_t>(vocab)));
-  }
-  return tokens;
-}
-
 // One sequence on a model that owns all its pages, with the logits of every row.
 class Runner {
  public:

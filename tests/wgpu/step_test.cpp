@@ -25,6 +25,7 @@ using model::Ticket;
 using model::Wants;
 using sampling::Sampler;
 using sampling::SamplingParams;
+using wgpu::sample_tokens;
 using wgpu::WgpuModel;
 
 using Tokens = std::vector<std::int32_t>;
@@ -39,15 +40,6 @@ std::unique_ptr<WgpuModel> load(const model::Weights& weights, Numerics numerics
   options.checked_shaders = true;
   options.self_test = false;
   return value_of(WgpuModel::load(weights, options));
-}
-
-Tokens sample_tokens(std::size_t n, std::int32_t vocab, std::uint32_t seed = 7) {
-  Tokens tokens;
-  while (tokens.size() < n) {
-    seed = seed * 1664525u + 1013904223u;
-    tokens.push_back(static_cast<std::int32_t>((seed >> 8) % static_cast<std::uint32_t>(vocab)));
-  }
-  return tokens;
 }
 
 // The recommended parameters, with more penalties.
@@ -70,17 +62,17 @@ SamplingParams greedy() {
 
 // One sequence in a slot, whose rows are run one at a time so that a software adapter compiles half of the
 // kernels.
-class Runner {
+class SlotRunner {
  public:
-  Runner(model::DeviceModel& model, const Choosing& choosing, Tokens pages) : model_(model) {
+  SlotRunner(model::DeviceModel& model, const Choosing& choosing, Tokens pages) : model_(model) {
     slot_ = value_of(model.open_slot(choosing));
     must(model.set_pages(slot_, std::move(pages), 0));
   }
-  ~Runner() {
+  ~SlotRunner() {
     if (slot_ >= 0) must(model_.close_slot(slot_));
   }
-  Runner(const Runner&) = delete;
-  Runner& operator=(const Runner&) = delete;
+  SlotRunner(const SlotRunner&) = delete;
+  SlotRunner& operator=(const SlotRunner&) = delete;
 
   std::int32_t slot() const { return slot_; }
   model::Row row(std::int32_t token, Wants wants) { return {token, model_.length_of(slot_), slot_, wants}; }
@@ -123,7 +115,7 @@ class DeviceSteps : public testing::Test {
   void start(const std::string& tiny, std::int32_t slots, std::size_t prompt_length = 9) {
     loaded = std::make_unique<LoadedModel>(models_dir + "tiny/" + tiny + ".gguf");
     model = load(loaded->weights, Numerics::fast, slots);
-    prompt = sample_tokens(prompt_length, loaded->weights.config.vocab_size);
+    prompt = sample_tokens(prompt_length, loaded->weights.config.vocab_size, 7);
   }
 
   std::unique_ptr<LoadedModel> loaded;
@@ -135,8 +127,8 @@ class DeviceSteps : public testing::Test {
 TEST_F(DeviceSteps, GreedyTokensAreTheLargestLogits) {
   start("tiny-F16", 1, 110);
   Tokens chosen;
-  chosen = Runner(*model, {greedy()}, {5, 0, 3}).generate(prompt, 40);
-  Runner plain(*model, {greedy()}, {1, 2, 4});
+  chosen = SlotRunner(*model, {greedy()}, {5, 0, 3}).generate(prompt, 40);
+  SlotRunner plain(*model, {greedy()}, {1, 2, 4});
   plain.run_before_last(prompt);
   std::int32_t token = prompt.back();
   for (std::size_t i = 0; i < chosen.size(); ++i) {
@@ -156,7 +148,7 @@ TEST_F(DeviceSteps, GreedyTokensOfTheDemoEqualTransformers) {
   for (std::size_t i = 0; i < cases; ++i) {
     const nlohmann::json& item = golden["cases"][i];
     const Tokens expected = item["greedy"];
-    Runner runner(*exact, {greedy()}, {0, 1, 2, 3, 4, 5, 6, 7});
+    SlotRunner runner(*exact, {greedy()}, {0, 1, 2, 3, 4, 5, 6, 7});
     EXPECT_EQ(runner.generate(item["tokens"].get<Tokens>(), expected.size()), expected) << item["text"];
   }
 }
@@ -167,7 +159,7 @@ TEST_F(DeviceSteps, TokensAreTheSamplersOnTheLogitsBesideThem) {
   start("tiny-F16", 2);
   const auto vocab = static_cast<std::size_t>(loaded->weights.config.vocab_size);
   const Choosing choosing{usual(9), prompt, {3, 1, 4, 1}};
-  Runner runner(*model, choosing, {0});
+  SlotRunner runner(*model, choosing, {0});
   Sampler sampler(choosing.params);
   sampler.accept_prompt(choosing.prompt);
   sampler.accept_chosen(choosing.chosen);
@@ -198,9 +190,9 @@ TEST_F(DeviceSteps, SlotsSideBySideChooseAsEachAlone) {
   std::vector<Tokens> prompts, alone;
   for (std::size_t i = 0; i < params.size(); ++i) {
     prompts.push_back(sample_tokens(2 + i, loaded->weights.config.vocab_size, static_cast<std::uint32_t>(i)));
-    alone.push_back(Runner(*model, {params[i], prompts[i]}, {9, 2}).generate(prompts[i], steps));
+    alone.push_back(SlotRunner(*model, {params[i], prompts[i]}, {9, 2}).generate(prompts[i], steps));
   }
-  std::deque<Runner> all;
+  std::deque<SlotRunner> all;
   for (std::size_t i = 0; i < params.size(); ++i) {
     const auto page = static_cast<std::int32_t>(i);
     all.emplace_back(*model, Choosing{params[i], prompts[i]}, Tokens{10 - page, page});
@@ -227,11 +219,11 @@ TEST_F(DeviceSteps, SlotsSideBySideChooseAsEachAlone) {
 // A slot closed while its steps are on their way gives its pages and number to the next at once.
 TEST_F(DeviceSteps, PagesAreGivenAwayWhileStepsAreOnTheirWay) {
   start("tiny-F16", 1, 5);
-  const Tokens expected = Runner(*model, {usual(5), prompt}, {0}).generate(prompt, 12);
+  const Tokens expected = SlotRunner(*model, {usual(5), prompt}, {0}).generate(prompt, 12);
   const Tokens other = sample_tokens(4, loaded->weights.config.vocab_size, 99);
   std::vector<Ticket> left;
   {
-    Runner first(*model, {usual(6), other}, {0});
+    SlotRunner first(*model, {usual(6), other}, {0});
     first.run_before_last(other);
     left.push_back(value_of(model->submit({{first.row(other.back(), Wants::token)}})));
     left.push_back(value_of(model->submit({{first.row(model::last_choice, Wants::token)}})));
@@ -263,7 +255,7 @@ TEST_F(DeviceSteps, MoreRowsThanASliceHolds) {
   const auto vocab = static_cast<std::size_t>(loaded->weights.config.vocab_size);
   const Wants kinds[] = {Wants::token, Wants::both, Wants::token, Wants::token, Wants::logits};
   const auto rules_of = [](std::size_t i) { return Choosing{i % 2 == 0 ? greedy() : usual(i)}; };
-  std::deque<Runner> slots;
+  std::deque<SlotRunner> slots;
   for (std::int32_t i = 0; i < n; ++i)
     slots.emplace_back(*model, rules_of(static_cast<std::size_t>(i)), Tokens{i});
   Step step;
@@ -301,8 +293,8 @@ TEST_F(DeviceSteps, MoreRowsThanASliceHolds) {
 TEST_F(DeviceSteps, TimingAStepChangesNoChoice) {
   start("tiny-F16", 1, 4);
   if (!model->times_steps()) GTEST_SKIP() << "no timestamps";
-  const Tokens expected = Runner(*model, {usual(5), prompt}, {0}).generate(prompt, 8);
-  Runner runner(*model, {usual(5), prompt}, {0});
+  const Tokens expected = SlotRunner(*model, {usual(5), prompt}, {0}).generate(prompt, 8);
+  SlotRunner runner(*model, {usual(5), prompt}, {0});
   Tokens chosen = runner.generate(prompt, 4);
   const auto time = value_of(model->time_step({{runner.row(model::last_choice, Wants::token)}}, true));
   EXPECT_GT(time.microseconds, 0);
@@ -318,7 +310,7 @@ TEST_F(DeviceSteps, LogitsThatAreNoNumbersGiveNoToken) {
   start("tiny-F16", 1, 6);
   model::Weights& weights = loaded->weights;
   ASSERT_FALSE(weights.tied);
-  const Tokens healthy = Runner(*model, {greedy()}, {0}).generate(prompt, 8);
+  const Tokens healthy = SlotRunner(*model, {greedy()}, {0}).generate(prompt, 8);
   // The first token that is new, after two of its kind that are not.
   const auto bad = std::find_if(healthy.begin() + 1, healthy.end(), [&](const std::int32_t& token) {
     const auto seen = [&](auto from, auto to) { return std::find(from, to, token) != to; };
@@ -332,7 +324,7 @@ TEST_F(DeviceSteps, LogitsThatAreNoNumbersGiveNoToken) {
               weights.embed.row_bytes);
   weights.embed.data = table.data();
   const auto spoilt = load(weights, Numerics::fast, 1);
-  const Tokens tokens = Runner(*spoilt, {greedy()}, {0}).generate(prompt, healthy.size());
+  const Tokens tokens = SlotRunner(*spoilt, {greedy()}, {0}).generate(prompt, healthy.size());
   for (std::size_t i = 0; i <= static_cast<std::size_t>(bad - healthy.begin()); ++i)
     EXPECT_EQ(tokens[i], healthy[i]) << i;
   EXPECT_EQ(tokens[static_cast<std::size_t>(bad - healthy.begin()) + 1], model::no_token);

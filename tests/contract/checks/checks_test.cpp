@@ -27,7 +27,8 @@ using contract::CheckResult;
 using contract::Judge;
 using contract::Verdict;
 
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+constexpr double no_number = std::numeric_limits<double>::quiet_NaN();
+
 const std::string demo = TRINE_SOURCE_DIR "/models/demo-coder-Q4_K_M.gguf";
 
 std::vector<std::string> lab_checks() {
@@ -115,7 +116,7 @@ void spoil_one(std::vector<float>& values, std::int64_t) {
 void shift(std::vector<float>& values, std::int64_t) {
   for (float& x : values) x -= 0.01f;
 }
-void negate(std::vector<float>& values, std::int64_t) {
+void negate_all(std::vector<float>& values, std::int64_t) {
   for (float& x : values) x = -x;
 }
 // The last two of each row change places: the tie rule reversed, ranks out of order.
@@ -167,7 +168,7 @@ const Planted planted[] = {
     {"swiglu.large-positive", "turned", model::Stage::expert_act, turn},
     {"swiglu.large-negative", "shifted", model::Stage::expert_act, shift},
     {"swiglu.lower-bound", "shifted", model::Stage::expert_act, shift},
-    {"swiglu.sign", "negated", model::Stage::expert_act, negate},
+    {"swiglu.sign", "negated", model::Stage::expert_act, negate_all},
     {"swiglu.linear-in-up", "shifted", model::Stage::expert_act, shift},
     {"swiglu.identity", "scaled", model::Stage::expert_act, scale},
     {"tensors.row-major", "turned", model::Stage::router_logits, turn},
@@ -301,12 +302,12 @@ TEST(JudgeTest, NothingMeasuredIsNoPass) {
 TEST(JudgeTest, NanFailsWhateverTheBound) {
   for (const char* relation : {"<=", ">=", "=="}) {
     Judge judge;
-    for (const double x : {0.0, nan, 0.0}) judge.sample("error", x);
+    for (const double x : {0.0, no_number, 0.0}) judge.sample("error", x);
     judge.hold("error", relation, 0);
     EXPECT_EQ(judge.result().verdict, Verdict::fail) << relation;
   }
   Judge unbounded;
-  unbounded.sample("error", nan);
+  unbounded.sample("error", no_number);
   EXPECT_EQ(unbounded.result().verdict, Verdict::fail);
 }
 
@@ -350,7 +351,7 @@ TEST(Bounds, TheContractHasTheLastWord) {
   empty.verdict = Verdict::pass;
   EXPECT_EQ(judged(empty).verdict, Verdict::refused);
   CheckResult lying = measured(1e-7, "<=", 1e-6);
-  lying.figures[0].max = nan;
+  lying.figures[0].max = no_number;
   EXPECT_EQ(judged(lying).verdict, Verdict::fail);
   lying.figures[0].max = 1e-7;
   lying.figures[0].n = 0;

@@ -21,7 +21,6 @@ using contract::Verdict;
 using model::Numerics;
 using model::Stage;
 
-constexpr float nan = std::numeric_limits<float>::quiet_NaN();
 constexpr float infinity = std::numeric_limits<float>::infinity();
 
 // ---- The whole ----

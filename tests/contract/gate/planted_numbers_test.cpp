@@ -14,8 +14,6 @@ using contract::Verdict;
 using model::Numerics;
 using model::Stage;
 
-constexpr float nan = std::numeric_limits<float>::quiet_NaN();
-
 void expect_first(const contract::GateResult& result, Stage stage, int layer) {
   const contract::CheckResult& leg = leg_of(result, 'X', Numerics::exact);
   EXPECT_EQ(leg.verdict, Verdict::fail);

@@ -15,7 +15,7 @@ namespace {
 
 using contract::Receipt;
 using contract::Verdict;
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 const contract::ToolIdentity tool = {"1.2.3", "abcdef", sha256("binary")};
 
@@ -41,7 +41,7 @@ class ReceiptTest : public testing::Test {
     receipt = new Receipt(*made);
     const auto text = contract::to_json(*receipt);
     ASSERT_TRUE(text) << to_string(text.error());
-    json = new Json(Json::parse(*text));
+    json = new OrderedJson(OrderedJson::parse(*text));
   }
   static void TearDownTestSuite() {
     delete result;
@@ -50,16 +50,16 @@ class ReceiptTest : public testing::Test {
   }
   static contract::GateResult* result;
   static Receipt* receipt;
-  static Json* json;
+  static OrderedJson* json;
 };
 contract::GateResult* ReceiptTest::result = nullptr;
 Receipt* ReceiptTest::receipt = nullptr;
-Json* ReceiptTest::json = nullptr;
+OrderedJson* ReceiptTest::json = nullptr;
 
 TEST_F(ReceiptTest, SurvivesBeingReadAndWritten) {
   const auto read = contract::read_receipt(json->dump());
   ASSERT_TRUE(read) << to_string(read.error());
-  EXPECT_EQ(Json::parse(*contract::to_json(*read)), *json);
+  EXPECT_EQ(OrderedJson::parse(*contract::to_json(*read)), *json);
   EXPECT_EQ(read->verdict, "pass");
   EXPECT_EQ(read->device.name, result->devices[0].name);
   EXPECT_EQ(read->legs.size(), result->legs.size());
@@ -92,14 +92,14 @@ TEST_F(ReceiptTest, HoldsWhatTheContractAsksFor) {
 // Every field of every object, one at a time.
 TEST_F(ReceiptTest, WithoutAFieldItIsRefusedByThatName) {
   std::size_t removed = 0;
-  const std::function<void(Json&, Json&)> visit = [&](Json& whole, Json& part) {
+  const std::function<void(OrderedJson&, OrderedJson&)> visit = [&](OrderedJson& whole, OrderedJson& part) {
     if (part.is_array())
-      for (Json& item : part) visit(whole, item);
+      for (OrderedJson& item : part) visit(whole, item);
     if (!part.is_object()) return;
     std::vector<std::string> keys;
     for (const auto& item : part.items()) keys.push_back(item.key());
     for (const std::string& key : keys) {
-      const Json kept = part;
+      const OrderedJson kept = part;
       part.erase(key);
       const auto read = contract::read_receipt(whole.dump());
       EXPECT_FALSE(read) << key;
@@ -111,111 +111,111 @@ TEST_F(ReceiptTest, WithoutAFieldItIsRefusedByThatName) {
       visit(whole, part[key]);
     }
   };
-  Json copy = *json;
-  copy["legs"] = Json::array({copy["legs"][0]});
-  copy["legs"][0]["figures"] = Json::array({copy["legs"][0]["figures"][0]});
+  OrderedJson copy = *json;
+  copy["legs"] = OrderedJson::array({copy["legs"][0]});
+  copy["legs"][0]["figures"] = OrderedJson::array({copy["legs"][0]["figures"][0]});
   visit(copy, copy);
   EXPECT_GT(removed, 50u);
 }
 
 TEST_F(ReceiptTest, UnknownFieldsAndKindsAreRefused) {
-  const auto refused = [&](const std::function<void(Json&)>& spoil) {
-    Json copy = *json;
+  const auto refused = [&](const std::function<void(OrderedJson&)>& spoil) {
+    OrderedJson copy = *json;
     spoil(copy);
     const auto read = contract::read_receipt(copy.dump());
     return !read && read.error().code == ErrorCode::validation_failed;
   };
-  EXPECT_TRUE(refused([](Json& j) { j["surprise"] = 1; }));
-  EXPECT_TRUE(refused([](Json& j) { j["device"]["surprise"] = 1; }));
-  EXPECT_TRUE(refused([](Json& j) { j["device"]["threads"] = "2"; }));
-  EXPECT_TRUE(refused([](Json& j) { j["device"]["threads"] = 1e12; }));
-  EXPECT_TRUE(refused([](Json& j) { j["model"]["bytes"] = -1; }));
-  EXPECT_TRUE(refused([](Json& j) { j["legs"][0]["figures"][0]["min"] = "low"; }));
-  EXPECT_TRUE(refused([](Json& j) { j["legs"][0]["verdict"] = "passed"; }));
-  EXPECT_TRUE(refused([](Json& j) { j["legs"] = Json::array(); }));
-  EXPECT_TRUE(refused([](Json& j) { j["model"]["sha256"] = "5A"; }));
-  EXPECT_TRUE(refused([](Json& j) { j["format"] = "trine-receipt-2"; }));
+  EXPECT_TRUE(refused([](OrderedJson& j) { j["surprise"] = 1; }));
+  EXPECT_TRUE(refused([](OrderedJson& j) { j["device"]["surprise"] = 1; }));
+  EXPECT_TRUE(refused([](OrderedJson& j) { j["device"]["threads"] = "2"; }));
+  EXPECT_TRUE(refused([](OrderedJson& j) { j["device"]["threads"] = 1e12; }));
+  EXPECT_TRUE(refused([](OrderedJson& j) { j["model"]["bytes"] = -1; }));
+  EXPECT_TRUE(refused([](OrderedJson& j) { j["legs"][0]["figures"][0]["min"] = "low"; }));
+  EXPECT_TRUE(refused([](OrderedJson& j) { j["legs"][0]["verdict"] = "passed"; }));
+  EXPECT_TRUE(refused([](OrderedJson& j) { j["legs"] = OrderedJson::array(); }));
+  EXPECT_TRUE(refused([](OrderedJson& j) { j["model"]["sha256"] = "5A"; }));
+  EXPECT_TRUE(refused([](OrderedJson& j) { j["format"] = "trine-receipt-2"; }));
   EXPECT_FALSE(contract::read_receipt(""));
   EXPECT_FALSE(contract::read_receipt("[]"));
 }
 
 // What contradicts itself was not written by a gate, whatever its fields are.
 TEST_F(ReceiptTest, ContradictionsAreRefusedByTheirField) {
-  const auto said_of = [&](const std::function<void(Json&)>& spoil) {
-    Json copy = *json;
+  const auto said_of = [&](const std::function<void(OrderedJson&)>& spoil) {
+    OrderedJson copy = *json;
     spoil(copy);
     const auto read = contract::read_receipt(copy.dump());
     return read ? std::string("read") : to_string(read.error());
   };
   // A leg by its letter and mode, and the first of its figures that is held to something.
-  const auto leg = [](Json& j, const char* letter, const char* mode) -> Json& {
-    for (Json& one : j["legs"])
+  const auto leg = [](OrderedJson& j, const char* letter, const char* mode) -> OrderedJson& {
+    for (OrderedJson& one : j["legs"])
       if (one["leg"] == letter && one["numerics"] == mode) return one;
     throw std::runtime_error("no such leg");
   };
-  const auto held = [&](Json& j) -> Json& {
-    for (Json& figure : leg(j, "X", "exact")["figures"])
+  const auto held = [&](OrderedJson& j) -> OrderedJson& {
+    for (OrderedJson& figure : leg(j, "X", "exact")["figures"])
       if (figure["bound"].get<std::string>().starts_with(">=")) return figure;
     throw std::runtime_error("no such figure");
   };
-  const auto drop = [](Json& j, const char* letter) {
+  const auto drop = [](OrderedJson& j, const char* letter) {
     for (std::size_t i = 0; i < j["legs"].size(); ++i)
       if (j["legs"][i]["leg"] == letter) return j["legs"].erase(i);
   };
-  const std::pair<const char*, std::function<void(Json&)>> lies[] = {
+  const std::pair<const char*, std::function<void(OrderedJson&)>> lies[] = {
       {"the legs come to 'fail'",
-       [&](Json& j) {
+       [&](OrderedJson& j) {
          leg(j, "D", "exact")["verdict"] = "fail";
          leg(j, "D", "exact")["reason"] = "it differs";
        }},
       {"the legs come to 'not-run'",
-       [&](Json& j) {
+       [&](OrderedJson& j) {
          leg(j, "T", "exact")["verdict"] = "not-run";
          leg(j, "T", "exact")["reason"] = "it is gone";
        }},
       {"the legs come to 'not-run'",
-       [&](Json& j) {
+       [&](OrderedJson& j) {
          leg(j, "X", "exact")["verdict"] = "not-run";
          leg(j, "X", "exact")["reason"] = "it was not asked for";
        }},
       {"the legs come to 'pass'",
-       [](Json& j) {
+       [](OrderedJson& j) {
          j["verdict"] = "fail";
          j["reason"] = "it differs";
        }},
-      {"the legs come to 'not-run'", [&](Json& j) { drop(j, "X"); }},
-      {"legs[D exact]", [&](Json& j) { drop(j, "D"); }},
-      {"legs[T exact]", [&](Json& j) { drop(j, "T"); }},
-      {"does not hold", [&](Json& j) { held(j)["min"] = 0.5; }},
-      {"does not hold", [&](Json& j) { held(j)["bound"] = ">= 2"; }},
-      {"does not hold", [&](Json& j) { held(j)["min"] = held(j)["median"] = held(j)["max"] = "nan"; }},
-      {"another order", [&](Json& j) { held(j)["median"] = 3; }},
-      {"another order", [&](Json& j) { held(j)["min"] = "nan"; }},
-      {"no relation", [&](Json& j) { held(j)["bound"] = "> 0.9"; }},
-      {"no relation", [&](Json& j) { held(j)["bound"] = ">= inf"; }},
-      {"no relation", [&](Json& j) { held(j)["bound"] = ">= 0.9 or so"; }},
+      {"the legs come to 'not-run'", [&](OrderedJson& j) { drop(j, "X"); }},
+      {"legs[D exact]", [&](OrderedJson& j) { drop(j, "D"); }},
+      {"legs[T exact]", [&](OrderedJson& j) { drop(j, "T"); }},
+      {"does not hold", [&](OrderedJson& j) { held(j)["min"] = 0.5; }},
+      {"does not hold", [&](OrderedJson& j) { held(j)["bound"] = ">= 2"; }},
+      {"does not hold", [&](OrderedJson& j) { held(j)["min"] = held(j)["median"] = held(j)["max"] = "nan"; }},
+      {"another order", [&](OrderedJson& j) { held(j)["median"] = 3; }},
+      {"another order", [&](OrderedJson& j) { held(j)["min"] = "nan"; }},
+      {"no relation", [&](OrderedJson& j) { held(j)["bound"] = "> 0.9"; }},
+      {"no relation", [&](OrderedJson& j) { held(j)["bound"] = ">= inf"; }},
+      {"no relation", [&](OrderedJson& j) { held(j)["bound"] = ">= 0.9 or so"; }},
       {"figures",
-       [&](Json& j) {
-         for (Json& figure : leg(j, "T", "exact")["figures"]) figure["bound"] = "";
+       [&](OrderedJson& j) {
+         for (OrderedJson& figure : leg(j, "T", "exact")["figures"]) figure["bound"] = "";
        }},
-      {"numerics", [](Json& j) { j["numerics"][0] = "coarse"; }},
-      {"model.layers_run", [](Json& j) { j["model"]["layers_run"] = 3; }},
-      {"prompts.longest", [](Json& j) { j["prompts"]["longest"] = 0; }},
-      {"prompts.longest", [](Json& j) { j["prompts"]["longest"] = 1000; }},
-      {"prompts.largest_batch", [](Json& j) { j["prompts"]["largest_batch"] = 0; }},
+      {"numerics", [](OrderedJson& j) { j["numerics"][0] = "coarse"; }},
+      {"model.layers_run", [](OrderedJson& j) { j["model"]["layers_run"] = 3; }},
+      {"prompts.longest", [](OrderedJson& j) { j["prompts"]["longest"] = 0; }},
+      {"prompts.longest", [](OrderedJson& j) { j["prompts"]["longest"] = 1000; }},
+      {"prompts.largest_batch", [](OrderedJson& j) { j["prompts"]["largest_batch"] = 0; }},
       {"goldens",
-       [&](Json& j) {
-         Json golden = leg(j, "T", "exact");
+       [&](OrderedJson& j) {
+         OrderedJson golden = leg(j, "T", "exact");
          golden["leg"] = "R";
          j["legs"].push_back(golden);
          j["goldens"] = nullptr;
        }},
-      {"goldens.sha256", [](Json& j) { j["goldens"]["sha256"] = "5a"; }},
-      {"goldens.source", [](Json& j) { j["goldens"]["source"] = ""; }},
-      {"counts_as", [](Json& j) { j["counts_as"] = "gpu"; }},
-      {"counts_as", [](Json& j) { j["device"]["type"] = "software"; }},
+      {"goldens.sha256", [](OrderedJson& j) { j["goldens"]["sha256"] = "5a"; }},
+      {"goldens.source", [](OrderedJson& j) { j["goldens"]["source"] = ""; }},
+      {"counts_as", [](OrderedJson& j) { j["counts_as"] = "gpu"; }},
+      {"counts_as", [](OrderedJson& j) { j["device"]["type"] = "software"; }},
       {"device.type",
-       [](Json& j) {
+       [](OrderedJson& j) {
          j["device"]["type"] = "discrete-gpu";
          j["device"]["name"] = "llvmpipe (LLVM 15.0.6, 256 bits)";
          j["counts_as"] = "gpu";
@@ -275,7 +275,7 @@ TEST_F(ReceiptTest, APlaceThatIsNotKnownIsNoPass) {
   ASSERT_TRUE(made) << to_string(made.error());
   for (const std::string& place : made->device.stage_place) EXPECT_EQ(place, "not known");
 
-  Json spoiled = *json;
+  OrderedJson spoiled = *json;
   spoiled["device"]["stage_place"]["moe_out"] = "not known";
   const auto read = contract::read_receipt(spoiled.dump());
   ASSERT_FALSE(read);

@@ -21,12 +21,11 @@ using contract::Verdict;
 using model::Numerics;
 using model::Stage;
 
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-const contract::ToolIdentity tool = {"1.2.3", "abcdef", sha256("binary")};
+const contract::ToolIdentity this_tool = {"1.2.3", "abcdef", sha256("binary")};
 const std::string finished = "2026-11-23T20:00:00Z";
 
 std::string page_of(const GateResult& result) {
-  return contract::to_html(result, tool, finished);
+  return contract::to_html(result, this_tool, finished);
 }
 
 // ---- A small reader of HTML: enough to say what a browser would see ----
@@ -428,9 +427,9 @@ TEST(Report, HoldsWhatTheReceiptHolds) {
                                     result.reference_sha256,
                                     result.devices.at(0).name,
                                     result.devices.at(0).api,
-                                    tool.version,
-                                    tool.commit,
-                                    tool.binary_sha256,
+                                    this_tool.version,
+                                    this_tool.commit,
+                                    this_tool.binary_sha256,
                                     finished,
                                     "device: embed, attn_norm, qkv"};
   facts.push_back(contract::summarise(result));
