@@ -39,20 +39,17 @@ std::vector<std::byte> random_weights(std::int64_t bytes) {
 }
 
 struct Tokens {
-  std::vector<float> f32, d, sums;
-  std::vector<std::int8_t> q;
+  std::vector<float> f32;
+  std::vector<Q8Group> q8;
   Activations view;
 
   Tokens(const Kernels& kernels, std::int64_t n, std::int64_t columns)
-      : f32(n * columns),
-        d(n * columns / q8_block),
-        sums(n * columns / q8_sum_block),
-        q(n * columns),
-        view{n, columns, f32.data(), q.data(), d.data(), sums.data(), nullptr} {
+      : f32(n * columns), q8(n * q8_groups(columns)), view{n, columns, f32.data(), q8.data(), nullptr} {
     std::mt19937 random(2);
     std::normal_distribution<float> normal;
     for (float& value : f32) value = normal(random);
-    kernels.quantize_row(f32.data(), n * columns, q.data(), d.data(), sums.data());
+    for (std::int64_t t = 0; t < n; ++t)
+      kernels.quantize(&f32[t * columns], 0, columns, &q8[t * q8_groups(columns)]);
   }
 };
 
@@ -83,7 +80,8 @@ void decode(benchmark::State& state, const Kernels& kernels, MatMul matmul, cons
   ThreadPool pool(threads);
   for (auto _ : state)
     pool.parallel_for(rows, rows_per_task, [&](std::int64_t begin, std::int64_t end, int) {
-      matmul(&weights[begin * row_bytes], row_bytes, end - begin, tokens.view, &out[begin], rows);
+      matmul({&weights[begin * row_bytes], row_bytes, end - begin, weights.data()}, tokens.view, &out[begin],
+             rows);
     });
   state.SetBytesProcessed(state.iterations() * rows * row_bytes);
 }
@@ -98,7 +96,8 @@ void prefill(benchmark::State& state, const Kernels& kernels, MatMul matmul, con
   ThreadPool pool(threads);
   for (auto _ : state)
     pool.parallel_for(rows, rows_per_task, [&](std::int64_t begin, std::int64_t end, int) {
-      matmul(&weights[begin * row_bytes], row_bytes, end - begin, tokens.view, &out[begin], rows);
+      matmul({&weights[begin * row_bytes], row_bytes, end - begin, weights.data()}, tokens.view, &out[begin],
+             rows);
     });
   state.counters["FLOP/s"] = benchmark::Counter(static_cast<double>(2 * rows * columns * n),
                                                 benchmark::Counter::kIsIterationInvariantRate);

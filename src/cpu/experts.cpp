@@ -32,8 +32,9 @@ void expert_swiglu(Pass& pass, const LayerMatrices& m) {
       const Activations x = work.normed.view(slots, work.row_of.data() + group.begin);
       float* gate = work.scratch[static_cast<std::size_t>(thread)].data();  // [slots][chunk]
       float* up = gate + slots * chunk;                                     // [slots][chunk]
-      m.expert_gate.apply(first, last, x, gate, chunk, group.expert);
-      m.expert_up.apply(first, last, x, up, chunk, group.expert);
+      const WeightRows up_rows = m.expert_up.slice(first, last, group.expert);
+      m.expert_gate.apply(m.expert_gate.slice(first, last, group.expert, up_rows.first), x, gate, chunk);
+      m.expert_up.apply(up_rows, x, up, chunk);
       for (std::int64_t s = 0; s < slots; ++s) {
         swiglu(gate + s * chunk, up + s * chunk, chunk, work.expert_act.row(group.begin + s) + first);
         work.expert_act.quantize(pass.kernels, group.begin + s, first, chunk);
@@ -54,12 +55,9 @@ void down_and_combine(Pass& pass, const LayerMatrices& m) {
     for (const ExpertGroup& group : work.groups) {
       Activations act = work.expert_act.view(group.end - group.begin);
       act.f32 += group.begin * act.columns;
-      if (act.q != nullptr) {
-        act.q += group.begin * act.columns;
-        act.d += group.begin * (act.columns / q8_block);
-        act.sums += group.begin * (act.columns / q8_sum_block);
-      }
-      m.expert_down.apply(begin, end, act, down + group.begin * chunk, chunk, group.expert);
+      if (act.q8 != nullptr) act.q8 += group.begin * q8_groups(act.columns);
+      m.expert_down.apply(m.expert_down.slice(begin, end, group.expert), act, down + group.begin * chunk,
+                          chunk);
     }
     for (std::int64_t n = 0; n < pass.rows(); ++n) {
       float* out = work.moe_out.data() + n * hidden + begin;

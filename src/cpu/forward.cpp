@@ -13,39 +13,30 @@ using model::Stage;
 
 ActivationBuffer::ActivationBuffer(std::int64_t rows, std::int64_t columns, bool with_q8)
     : columns(columns), f32(static_cast<std::size_t>(rows * columns)) {
-  if (!with_q8) return;
-  q.resize(f32.size());
-  d.resize(f32.size() / q8_block);
-  sums.resize(f32.size() / q8_sum_block);
+  if (with_q8) q8.resize(static_cast<std::size_t>(rows * q8_groups(columns)));
 }
 
 void ActivationBuffer::quantize(const Kernels& kernels, std::int64_t row, std::int64_t begin,
                                 std::int64_t n) {
-  if (q.empty()) return;
-  const std::int64_t at = row * columns + begin;
-  kernels.quantize_row(f32.data() + at, n, q.data() + at, d.data() + at / q8_block,
-                       sums.data() + at / q8_sum_block);
+  if (q8.empty()) return;
+  kernels.quantize(f32.data() + row * columns + begin, begin, n, q8_row(row));
 }
 
 void ActivationBuffer::quantize_rest(const Kernels& kernels, std::int64_t row, std::int64_t rest) {
-  if (q.empty()) return;
-  const std::int64_t from = row * columns;
-  float* lost = f32.data() + rest * columns;
-  for (std::int64_t i = 0; i < columns; ++i)
-    lost[i] = f32[static_cast<std::size_t>(from + i)] -
-              d[static_cast<std::size_t>((from + i) / q8_block)] * q[static_cast<std::size_t>(from + i)];
+  if (q8.empty()) return;
+  const float* from = this->row(row);
+  float* lost = this->row(rest);
+  const Q8Group* groups = q8_row(row);
+  for (std::int64_t i = 0; i < columns; ++i) {
+    const Q8Group& group = groups[i / group_columns];
+    const std::int64_t at = i % group_columns;
+    lost[i] = from[i] - group.d[at / q8_block] * group.q[at];
+  }
   quantize_row(kernels, rest);
 }
 
 Activations ActivationBuffer::view(std::int64_t rows, const std::int32_t* index) const {
-  const bool has_q8 = !q.empty();
-  return {rows,
-          columns,
-          f32.data(),
-          has_q8 ? q.data() : nullptr,
-          has_q8 ? d.data() : nullptr,
-          has_q8 ? sums.data() : nullptr,
-          index};
+  return {rows, columns, f32.data(), q8.empty() ? nullptr : q8.data(), index};
 }
 
 namespace {

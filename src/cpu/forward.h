@@ -20,13 +20,12 @@ namespace trine::cpu {
 // N activation rows of C columns, in fp32 and, when some matrix asks for it, in 8-bit blocks.
 struct ActivationBuffer {
   std::int64_t columns = 0;
-  std::vector<float> f32;      // [N][C]
-  std::vector<std::int8_t> q;  // [N][C]
-  std::vector<float> d;        // [N][C/32]
-  std::vector<float> sums;     // [N][C/16]
+  std::vector<float> f32;   // [N][C]
+  std::vector<Q8Group> q8;  // [N][C/256, rounded up]
 
   ActivationBuffer(std::int64_t rows, std::int64_t columns, bool with_q8);
   float* row(std::int64_t n) { return f32.data() + n * columns; }
+  Q8Group* q8_row(std::int64_t n) { return q8.data() + n * q8_groups(columns); }
   // Refreshes the 8-bit form of columns [begin, begin + n) of a row; both multiples of 32. Nothing to do
   // without q8.
   void quantize(const Kernels& kernels, std::int64_t row, std::int64_t begin, std::int64_t n);

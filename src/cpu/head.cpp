@@ -18,7 +18,7 @@ void head_forward(Pass& pass, std::span<float> logits) {
 
   const Activations x = pass.work.normed.view(static_cast<std::int64_t>(wanted.size()), wanted.data());
   pass.pool.parallel_for(vocab, rows_per_task, [&](std::int64_t begin, std::int64_t end, int) {
-    pass.matrices.output.apply(begin, end, x, logits.data() + begin, vocab);
+    pass.matrices.output.apply(pass.matrices.output.slice(begin, end), x, logits.data() + begin, vocab);
   });
   if (pass.trace == nullptr || !pass.trace->wants(Stage::logits, -1)) return;
   for (std::size_t i = 0; i < wanted.size(); ++i) {

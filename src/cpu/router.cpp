@@ -36,7 +36,7 @@ void compute_router_logits(Pass& pass, const LayerMatrices& m) {
   const std::int64_t n_experts = pass.config.n_experts;
   const Activations x = pass.work.normed.view(pass.rows());
   pass.pool.parallel_for(n_experts, 16, [&](std::int64_t begin, std::int64_t end, int) {
-    m.router.apply(begin, end, x, pass.work.router_logits.data() + begin, n_experts);
+    m.router.apply(m.router.slice(begin, end), x, pass.work.router_logits.data() + begin, n_experts);
   });
 }
 

@@ -18,10 +18,16 @@ struct Matrix {
   std::int64_t rows() const { return weight->rows; }
   std::int64_t columns() const { return weight->columns; }
 
-  // out[t·out_stride + r − begin] for weight rows [begin, end) of one expert and every row of `x`.
-  void apply(std::int64_t begin, std::int64_t end, const Activations& x, float* out, std::int64_t out_stride,
-             std::int64_t expert = 0) const {
-    multiply(weight->row(begin, expert), weight->row_bytes, end - begin, x, out, out_stride);
+  // Weight rows [begin, end) of one expert; `next` as WeightRows has it, by itself what follows them.
+  WeightRows slice(std::int64_t begin, std::int64_t end, std::int64_t expert = 0,
+                   const std::byte* next = nullptr) const {
+    const std::byte* const first = weight->row(begin, expert);
+    const auto row_bytes = static_cast<std::int64_t>(weight->row_bytes);
+    return {first, row_bytes, end - begin, next != nullptr ? next : first + (end - begin) * row_bytes};
+  }
+  // out[t·out_stride + r] for the rows of a slice and every row of `x`.
+  void apply(const WeightRows& rows, const Activations& x, float* out, std::int64_t out_stride) const {
+    multiply(rows, x, out, out_stride);
   }
 };
 

@@ -178,6 +178,9 @@ struct Weights {
       fill_block(codec.type, codec.block_bytes, fill, random, bytes.data() + at);
   }
   const std::byte* row(std::int64_t r) const { return bytes.data() + r * row_bytes; }
+  WeightRows rows_from(std::int64_t first, std::int64_t count) const {
+    return {row(first), static_cast<std::int64_t>(row_bytes), count, row(first + count)};
+  }
   std::vector<float> decode(std::int64_t r) const {
     std::vector<float> values(columns);
     codec.decode_row(row(r), columns, values.data());
@@ -196,32 +199,24 @@ struct Weights {
 struct Tokens {
   std::int64_t columns;
   std::vector<float> f32;
-  std::vector<std::int8_t> q;
-  std::vector<float> d;
-  std::vector<float> sums;
+  std::vector<Q8Group> q8;
 
   Tokens(const Kernels& kernels, std::int64_t rows, std::int64_t n_columns, std::vector<float> values)
-      : columns(n_columns),
-        f32(std::move(values)),
-        q(rows * n_columns),
-        d(rows * n_columns / 32),
-        sums(rows * n_columns / 16) {
+      : columns(n_columns), f32(std::move(values)), q8(rows * q8_groups(n_columns)) {
     if (columns % 32 != 0) return;
     for (std::int64_t r = 0; r < rows; ++r)
-      kernels.quantize_row(&f32[r * columns], columns, &q[r * columns], &d[r * columns / 32],
-                           &sums[r * columns / 16]);
+      kernels.quantize(&f32[r * columns], 0, columns, &q8[r * q8_groups(columns)]);
   }
   Activations view(std::int64_t n, const std::int32_t* index = nullptr) const {
-    return {n, columns, f32.data(), q.data(), d.data(), sums.data(), index};
+    return {n, columns, f32.data(), q8.data(), index};
   }
   Activations from_row(std::int64_t r) const {
-    return {1,
-            columns,
-            &f32[r * columns],
-            q.data() + r * columns,
-            d.data() + r * columns / 32,
-            sums.data() + r * columns / 16,
-            nullptr};
+    return {1, columns, &f32[r * columns], q8.data() + r * q8_groups(columns), nullptr};
+  }
+  // What a row's 8-bit form has in a column.
+  double at(std::int64_t r, std::int64_t c) const {
+    const Q8Group& group = q8[r * q8_groups(columns) + c / group_columns];
+    return double{group.d[c % group_columns / q8_block]} * group.q[c % group_columns];
   }
 };
 
@@ -247,16 +242,15 @@ Expected expect_exact(const Weights& w, std::int64_t r, const Tokens& x, std::in
 }
 
 // The dequantised activations are d·q, so that only the kernel's rounding is left: a term of a sub-block is
-// rounded at most 6 times on its way and then in every later addition, two for each sub-block of 32. What is
-// rounded is scale·q·x and min·x on their own, at most (|w| + 2·|shift|)·|x| together.
+// rounded at most 6 times on its way and then in every later addition, at most two for each sub-block of 32.
+// What is rounded is scale·q·x and min·x on their own, at most (|w| + 2·|shift|)·|x| together.
 Expected expect_fast(const Weights& w, std::int64_t r, const Tokens& x, std::int64_t row) {
   Expected e;
   double magnitude = 0.0;
   const std::vector<float> weights = w.decode(r);
   const std::vector<double> shifts = w.shifts(r);
   for (std::int64_t c = 0; c < w.columns; ++c) {
-    const std::int64_t at = row * w.columns + c;
-    const double activation = double{x.d[at / 32]} * x.q[at];
+    const double activation = x.at(row, c);
     e.value += weights[c] * activation;
     magnitude += (std::abs(weights[c]) + 2.0 * shifts[c / 16]) * std::abs(activation);
   }
@@ -288,8 +282,7 @@ class KernelsTest : public testing::TestWithParam<std::tuple<const char*, Tensor
     constexpr float untouched = 12345.0f;
     for (const bool is_exact : {false, true}) {
       std::vector<float> out(n * stride, untouched);
-      (is_exact ? exact() : fast())(w.bytes.data(), w.row_bytes, rows, x.view(n, index.data()), out.data(),
-                                    stride);
+      (is_exact ? exact() : fast())(w.rows_from(0, rows), x.view(n, index.data()), out.data(), stride);
       for (std::int64_t t = 0; t < n; ++t) {
         for (std::int64_t r = 0; r < rows; ++r) {
           const Expected e =
@@ -344,10 +337,10 @@ TEST_P(KernelsTest, AnOutputDependsOnNothingButItsRowAndToken) {
   const Tokens x(*kernels_, n, columns, random_values(n * columns, random_));
   for (const MatMul matmul : {fast(), exact()}) {
     std::vector<float> together(n * rows);
-    matmul(w.bytes.data(), w.row_bytes, rows, x.view(n), together.data(), rows);
+    matmul(w.rows_from(0, rows), x.view(n), together.data(), rows);
     for (std::int64_t t = 0; t < n; ++t) {
       std::vector<float> token(rows);
-      matmul(w.bytes.data(), w.row_bytes, rows, x.from_row(t), token.data(), rows);
+      matmul(w.rows_from(0, rows), x.from_row(t), token.data(), rows);
       for (std::int64_t r = 0; r < rows; ++r)
         ASSERT_EQ(std::bit_cast<std::uint32_t>(token[r]),
                   std::bit_cast<std::uint32_t>(together[t * rows + r]))
@@ -355,11 +348,35 @@ TEST_P(KernelsTest, AnOutputDependsOnNothingButItsRowAndToken) {
     }
     for (std::int64_t r = 0; r < rows; ++r) {
       std::vector<float> alone(n);
-      matmul(w.row(r), w.row_bytes, 1, x.view(n), alone.data(), 1);
+      matmul(w.rows_from(r, 1), x.view(n), alone.data(), 1);
       for (std::int64_t t = 0; t < n; ++t)
         ASSERT_EQ(std::bit_cast<std::uint32_t>(alone[t]),
                   std::bit_cast<std::uint32_t>(together[t * rows + r]))
             << "row " << r << " alone, token " << t;
+    }
+  }
+}
+
+// What has fused multiply-adds rounds alike: the same bits on every processor. Elsewhere only the integers
+// are the same.
+TEST_P(KernelsTest, EveryInstructionSetGivesTheSameBits) {
+  if (kernels_->isa == "portable") GTEST_SKIP() << "it has no fused multiply-add";
+  constexpr std::int64_t rows = 37, columns = 2304, n = 9;
+  const Weights w(*codec_, rows, columns, Fill::random, random_);
+  const std::vector<float> values = random_values(n * columns, random_);
+  const Tokens x(*kernels_, n, columns, values);
+  for (const char* isa : isas) {
+    const Kernels* other = find_kernels(isa);
+    if (other == nullptr) continue;
+    const Tokens y(*other, n, columns, values);
+    ASSERT_EQ(std::memcmp(x.q8.data(), y.q8.data(), x.q8.size() * sizeof(Q8Group)), 0) << isa;
+    if (other->isa == "portable") continue;
+    for (const bool is_exact : {false, true}) {
+      std::vector<float> ours(n * rows), theirs(n * rows);
+      (is_exact ? exact() : fast())(w.rows_from(0, rows), x.view(n), ours.data(), rows);
+      (is_exact ? other->exact(codec_->type) : other->fast(codec_->type))(w.rows_from(0, rows), y.view(n),
+                                                                          theirs.data(), rows);
+      ASSERT_EQ(std::memcmp(ours.data(), theirs.data(), ours.size() * sizeof(float)), 0) << isa;
     }
   }
 }
@@ -385,7 +402,7 @@ TEST_P(PoisonedWeightsTest, PoisonTheirRowOnly) {
     const Tokens x(*kernels_, 5, columns, random_values(5 * columns, random_));
     for (const MatMul matmul : {fast(), exact()}) {
       std::vector<float> out(5 * rows);
-      matmul(w.bytes.data(), w.row_bytes, rows, x.view(5), out.data(), rows);
+      matmul(w.rows_from(0, rows), x.view(5), out.data(), rows);
       for (std::int64_t t = 0; t < 5; ++t)
         for (std::int64_t r = 0; r < rows; ++r)
           ASSERT_EQ(std::isfinite(out[t * rows + r]), r != bad_row) << "row " << r << " token " << t;
@@ -402,7 +419,7 @@ TEST_P(KernelsTest, NanAndInfinityInATokenPoisonThatTokenOnly) {
     const Tokens x(*kernels_, n, columns, std::move(values));
     for (const MatMul matmul : {fast(), exact()}) {
       std::vector<float> out(n * rows);
-      matmul(w.bytes.data(), w.row_bytes, rows, x.view(n), out.data(), rows);
+      matmul(w.rows_from(0, rows), x.view(n), out.data(), rows);
       for (std::int64_t t = 0; t < n; ++t)
         for (std::int64_t r = 0; r < rows; ++r)
           ASSERT_EQ(std::isfinite(out[t * rows + r]), t != bad_token) << "row " << r << " token " << t;

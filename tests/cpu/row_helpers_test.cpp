@@ -51,28 +51,40 @@ TEST_P(VectorsTest, QuantizesRowsToTheSameBits) {
   x[256 + 3] = infinity;
   x[288 + 31] = -infinity;
   const auto n = static_cast<std::int64_t>(x.size());
-  std::vector<std::int8_t> q(n, 99);
-  std::vector<float> d(n / 32), sums(n / 16);
-  kernels_->quantize_row(x.data(), n, q.data(), d.data(), sums.data());
+  // In two calls, the second from the middle of a group on.
+  std::vector<Q8Group> row(q8_groups(n));
+  std::memset(row.data(), 99, row.size() * sizeof row[0]);
+  kernels_->quantize(x.data(), 0, 352, row.data());
+  kernels_->quantize(x.data() + 352, 352, n - 352, row.data());
   for (std::int64_t block = 0; block < n / 32; ++block) {
     SCOPED_TRACE(block);
+    const Q8Group& group = row[block / 8];
+    const std::int64_t at = block % 8;
+    const std::int8_t* q = group.q + 32 * at;
+    const float d = group.d[at];
     if (block >= 7 && block <= 9) {
-      EXPECT_TRUE(std::isnan(d[block]) && std::isnan(sums[2 * block]) && std::isnan(sums[2 * block + 1]));
-      for (int i = 0; i < 32; ++i) EXPECT_EQ(q[32 * block + i], 0);
+      EXPECT_TRUE(std::isnan(d) && std::isnan(group.sums[at]) && std::isnan(group.half_sums[0][at]) &&
+                  std::isnan(group.half_sums[1][at]));
+      for (int i = 0; i < 32; ++i) EXPECT_EQ(q[i], 0);
       continue;
     }
     float magnitude = 0.0f;
     for (int i = 0; i < 32; ++i) magnitude = std::max(magnitude, std::abs(x[32 * block + i]));
-    EXPECT_EQ(d[block], magnitude / 127.0f);
+    EXPECT_EQ(d, magnitude / 127.0f);
+    int both = 0;
     for (int half = 0; half < 2; ++half) {
       int sum = 0;
       for (int i = 16 * half; i < 16 * half + 16; ++i) {
-        const float ratio = d[block] == 0.0f ? 0.0f : x[32 * block + i] / d[block];
-        EXPECT_EQ(q[32 * block + i], std::clamp(std::nearbyint(ratio), -127.0f, 127.0f)) << "value " << i;
-        sum += q[32 * block + i];
+        const float ratio = d == 0.0f ? 0.0f : x[32 * block + i] / d;
+        EXPECT_EQ(q[i], std::clamp(std::nearbyint(ratio), -127.0f, 127.0f)) << "value " << i;
+        sum += q[i];
       }
-      EXPECT_EQ(sums[2 * block + half], d[block] * static_cast<float>(sum));
+      EXPECT_EQ(group.half_counts[half][at], sum);
+      EXPECT_EQ(group.half_sums[half][at], d * static_cast<float>(sum));
+      both += sum;
     }
+    EXPECT_EQ(group.counts[at], both);
+    EXPECT_EQ(group.sums[at], d * static_cast<float>(both));
   }
 }
 

@@ -3,6 +3,8 @@
 
 #include <immintrin.h>
 
+#include "cpu/kernels/x86_row.h"
+
 #include <bit>
 #include <cstring>
 
@@ -16,9 +18,17 @@ T load(const void* from) {
   return value;
 }
 
+// Without a byte dot product: maddubs and madd.
+struct NoDotProduct {
+  static constexpr bool exists = false;
+  static __m256i dpbusd(__m256i sum, __m256i, __m256i) { return sum; }
+};
+
 struct Avx2 {
   static constexpr int lanes = 8;
   static constexpr int tile = 4;
+  static constexpr int fewest_for_tiles = 4;
+  using Row = X86Row<NoDotProduct>;
   static constexpr bool multiplies_signed = true;
 
   using Bits = __m256i;
@@ -84,12 +94,13 @@ struct Avx2 {
   static Floats subtract(Floats a, Floats b) { return _mm256_sub_ps(a, b); }
   static Floats multiply(Floats a, Floats b) { return _mm256_mul_ps(a, b); }
   static Floats multiply_add(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
+  static Floats subtract_product(Floats a, Floats b, Floats c) { return _mm256_fnmadd_ps(a, b, c); }
   static void store(float* out, Floats a) { _mm256_storeu_ps(out, a); }
   static float first(Floats a) { return _mm256_cvtss_f32(a); }
 
-  // out[t], lane r: Σ of row r's bytes in w[0 … steps) times token t's, as 32-bit integers.
+  // out[t], lane r: += Σ of row r's bytes in w[0 … steps) times token t's, as 32-bit integers.
   template <typename U, int steps, int T>
-  static void dot(const Bits* w, const std::int8_t* const* q, std::ptrdiff_t offset, Bits* out) {
+  static void add_dots(const Bits* w, const std::int8_t* const* q, std::ptrdiff_t offset, Bits* out) {
     if constexpr (U::is_signed)
       dot_signed<steps, T>(w, q, offset, out);
     else
@@ -126,7 +137,7 @@ struct Avx2 {
       });
       each<T>([&](auto t) {
         const Bits sum = _mm256_madd_epi16(pairs[t], ones);
-        out[t] = i == 0 ? sum : _mm256_add_epi32(out[t], sum);
+        out[t] = _mm256_add_epi32(out[t], sum);
       });
     });
   }
@@ -141,7 +152,7 @@ struct Avx2 {
       each<T>([&](auto t) {
         const Bits x = _mm256_sign_epi8(activations(q[t] + offset + 4 * step), weights);
         const Bits sum = _mm256_madd_epi16(_mm256_maddubs_epi16(magnitudes, x), ones);
-        out[t] = step == 0 ? sum : _mm256_add_epi32(out[t], sum);
+        out[t] = _mm256_add_epi32(out[t], sum);
       });
     });
   }
@@ -151,40 +162,6 @@ float sum_of(__m256 v) {
   const __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
   const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
   return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
-}
-
-void quantize_row(const float* x, std::int64_t columns, std::int8_t* q, float* d, float* sums) {
-  for (std::int64_t c = 0; c < columns; c += q8_block, x += q8_block, q += q8_block, sums += 2) {
-    __m256 v[4];
-    // As integers, magnitudes keep their order, and infinities and NaNs are the largest.
-    __m256i largest = _mm256_setzero_si256();
-    for (int k = 0; k < 4; ++k) {
-      v[k] = _mm256_loadu_ps(x + 8 * k);
-      largest = _mm256_max_epi32(largest,
-                                 _mm256_and_si256(_mm256_castps_si256(v[k]), _mm256_set1_epi32(0x7FFFFFFF)));
-    }
-    __m128i four = _mm_max_epi32(_mm256_castsi256_si128(largest), _mm256_extracti128_si256(largest, 1));
-    four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0b01001110));
-    four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0b10110001));
-    const int bits = _mm_cvtsi128_si32(four);
-    const bool finite = bits < 0x7F800000;
-    const float scale = finite ? std::bit_cast<float>(bits) / 127.0f : __builtin_nanf("");
-    __m256i bytes = _mm256_setzero_si256();
-    if (scale > 0.0f) {
-      __m256i n[4];
-      for (int k = 0; k < 4; ++k) n[k] = _mm256_cvtps_epi32(_mm256_div_ps(v[k], _mm256_set1_ps(scale)));
-      bytes = _mm256_packs_epi16(_mm256_packs_epi32(n[0], n[1]), _mm256_packs_epi32(n[2], n[3]));
-      bytes = _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
-      bytes = _mm256_max_epi8(bytes, _mm256_set1_epi8(-127));
-    }
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(q), bytes);
-    *d++ = scale;
-    __m256i sum = _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), bytes), _mm256_set1_epi16(1));
-    sum = _mm256_add_epi32(sum, _mm256_shuffle_epi32(sum, 0b01001110));
-    sum = _mm256_add_epi32(sum, _mm256_shuffle_epi32(sum, 0b10110001));
-    sums[0] = scale * static_cast<float>(_mm256_extract_epi32(sum, 0));
-    sums[1] = scale * static_cast<float>(_mm256_extract_epi32(sum, 4));
-  }
 }
 
 __m256 load_half(const std::uint16_t* from) {
@@ -247,7 +224,7 @@ const Kernels& avx2_kernels() {
       .isa = "avx2",
       .fast = [](gguf::TensorType type) { return find_matmul<Avx2>(type, false); },
       .exact = [](gguf::TensorType type) { return find_matmul<Avx2>(type, true); },
-      .quantize_row = quantize_row,
+      .quantize = quantize,
       .dot_f32 = dot_f32,
       .dot_f16 = dot_f16,
       .axpy_f32 = axpy_f32,

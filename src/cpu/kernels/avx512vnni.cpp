@@ -10,6 +10,8 @@
 #include <immintrin.h>
 #pragma GCC diagnostic pop
 
+#include "cpu/kernels/x86_row.h"
+
 #include <bit>
 #include <cstring>
 
@@ -23,9 +25,16 @@ T load(const void* from) {
   return value;
 }
 
+struct DotProduct {
+  static constexpr bool exists = true;
+  static __m256i dpbusd(__m256i sum, __m256i a, __m256i b) { return _mm256_dpbusd_epi32(sum, a, b); }
+};
+
 struct Avx512Vnni {
   static constexpr int lanes = 16;
   static constexpr int tile = 4;
+  static constexpr int fewest_for_tiles = 4;
+  using Row = X86Row<DotProduct>;
   // dpbusd multiplies unsigned by signed bytes, and AVX-512 has no way to move a sign from one to the other.
   static constexpr bool multiplies_signed = false;
 
@@ -94,15 +103,19 @@ struct Avx512Vnni {
   static Floats subtract(Floats a, Floats b) { return _mm512_sub_ps(a, b); }
   static Floats multiply(Floats a, Floats b) { return _mm512_mul_ps(a, b); }
   static Floats multiply_add(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
+  static Floats subtract_product(Floats a, Floats b, Floats c) { return _mm512_fnmadd_ps(a, b, c); }
   static void store(float* out, Floats a) { _mm512_storeu_ps(out, a); }
   static float first(Floats a) { return _mm512_cvtss_f32(a); }
 
-  // out[t], lane r: Σ of row r's bytes in w[0 … steps) times token t's, as 32-bit integers. Two sums for each
-  // token, since one dpbusd waits for the last.
+  // out[t], lane r: += Σ of row r's bytes in w[0 … steps) times token t's, as 32-bit integers. Two sums for
+  // each token, since one dpbusd waits for the last.
   template <typename U, int steps, int T>
-  static void dot(const Bits* w, const std::int8_t* const* q, std::ptrdiff_t offset, Bits* out) {
+  static void add_dots(const Bits* w, const std::int8_t* const* q, std::ptrdiff_t offset, Bits* out) {
     Bits sum[T][2];
-    each<T>([&](auto t) { sum[t][0] = sum[t][1] = _mm512_setzero_si512(); });
+    each<T>([&](auto t) {
+      sum[t][0] = out[t];
+      sum[t][1] = _mm512_setzero_si512();
+    });
     each<steps>([&](auto step) {
       const Bits weights = w[step];
       each<T>([&](auto t) {
@@ -113,29 +126,6 @@ struct Avx512Vnni {
     each<T>([&](auto t) { out[t] = _mm512_add_epi32(sum[t][0], sum[t][1]); });
   }
 };
-
-void quantize_row(const float* x, std::int64_t columns, std::int8_t* q, float* d, float* sums) {
-  for (std::int64_t c = 0; c < columns; c += q8_block, x += q8_block, q += q8_block, sums += 2) {
-    const __m512 v[2] = {_mm512_loadu_ps(x), _mm512_loadu_ps(x + 16)};
-    // As integers, magnitudes keep their order, and infinities and NaNs are the largest.
-    const __m512i magnitude = _mm512_set1_epi32(0x7FFFFFFF);
-    const int bits =
-        _mm512_reduce_max_epi32(_mm512_max_epi32(_mm512_and_si512(_mm512_castps_si512(v[0]), magnitude),
-                                                 _mm512_and_si512(_mm512_castps_si512(v[1]), magnitude)));
-    const bool finite = bits < 0x7F800000;
-    const float scale = finite ? std::bit_cast<float>(bits) / 127.0f : __builtin_nanf("");
-    for (int half = 0; half < 2; ++half) {
-      __m512i n = _mm512_setzero_si512();
-      if (scale > 0.0f) {
-        n = _mm512_cvtps_epi32(_mm512_div_ps(v[half], _mm512_set1_ps(scale)));
-        n = _mm512_min_epi32(_mm512_max_epi32(n, _mm512_set1_epi32(-127)), _mm512_set1_epi32(127));
-      }
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(q + 16 * half), _mm512_cvtepi32_epi8(n));
-      sums[half] = scale * static_cast<float>(_mm512_reduce_add_epi32(n));
-    }
-    *d++ = scale;
-  }
-}
 
 __m512 load_half(const std::uint16_t* from) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
@@ -197,7 +187,7 @@ const Kernels& avx512vnni_kernels() {
       .isa = "avx512vnni",
       .fast = [](gguf::TensorType type) { return find_matmul<Avx512Vnni>(type, false); },
       .exact = [](gguf::TensorType type) { return find_matmul<Avx512Vnni>(type, true); },
-      .quantize_row = quantize_row,
+      .quantize = quantize,
       .dot_f32 = dot_f32,
       .dot_f16 = dot_f16,
       .axpy_f32 = axpy_f32,

@@ -11,31 +11,49 @@ namespace trine::cpu {
 // The arithmetic of the CPU backend, once per instruction set: portable.cpp, avx2.cpp, avx512vnni.cpp hold
 // the same functions in the same order. Names: N activation rows (tokens), C columns, R weight rows.
 
-// 8-bit activations: blocks of 32 along a row, x ≈ d·q. Rows are stored one after another.
+// 8-bit activations: blocks of 32 along a row, x ≈ d·q, held in groups of 256 columns with all that a product
+// reads of them. Behind the last column a group is zero.
 inline constexpr std::int64_t q8_block = 32;
-inline constexpr std::int64_t q8_sum_block = 16;
+inline constexpr std::int64_t group_sub_blocks = 8;
+inline constexpr std::int64_t group_columns = group_sub_blocks * q8_block;
 
-// N activation rows, as fp32 and (when `q` is set) also as 8-bit blocks.
+struct alignas(32) Q8Group {
+  std::int8_t q[256];      // in [-127, 127]
+  float d[8];              // of each block; NaN for one that holds a NaN or an infinity
+  float sums[8];           // d · Σq, for types that store a minimum
+  float half_sums[2][8];   // [half of 16][block]: likewise
+  std::int32_t counts[8];  // Σq, for types that store q with an offset
+  std::int32_t half_counts[2][8];
+};
+
+constexpr std::int64_t q8_groups(std::int64_t columns) {
+  return (columns + group_columns - 1) / group_columns;
+}
+
+// N activation rows, as fp32 and (when `q8` is set) also as 8-bit blocks.
 // A matmul reads row index[t] for token t when `index` is set (tokens grouped by expert), else row t.
 struct Activations {
   std::int64_t rows = 0;                // N, the tokens of this matmul
   std::int64_t columns = 0;             // C
   const float* f32 = nullptr;           // [*][C]
-  const std::int8_t* q = nullptr;       // [*][C], in [-127, 127]
-  const float* d = nullptr;             // [*][C/32]
-  const float* sums = nullptr;          // [*][C/16]: d · Σq over 16 values, for types that store a minimum
+  const Q8Group* q8 = nullptr;          // [*][C/256, rounded up]
   const std::int32_t* index = nullptr;  // [N] or null
 
   std::int64_t row(std::int64_t t) const { return index == nullptr ? t : index[t]; }
 };
 
-// out[t·out_stride + r] = Σ_c W[r][c]·X[t][c], for R consecutive weight rows of `row_bytes` each and N
-// tokens. Each output depends only on its own weight row and activation row, so any split over rows gives the
-// same bits.
-// Rows are taken in groups of at most 16, so fastest is n_rows a multiple of 16; fewer than a group cost as
-// much each as a whole one.
-using MatMul = void (*)(const std::byte* weight_rows, std::uint64_t row_bytes, std::int64_t n_rows,
-                        const Activations& x, float* out, std::int64_t out_stride);
+// R consecutive rows of a weight matrix, as the file has them.
+struct WeightRows {
+  const std::byte* first = nullptr;
+  std::int64_t row_bytes = 0;
+  std::int64_t count = 0;  // R
+  const std::byte* next =
+      nullptr;  // what will be read after them, to be asked for early: any address will do
+};
+
+// out[t·out_stride + r] = Σ_c W[r][c]·X[t][c], for R rows and N tokens. Each output depends only on its own
+// weight row and activation row, so any split over rows or tokens gives the same bits.
+using MatMul = void (*)(const WeightRows& rows, const Activations& x, float* out, std::int64_t out_stride);
 
 struct Kernels {
   std::string_view isa;  // "portable", "avx2", "avx512vnni"
@@ -45,8 +63,9 @@ struct Kernels {
   MatMul (*fast)(gguf::TensorType type);
   MatMul (*exact)(gguf::TensorType type);
 
-  // One row of C floats (a multiple of 32) to 8-bit blocks: d = max|x|/127, q = round(x/d) to nearest even.
-  void (*quantize_row)(const float* x, std::int64_t columns, std::int8_t* q, float* d, float* sums);
+  // C floats (a multiple of 32) from `column` of a row on (likewise) to that row's 8-bit blocks: d =
+  // max|x|/127, q = round(x/d) to nearest even.
+  void (*quantize)(const float* x, std::int64_t column, std::int64_t columns, Q8Group* row);
 
   // fp32 helpers over n values; f16 values are IEEE half bits.
   float (*dot_f32)(const float* a, const float* b, std::int64_t n);

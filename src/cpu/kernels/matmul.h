@@ -1,14 +1,20 @@
 #pragma once
 
 #include "cpu/kernels/kernels.h"
+#include "cpu/kernels/rows.h"
 #include "cpu/kernels/unpack.h"
 
 // The two matrix products, for any instruction set S and block type.
 //
 // N tokens, C columns, R rows, P = S::lanes rows to a group, T tokens to a tile. A row group is unpacked 256
 // columns at a time into a panel that stays in the first-level cache, and every token's dot product with it
-// is taken there. A sum runs over the columns in one fixed order in a lane of its own, so a token's result
-// has the same bits alone and in any tile, group or split.
+// is taken there. A few tokens take one row after the other instead (rows.h).
+//
+// The order of sums is one, so a token's result has the same bits alone and in any tile, group or split, and
+// on every instruction set that has fused multiply-adds. With 8-bit activations: a sub-block of 32 columns,
+// or a half of it where it has two scales, is an integer dot product, which is exact. Sub-block s is added to
+// running sum s mod 8: dot · (scale · d), first half first, then the minima are taken off. At the end
+// ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7)).
 
 namespace trine::cpu {
 namespace {  // see the top of unpack.h
@@ -20,15 +26,15 @@ inline constexpr std::int64_t token_group = 32;
 // already done rather than past the end; fewer than P rows are taken one by one, in all lanes at once (whole
 // = false).
 template <typename S, typename F>
-void each_row_group(const std::byte* weight_rows, std::uint64_t row_bytes, std::int64_t n_rows, F&& body) {
-  const auto stride = static_cast<std::ptrdiff_t>(row_bytes);
-  if (n_rows < S::lanes) {
-    for (std::int64_t r = 0; r < n_rows; ++r) body(r, RowGroup{weight_rows + r * stride, 0}, false);
+void each_row_group(const WeightRows& w, F&& body) {
+  const auto stride = static_cast<std::ptrdiff_t>(w.row_bytes);
+  if (w.count < S::lanes) {
+    for (std::int64_t r = 0; r < w.count; ++r) body(r, RowGroup{w.first + r * stride, 0}, false);
     return;
   }
-  for (std::int64_t r = 0; r < n_rows; r += S::lanes) {
-    const std::int64_t first = r + S::lanes <= n_rows ? r : n_rows - S::lanes;
-    body(first, RowGroup{weight_rows + first * stride, stride}, true);
+  for (std::int64_t r = 0; r < w.count; r += S::lanes) {
+    const std::int64_t first = r + S::lanes <= w.count ? r : w.count - S::lanes;
+    body(first, RowGroup{w.first + first * stride, stride}, true);
   }
 }
 
@@ -46,115 +52,97 @@ inline void prefetch_ahead(const std::byte* from, std::int64_t bytes) {
   for (std::int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(from + at);
 }
 
-// The 8-bit activations of one token, from some column on.
-struct TokenQ8 {
-  const std::int8_t* q;
-  const float* d;
-  const float* sums;
-};
-
-template <typename S>
-struct Q8Sums {
-  typename S::Floats scaled;  // Σ scale · q · x
-  typename S::Floats below;   // Σ min · x, taken off at the end
-};
-
+// sums[lane][first …] += the group's columns times the T tokens of a tile.
 template <typename S, typename U, int T>
-[[gnu::flatten]] void dot_tile(const Panel<S>& panel, const typename S::Floats (&min)[panel_sub_blocks][2],
-                               int n_sub_blocks, const TokenQ8* tokens, Q8Sums<S>* sums) {
+[[gnu::flatten]] void dot_tile(const Panel<S>& panel, int n_sub_blocks, const Q8Group* const* tokens,
+                               typename S::Floats (&sums)[group_sub_blocks][token_group], int first) {
   constexpr int steps = 8 / U::halves;
-  typename S::Floats scaled[T];
-  typename S::Floats below[T];
   const std::int8_t* q[T];
-  each<T>([&](auto t) {
-    scaled[t] = sums[t].scaled;
-    below[t] = sums[t].below;
-    q[t] = tokens[t].q;
-  });
+  each<T>([&](auto t) { q[t] = tokens[t]->q; });
   for (int sub = 0; sub < n_sub_blocks; ++sub) {
-    typename S::Floats dot[T];
-    typename S::Bits products[T];
-    S::template dot<U, steps, T>(panel.q[sub], q, 32 * sub, products);
-    each<T>([&](auto t) { dot[t] = S::multiply(S::to_float(products[t]), panel.scale[sub][0]); });
-    if constexpr (U::halves == 2) {
-      S::template dot<U, steps, T>(panel.q[sub] + steps, q, 32 * sub + 16, products);
-      each<T>(
-          [&](auto t) { dot[t] = S::multiply_add(S::to_float(products[t]), panel.scale[sub][1], dot[t]); });
-    }
-    each<T>([&](auto t) {
-      scaled[t] = S::multiply_add(dot[t], S::splat_float(tokens[t].d[sub]), scaled[t]);
-      if constexpr (U::has_min || U::offset != 0) {
-        const float* sum = tokens[t].sums + 2 * sub;
-        if constexpr (U::halves == 2) {
-          below[t] = S::multiply_add(min[sub][0], S::splat_float(sum[0]), below[t]);
-          below[t] = S::multiply_add(min[sub][1], S::splat_float(sum[1]), below[t]);
-        } else {
-          below[t] = S::multiply_add(min[sub][0], S::splat_float(sum[0] + sum[1]), below[t]);
-        }
-      }
-    });
-  }
-  each<T>([&](auto t) { sums[t] = {scaled[t], below[t]}; });
-}
-
-// An offset is a minimum of scale · offset.
-template <typename S, typename U>
-void offsets_to_minima(Panel<S>& panel, int n_sub_blocks) {
-  if constexpr (U::offset != 0) {
-    for (int sub = 0; sub < n_sub_blocks; ++sub)
-      each<U::halves>([&](auto half) {
-        panel.min[sub][half] = S::multiply(panel.scale[sub][half], S::splat_float(U::offset));
+    typename S::Floats sum[T];
+    each<T>([&](auto t) { sum[t] = sums[sub][first + t]; });
+    each<U::halves>([&](auto half) {
+      typename S::Bits dot[T];
+      each<T>([&](auto t) {
+        const std::int32_t count =
+            U::halves == 2 ? tokens[t]->half_counts[half][sub] : tokens[t]->counts[sub];
+        dot[t] = S::splat(static_cast<std::uint32_t>(-U::offset * count));
       });
+      S::template add_dots<U, steps, T>(panel.q[sub] + steps * half, q, 32 * sub + 16 * half, dot);
+      each<T>([&](auto t) {
+        const auto scale = S::multiply(panel.scale[sub][half], S::splat_float(tokens[t]->d[sub]));
+        sum[t] = S::multiply_add(S::to_float(dot[t]), scale, sum[t]);
+      });
+    });
+    if constexpr (U::has_min)
+      each<U::halves>([&](auto half) {
+        each<T>([&](auto t) {
+          const float x = U::halves == 2 ? tokens[t]->half_sums[half][sub] : tokens[t]->sums[sub];
+          sum[t] = S::subtract_product(panel.min[sub][half], S::splat_float(x), sum[t]);
+        });
+      });
+    each<T>([&](auto t) { sums[sub][first + t] = sum[t]; });
   }
 }
 
 template <typename S, gguf::TensorType type>
-void matmul_q8(const std::byte* weight_rows, std::uint64_t row_bytes, std::int64_t n_rows,
-               const Activations& x, float* out, std::int64_t out_stride) {
+void tiles_q8(const WeightRows& w, const Q8Group* const* tokens, int n, std::int64_t n_sub_blocks, float* out,
+              std::int64_t out_stride) {
   using U = Unpack<S, type>;
+  each_row_group<S>(w, [&](std::int64_t r, RowGroup rows, bool whole) {
+    Panel<S> panel;
+    typename S::Floats sums[group_sub_blocks][token_group];
+    const Q8Group* at[token_group];
+    for (int t = 0; t < n; ++t) at[t] = tokens[t];
+    for (auto& lane : sums)
+      for (int t = 0; t < n; ++t) lane[t] = S::splat_float(0.0f);
+    const std::byte* next = rows.first + S::lanes * rows.stride;
+    for (std::int64_t sub = 0; sub < n_sub_blocks; sub += group_sub_blocks) {
+      const std::int64_t left = n_sub_blocks - sub;
+      const int count = static_cast<int>(left < group_sub_blocks ? left : group_sub_blocks);
+      constexpr std::int64_t panel_bytes = S::lanes * group_columns / U::Block::elements *
+                                           static_cast<std::int64_t>(sizeof(typename U::Block));
+      prefetch_ahead(next, panel_bytes);
+      next += panel_bytes;
+      unpack<S, type>(rows, sub, count, panel);
+      int t = 0;
+      for (; t + S::tile <= n; t += S::tile) dot_tile<S, U, S::tile>(panel, count, at + t, sums, t);
+      for (; t < n; ++t) dot_tile<S, U, 1>(panel, count, at + t, sums, t);
+      for (int i = 0; i < n; ++i) ++at[i];
+    }
+    for (int t = 0; t < n; ++t) {
+      const auto pair = [&](int l) { return S::add(sums[l][t], sums[l + 4][t]); };
+      store_outputs<S>(S::add(S::add(pair(0), pair(2)), S::add(pair(1), pair(3))), whole,
+                       out + t * out_stride + r);
+    }
+  });
+}
+
+template <typename S, gguf::TensorType type>
+void matmul_q8(const WeightRows& w, const Activations& x, float* out, std::int64_t out_stride) {
+  using R = typename S::Row;
   const std::int64_t n_sub_blocks = x.columns / q8_block;
-  for (std::int64_t first = 0; first < x.rows; first += token_group) {
+  const std::int64_t n_groups = q8_groups(x.columns);
+  for (std::int64_t first = 0; first < x.rows; first += token_group, out += token_group * out_stride) {
     const auto n = static_cast<int>(x.rows - first < token_group ? x.rows - first : token_group);
-    each_row_group<S>(weight_rows, row_bytes, n_rows, [&](std::int64_t r, RowGroup rows, bool whole) {
-      Panel<S> panel;
-      Q8Sums<S> sums[token_group];
-      TokenQ8 tokens[token_group];
-      for (int t = 0; t < n; ++t) {
-        const std::int64_t row = x.row(first + t);
-        tokens[t] = {x.q + row * x.columns, x.d + row * n_sub_blocks, x.sums + row * n_sub_blocks * 2};
-        sums[t] = {S::splat_float(0.0f), S::splat_float(0.0f)};
-      }
-      const std::byte* next = rows.first + S::lanes * rows.stride;
-      for (std::int64_t sub = 0; sub < n_sub_blocks; sub += panel_sub_blocks) {
-        const std::int64_t left = n_sub_blocks - sub;
-        const int count = static_cast<int>(left < panel_sub_blocks ? left : panel_sub_blocks);
-        constexpr std::int64_t panel_bytes =
-            S::lanes * panel_sub_blocks * 32 / U::Block::elements * sizeof(typename U::Block);
-        prefetch_ahead(next, panel_bytes);
-        next += panel_bytes;
-        unpack<S, type>(rows, sub, count, panel);
-        offsets_to_minima<S, U>(panel, count);
-        int t = 0;
-        for (; t + S::tile <= n; t += S::tile)
-          dot_tile<S, U, S::tile>(panel, panel.min, count, tokens + t, sums + t);
-        for (; t < n; ++t) dot_tile<S, U, 1>(panel, panel.min, count, tokens + t, sums + t);
-        for (int i = 0; i < n; ++i) {
-          tokens[i].q += 32 * count;
-          tokens[i].d += count;
-          tokens[i].sums += 2 * count;
-        }
-      }
-      for (int t = 0; t < n; ++t)
-        store_outputs<S>(S::subtract(sums[t].scaled, sums[t].below), whole,
-                         out + (first + t) * out_stride + r);
-    });
+    const Q8Group* tokens[token_group];
+    for (int t = 0; t < n; ++t) tokens[t] = x.q8 + x.row(first + t) * n_groups;
+    if (n >= S::fewest_for_tiles) {
+      tiles_q8<S, type>(w, tokens, n, n_sub_blocks, out, out_stride);
+      continue;
+    }
+    int t = 0;
+    for (; t + 2 <= n; t += 2)
+      rows_q8<R, type, 2>(w, tokens + t, n_groups, n_sub_blocks, out + t * out_stride, out_stride);
+    if (t < n) rows_q8<R, type, 1>(w, tokens + t, n_groups, n_sub_blocks, out + t * out_stride, out_stride);
   }
 }
 
 // 256 columns of a row group as fp32, lane r holding row r.
 template <typename S>
 struct FloatPanel {
-  typename S::Floats w[32 * panel_sub_blocks];
+  typename S::Floats w[32 * group_sub_blocks];
 };
 
 // The values that quant::Codec decodes, bit for bit: every product here has few enough digits to be exact, so
@@ -244,11 +232,10 @@ template <typename S, int T>
 }
 
 template <typename S, gguf::TensorType type>
-void matmul_f32(const std::byte* weight_rows, std::uint64_t row_bytes, std::int64_t n_rows,
-                const Activations& x, float* out, std::int64_t out_stride) {
+void matmul_f32(const WeightRows& w, const Activations& x, float* out, std::int64_t out_stride) {
   for (std::int64_t first = 0; first < x.rows; first += token_group) {
     const auto n = static_cast<int>(x.rows - first < token_group ? x.rows - first : token_group);
-    each_row_group<S>(weight_rows, row_bytes, n_rows, [&](std::int64_t r, RowGroup rows, bool whole) {
+    each_row_group<S>(w, [&](std::int64_t r, RowGroup rows, bool whole) {
       FloatPanel<S> panel;
       FloatSums<S> sums[token_group];
       const float* tokens[token_group];
@@ -256,7 +243,7 @@ void matmul_f32(const std::byte* weight_rows, std::uint64_t row_bytes, std::int6
         tokens[t] = x.f32 + x.row(first + t) * x.columns;
         for (auto& sum : sums[t].by_column) sum = S::splat_float(0.0f);
       }
-      constexpr int panel_columns = 32 * panel_sub_blocks;
+      constexpr int panel_columns = 32 * group_sub_blocks;
       for (std::int64_t column = 0; column < x.columns; column += panel_columns) {
         const std::int64_t left = x.columns - column;
         const int count = static_cast<int>(left < panel_columns ? left : panel_columns);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "cpu/kernels/kernels.h"
 #include "gguf/tensor_type.h"
 #include "quant/iq.h"
 #include "quant/iq4.h"
@@ -34,15 +35,13 @@ struct RowGroup {
   RowGroup at(std::ptrdiff_t bytes) const { return {first + bytes, stride}; }
 };
 
-inline constexpr int panel_sub_blocks = 8;
-
 // Up to 256 columns of a row group, as sub-blocks of 32: weight = scale · (q − offset) − min.
 template <typename S>
 struct Panel {
-  typename S::Bits q[panel_sub_blocks]
+  typename S::Bits q[group_sub_blocks]
                     [8];  // [sub-block][step]: lane r has the bytes of columns 4·step … 4·step + 3
-  typename S::Floats scale[panel_sub_blocks][2];  // [sub-block][half of 16], only [0] when the two are equal
-  typename S::Floats min[panel_sub_blocks][2];    // likewise; where the type stores minima
+  typename S::Floats scale[group_sub_blocks][2];  // [sub-block][half of 16], only [0] when the two are equal
+  typename S::Floats min[group_sub_blocks][2];    // likewise; where the type stores minima
 };
 
 // body(std::integral_constant<int, i>) for i in [0, n), unrolled.
@@ -408,6 +407,7 @@ struct Unpack<S, gguf::TensorType::MXFP4> : UnsignedFormat<24, 1, false, 12> {
 template <typename S, typename QuantBlock, int magnitude, int sub_block_halves>
 struct Expanded : SignedFormat<S, magnitude, sub_block_halves> {
   using Block = QuantBlock;
+  static constexpr bool is_expanded = true;
 
   static void block(RowGroup rows, Panel<S>& panel, int) {
     quant::IntegerBlock expanded[S::lanes];
@@ -416,7 +416,7 @@ struct Expanded : SignedFormat<S, magnitude, sub_block_halves> {
       quant::expand(*reinterpret_cast<const Block*>(rows.first + r * rows.stride), expanded[r]);
     const RowGroup integers{reinterpret_cast<const std::byte*>(expanded),
                             one_row ? 0 : static_cast<std::ptrdiff_t>(sizeof expanded[0])};
-    for (int sub = 0; sub < panel_sub_blocks; ++sub) {
+    for (int sub = 0; sub < group_sub_blocks; ++sub) {
       S::load_16_bytes(integers.at(32 * sub), panel.q[sub]);
       S::load_16_bytes(integers.at(32 * sub + 16), panel.q[sub] + 4);
       each<8>([&](auto step) { panel.q[sub][step] = store_offset(panel.q[sub][step]); });
@@ -431,7 +431,6 @@ struct Expanded : SignedFormat<S, magnitude, sub_block_halves> {
     });
   }
 
- private:
   static typename S::Bits store_offset(typename S::Bits q) {
     if constexpr (S::multiplies_signed) return q;
     // By way of 128 more, so that no byte borrows from the next.
