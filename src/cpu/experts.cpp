@@ -16,17 +16,26 @@ void swiglu(const float* gate, const float* up, std::int64_t n, float* out) {
   for (std::int64_t i = 0; i < n; ++i) out[i] = gate[i] / (1.0f + std::exp(-gate[i])) * up[i];
 }
 
+// Rows of every chosen expert that a task computes, with `outputs` floats for each row and slot of an expert
+// in scratch memory.
+std::int64_t expert_task_rows(const Pass& pass, std::int64_t rows, std::int64_t outputs) {
+  const std::int64_t slots = pass.rows() * pass.config.experts_per_token;
+  const auto groups = static_cast<std::int64_t>(pass.work.groups.size());
+  return pass.rows_per_task(rows, slots / groups, outputs * slots);
+}
+
 // expert_act[s] = silu(W_gate g)·(W_up g) for every slot, as tasks of (expert, some of its F rows).
 void expert_swiglu(Pass& pass, const LayerMatrices& m) {
   Workspace& work = pass.work;
   const std::int64_t ffn = pass.config.expert_ffn_size;
-  const std::int64_t chunks = (ffn + rows_per_task - 1) / rows_per_task;
+  const std::int64_t task_rows = expert_task_rows(pass, ffn, 2);
+  const std::int64_t chunks = (ffn + task_rows - 1) / task_rows;
   const std::int64_t tasks = static_cast<std::int64_t>(work.groups.size()) * chunks;
   pass.pool.parallel_for(tasks, 1, [&](std::int64_t begin, std::int64_t end, int thread) {
     for (std::int64_t task = begin; task < end; ++task) {
       const ExpertGroup& group = work.groups[static_cast<std::size_t>(task / chunks)];
-      const std::int64_t first = task % chunks * rows_per_task;
-      const std::int64_t last = std::min(first + rows_per_task, ffn);
+      const std::int64_t first = task % chunks * task_rows;
+      const std::int64_t last = std::min(first + task_rows, ffn);
       const std::int64_t chunk = last - first;
       const std::int64_t slots = group.end - group.begin;
       const Activations x = work.normed.view(slots, work.row_of.data() + group.begin);
@@ -49,28 +58,29 @@ void down_and_combine(Pass& pass, const LayerMatrices& m) {
   Workspace& work = pass.work;
   const std::int64_t hidden = pass.config.hidden_size;
   const std::int64_t k = pass.config.experts_per_token;
-  pass.pool.parallel_for(hidden, rows_per_task / 2, [&](std::int64_t begin, std::int64_t end, int thread) {
-    const std::int64_t chunk = end - begin;
-    float* down = work.scratch[static_cast<std::size_t>(thread)].data();  // [S][chunk]
-    for (const ExpertGroup& group : work.groups) {
-      Activations act = work.expert_act.view(group.end - group.begin);
-      act.f32 += group.begin * act.columns;
-      if (act.q8 != nullptr) act.q8 += group.begin * q8_groups(act.columns);
-      m.expert_down.apply(m.expert_down.slice(begin, end, group.expert), act, down + group.begin * chunk,
-                          chunk);
-    }
-    for (std::int64_t n = 0; n < pass.rows(); ++n) {
-      float* out = work.moe_out.data() + n * hidden + begin;
-      std::fill_n(out, chunk, 0.0f);
-      for (std::int64_t rank = n * k; rank < (n + 1) * k; ++rank) {
-        const float weight = work.expert_weights[static_cast<std::size_t>(rank)];
-        const float* one = down + work.slot_of[static_cast<std::size_t>(rank)] * chunk;
-        for (std::int64_t i = 0; i < chunk; ++i) out[i] += weight * one[i];
-      }
-      float* x = work.x.data() + n * hidden + begin;
-      for (std::int64_t i = 0; i < chunk; ++i) x[i] += out[i];
-    }
-  });
+  pass.pool.parallel_for(hidden, expert_task_rows(pass, hidden, 1),
+                         [&](std::int64_t begin, std::int64_t end, int thread) {
+                           const std::int64_t chunk = end - begin;
+                           float* down = work.scratch[static_cast<std::size_t>(thread)].data();  // [S][chunk]
+                           for (const ExpertGroup& group : work.groups) {
+                             Activations act = work.expert_act.view(group.end - group.begin);
+                             act.f32 += group.begin * act.columns;
+                             if (act.q8 != nullptr) act.q8 += group.begin * q8_groups(act.columns);
+                             m.expert_down.apply(m.expert_down.slice(begin, end, group.expert), act,
+                                                 down + group.begin * chunk, chunk);
+                           }
+                           for (std::int64_t n = 0; n < pass.rows(); ++n) {
+                             float* out = work.moe_out.data() + n * hidden + begin;
+                             std::fill_n(out, chunk, 0.0f);
+                             for (std::int64_t rank = n * k; rank < (n + 1) * k; ++rank) {
+                               const float weight = work.expert_weights[static_cast<std::size_t>(rank)];
+                               const float* one = down + work.slot_of[static_cast<std::size_t>(rank)] * chunk;
+                               for (std::int64_t i = 0; i < chunk; ++i) out[i] += weight * one[i];
+                             }
+                             float* x = work.x.data() + n * hidden + begin;
+                             for (std::int64_t i = 0; i < chunk; ++i) x[i] += out[i];
+                           }
+                         });
 }
 
 // Slots are grouped by expert; the trace wants each row's choices in rank order.

@@ -41,6 +41,11 @@ Activations ActivationBuffer::view(std::int64_t rows, const std::int32_t* index)
 
 namespace {
 
+// Up to so many tokens a matrix product waits for weights from memory: a task is then a long stream of rows.
+constexpr std::int64_t few_tokens = 3;
+// Two of them a thread, so that one that is held up does not hold up everybody for long.
+constexpr std::int64_t tasks_per_thread = 2;
+
 std::size_t count(std::int64_t rows, std::int64_t columns) {
   return static_cast<std::size_t>(rows * columns);
 }
@@ -78,9 +83,18 @@ Workspace::Workspace(const model::Config& c, const Matrices& matrices, std::int6
       moe_out(x.size()),
       scratch(static_cast<std::size_t>(threads)) {
   groups.reserve(static_cast<std::size_t>(c.n_experts));
-  const std::size_t chunk = 2 * count(max_rows * c.experts_per_token, rows_per_task);
+  const std::size_t chunk = 2 * count(max_rows * c.experts_per_token, rows_per_tile_task);
   for (std::vector<float>& one : scratch)
     one.resize(std::max(chunk, static_cast<std::size_t>(max_positions)));
+}
+
+std::int64_t Pass::rows_per_task(std::int64_t rows, std::int64_t tokens, std::int64_t kept) const {
+  if (tokens > few_tokens) return rows_per_tile_task;
+  const std::int64_t tasks = tasks_per_thread * pool.size();
+  std::int64_t share = (rows + tasks - 1) / tasks;
+  if (kept > 0) share = std::min(share, static_cast<std::int64_t>(work.scratch.front().size()) / kept);
+  const std::int64_t whole = (share + rows_per_tile_task - 1) / rows_per_tile_task * rows_per_tile_task;
+  return std::max(whole, rows_per_tile_task);
 }
 
 void Pass::report(Stage stage, int layer, const float* values, std::int64_t width) const {

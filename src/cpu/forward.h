@@ -80,12 +80,16 @@ struct Pass {
   model::StageTap* trace;
 
   std::int64_t rows() const { return static_cast<std::int64_t>(plan.rows.size()); }
+  // How many of a matrix's `rows` one task computes for `tokens` activation rows, its outputs for `kept` of
+  // them in scratch memory.
+  std::int64_t rows_per_task(std::int64_t rows, std::int64_t tokens, std::int64_t kept = 0) const;
   // Hands rows × width floats to the trace when it wants this stage.
   void report(model::Stage stage, int layer, const float* values, std::int64_t width) const;
 };
 
-// Rows of a weight matrix that one task computes: large enough to hide the hand-out, small enough to balance.
-inline constexpr std::int64_t rows_per_task = 32;
+// Rows of a weight matrix that one task computes for many tokens: large enough to hide the hand-out, small
+// enough to balance, and to keep what it writes in the first-level cache.
+inline constexpr std::int64_t rows_per_tile_task = 32;
 
 // out = x · w / rms(x): one row of H floats.
 void rms_norm(const Kernels& kernels, const float* x, const float* weight, std::int64_t n, float eps,

@@ -17,9 +17,10 @@ void head_forward(Pass& pass, std::span<float> logits) {
   if (wanted.empty()) return;
 
   const Activations x = pass.work.normed.view(static_cast<std::int64_t>(wanted.size()), wanted.data());
-  pass.pool.parallel_for(vocab, rows_per_task, [&](std::int64_t begin, std::int64_t end, int) {
-    pass.matrices.output.apply(pass.matrices.output.slice(begin, end), x, logits.data() + begin, vocab);
-  });
+  pass.pool.parallel_for(
+      vocab, pass.rows_per_task(vocab, x.rows), [&](std::int64_t begin, std::int64_t end, int) {
+        pass.matrices.output.apply(pass.matrices.output.slice(begin, end), x, logits.data() + begin, vocab);
+      });
   if (pass.trace == nullptr || !pass.trace->wants(Stage::logits, -1)) return;
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     pass.trace->take(model::Place::device, Stage::logits, -1, wanted[i], 1, vocab,

@@ -7,9 +7,9 @@
 // which memory decides. A row is read once from its first byte to its last, so that the processor's own
 // prefetching and ours see a single stream.
 //
-// R is an instruction set's form of it: Bits are 32 bytes, a sub-block of a row; Floats and Ints eight lanes, one
-// for each sub-block of a group of 256 columns. It sums in the order that matmul.h states, so its results have
-// the bits of the tiles'.
+// R is an instruction set's form of it: Bits are 32 bytes, a sub-block of a row; Floats and Ints eight lanes,
+// one for each sub-block of a group of 256 columns. It sums in the order that matmul.h states, so its results
+// have the bits of the tiles'.
 
 namespace trine::cpu {
 namespace {  // see the top of unpack.h
@@ -18,8 +18,8 @@ namespace {  // see the top of unpack.h
 template <typename R>
 struct RowPanel {
   typename R::Bits q[group_sub_blocks];  // [sub-block], its 32 columns in order
-  typename R::Floats scale[2];           // [half of 16], lane s that of sub-block s; only [0] when both are equal
-  typename R::Floats min[2];             // likewise; where the type stores minima
+  typename R::Floats scale[2];  // [half of 16], lane s that of sub-block s; only [0] when both are equal
+  typename R::Floats min[2];    // likewise; where the type stores minima
 };
 
 // 16 bytes of 32 nibbles: the low ones are columns 0 … 15, the high ones 16 … 31.
@@ -46,7 +46,8 @@ void signed_bytes(typename R::Ints pairs, typename R::Floats (&out)[2]) {
 }
 
 // What quantize() stores beside a block's values.
-inline void set_block_sums(Q8Group& group, std::size_t block, float scale, std::int32_t first, std::int32_t second) {
+inline void set_block_sums(Q8Group& group, std::size_t block, float scale, std::int32_t first,
+                           std::int32_t second) {
   group.d[block] = scale;
   group.counts[block] = first + second;
   group.half_counts[0][block] = first;
@@ -80,9 +81,7 @@ struct RowUnpack<R, gguf::TensorType::Q4_1> {
 template <typename R>
 struct RowUnpack<R, gguf::TensorType::Q5_0> {
   static void group(const quant::BlockQ5_0* b, RowPanel<R>& panel) {
-    each<8>([&](auto s) {
-      panel.q[s] = R::bit_or(row_nibbles<R>(b[s].qs), R::sixteen_where_set(b[s].qh));
-    });
+    each<8>([&](auto s) { panel.q[s] = R::bit_or(row_nibbles<R>(b[s].qs), R::sixteen_where_set(b[s].qh)); });
     panel.scale[0] = R::halves(&b->d, sizeof *b);
   }
 };
@@ -90,9 +89,7 @@ struct RowUnpack<R, gguf::TensorType::Q5_0> {
 template <typename R>
 struct RowUnpack<R, gguf::TensorType::Q5_1> {
   static void group(const quant::BlockQ5_1* b, RowPanel<R>& panel) {
-    each<8>([&](auto s) {
-      panel.q[s] = R::bit_or(row_nibbles<R>(b[s].qs), R::sixteen_where_set(b[s].qh));
-    });
+    each<8>([&](auto s) { panel.q[s] = R::bit_or(row_nibbles<R>(b[s].qs), R::sixteen_where_set(b[s].qh)); });
     panel.scale[0] = R::halves(&b->d, sizeof *b);
     panel.min[0] = R::negate(R::halves(&b->m, sizeof *b));
   }
@@ -221,7 +218,8 @@ struct RowUnpack<R, gguf::TensorType::IQ4_XS> {
     each<8>([&](auto s) {
       const auto scale = static_cast<int>((low >> 4 * s & 15u) | (high >> 2 * s & 3u) << 4);
       scales[s] = static_cast<float>(scale - 32);
-      panel.q[s] = R::look_up(levels, row_nibbles<R>(*reinterpret_cast<const std::uint8_t(*)[16]>(b->qs + 16 * s)));
+      panel.q[s] =
+          R::look_up(levels, row_nibbles<R>(*reinterpret_cast<const std::uint8_t(*)[16]>(b->qs + 16 * s)));
     });
     panel.scale[0] = R::multiply(R::load_floats(scales), R::half(&b->d));
   }
@@ -244,7 +242,9 @@ struct RowUnpack<R, gguf::TensorType::MXFP4> {
 
 // Types that quant::expand() turns into integers.
 template <typename R, gguf::TensorType type>
-requires requires { Unpack<R, type>::is_expanded; }
+requires requires {
+  Unpack<R, type>::is_expanded;
+}
 struct RowUnpack<R, type> {
   using U = Unpack<R, type>;
   static void group(const typename U::Block* b, RowPanel<R>& panel) {
@@ -276,12 +276,14 @@ void dot_group(const RowPanel<R>& panel, const Q8Group& x, typename R::Floats& s
   R::template sub_dots<U>(panel.q, x.q, dots);
   const auto d = R::load_floats(x.d);
   each<U::halves>([&](auto half) {
-    const auto dot = R::template offset_dots<U::offset>(dots[half], U::halves == 2 ? x.half_counts[half] : x.counts);
+    const auto dot =
+        R::template offset_dots<U::offset>(dots[half], U::halves == 2 ? x.half_counts[half] : x.counts);
     sums = R::multiply_add(R::to_float(dot), R::multiply(panel.scale[half], d), sums);
   });
   if constexpr (U::has_min)
     each<U::halves>([&](auto half) {
-      sums = R::subtract_product(panel.min[half], R::load_floats(U::halves == 2 ? x.half_sums[half] : x.sums), sums);
+      sums = R::subtract_product(panel.min[half], R::load_floats(U::halves == 2 ? x.half_sums[half] : x.sums),
+                                 sums);
     });
 }
 

@@ -2,7 +2,8 @@
 
 #include "cpu/kernels/rows.h"
 
-// The row form of vectors of 256 bits, for every x86 instruction set from AVX2 on. Included behind <immintrin.h>.
+// The row form of vectors of 256 bits, for every x86 instruction set from AVX2 on. Included behind
+// <immintrin.h>.
 
 namespace trine::cpu {
 namespace {  // see the top of unpack.h
@@ -29,8 +30,8 @@ struct X86Row {
   static Bits sixteen_where_set(const std::uint8_t (&bits)[4]) {
     int word;
     __builtin_memcpy(&word, bits, sizeof word);
-    const Bits byte_of = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2,
-                                          3, 3, 3, 3, 3, 3, 3, 3);
+    const Bits byte_of = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2,
+                                          2, 3, 3, 3, 3, 3, 3, 3, 3);
     const Bits bit = _mm256_set1_epi64x(static_cast<long long>(0x8040201008040201u));
     const Bits chosen = _mm256_and_si256(_mm256_shuffle_epi8(_mm256_set1_epi32(word), byte_of), bit);
     return _mm256_and_si256(_mm256_cmpeq_epi8(chosen, bit), _mm256_set1_epi8(16));
@@ -82,7 +83,8 @@ struct X86Row {
       __builtin_memcpy(&value, static_cast<const std::byte*>(first) + i * stride, sizeof value);
       return value;
     };
-    return _mm256_cvtph_ps(_mm_setr_epi16(bits(0), bits(1), bits(2), bits(3), bits(4), bits(5), bits(6), bits(7)));
+    return _mm256_cvtph_ps(
+        _mm_setr_epi16(bits(0), bits(1), bits(2), bits(3), bits(4), bits(5), bits(6), bits(7)));
   }
   static Floats load_floats(const float* from) { return _mm256_loadu_ps(from); }
   // Of 16 floats those with even and those with odd places.
@@ -120,24 +122,27 @@ struct X86Row {
     _mm_prefetch(static_cast<const char*>(from), _MM_HINT_T1);
   }
 
-  // dots[half], lane s: Σ of q[s]'s bytes times x's, of columns 16·half … 16·half + 15 where U has two halves,
-  // else of all 32 in dots[0].
+  // dots[half], lane s: Σ of q[s]'s bytes times x's, of columns 16·half … 16·half + 15 where U has two
+  // halves, else of all 32 in dots[0].
   template <typename U>
   static void sub_dots(const Bits (&q)[8], const std::int8_t* x, Ints (&dots)[2]) {
-    // maddubs leaves 16 sums of two products; `levels` times two of them may be added before 16 bits are full.
+    // maddubs leaves 16 sums of two products; `levels` times two of them may be added before 16 bits are
+    // full.
     constexpr int room = M::exists || U::is_signed ? 1 : 32767 / (2 * 127 * U::max_q);
     constexpr int levels = room >= 8 ? 3 : room >= 4 ? 2 : room >= 2 ? 1 : 0;
     Bits four[4];
     each<4>([&](auto i) {
       const Bits a = widen<levels == 0>(products<U>(q[2 * i], x + 64 * i));
       const Bits b = widen<levels == 0>(products<U>(q[2 * i + 1], x + 64 * i + 32));
-      four[i] = widen<levels == 1>(add<levels >= 1>(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b)));
+      four[i] =
+          widen<levels == 1>(add<levels >= 1>(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b)));
     });
     Bits two[2];
     each<2>([&](auto i) {
       const Bits a = four[2 * i], b = four[2 * i + 1];
-      two[i] = widen<levels == 2 || (levels == 3 && U::halves == 2)>(
-          add<levels >= 2>(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b)));
+      two[i] = widen < levels == 2 ||
+               (levels == 3 && U::halves == 2) >
+                   (add<levels >= 2>(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b)));
     });
     const Bits first = _mm256_permute2x128_si256(two[0], two[1], 0x20);
     const Bits second = _mm256_permute2x128_si256(two[0], two[1], 0x31);
