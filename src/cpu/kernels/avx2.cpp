@@ -27,6 +27,7 @@ struct NoDotProduct {
 struct Avx2 {
   static constexpr int lanes = 8;
   static constexpr int tile = 4;
+  static constexpr bool has_rows = true;
   static constexpr int fewest_for_tiles = 4;
   using Row = X86Row<NoDotProduct>;
   static constexpr bool multiplies_signed = true;

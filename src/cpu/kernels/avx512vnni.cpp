@@ -33,6 +33,7 @@ struct DotProduct {
 struct Avx512Vnni {
   static constexpr int lanes = 16;
   static constexpr int tile = 4;
+  static constexpr bool has_rows = true;
   static constexpr int fewest_for_tiles = 4;
   using Row = X86Row<DotProduct>;
   // dpbusd multiplies unsigned by signed bytes, and AVX-512 has no way to move a sign from one to the other.

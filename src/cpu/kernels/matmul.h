@@ -121,21 +121,24 @@ void tiles_q8(const WeightRows& w, const Q8Group* const* tokens, int n, std::int
 
 template <typename S, gguf::TensorType type>
 void matmul_q8(const WeightRows& w, const Activations& x, float* out, std::int64_t out_stride) {
-  using R = typename S::Row;
   const std::int64_t n_sub_blocks = x.columns / q8_block;
   const std::int64_t n_groups = q8_groups(x.columns);
   for (std::int64_t first = 0; first < x.rows; first += token_group, out += token_group * out_stride) {
     const auto n = static_cast<int>(x.rows - first < token_group ? x.rows - first : token_group);
     const Q8Group* tokens[token_group];
     for (int t = 0; t < n; ++t) tokens[t] = x.q8 + x.row(first + t) * n_groups;
-    if (n >= S::fewest_for_tiles) {
-      tiles_q8<S, type>(w, tokens, n, n_sub_blocks, out, out_stride);
-      continue;
+    if constexpr (S::has_rows) {
+      using R = typename S::Row;
+      if (n < S::fewest_for_tiles) {
+        int t = 0;
+        for (; t + 2 <= n; t += 2)
+          rows_q8<R, type, 2>(w, tokens + t, n_groups, n_sub_blocks, out + t * out_stride, out_stride);
+        if (t < n)
+          rows_q8<R, type, 1>(w, tokens + t, n_groups, n_sub_blocks, out + t * out_stride, out_stride);
+        continue;
+      }
     }
-    int t = 0;
-    for (; t + 2 <= n; t += 2)
-      rows_q8<R, type, 2>(w, tokens + t, n_groups, n_sub_blocks, out + t * out_stride, out_stride);
-    if (t < n) rows_q8<R, type, 1>(w, tokens + t, n_groups, n_sub_blocks, out + t * out_stride, out_stride);
+    tiles_q8<S, type>(w, tokens, n, n_sub_blocks, out, out_stride);
   }
 }
 

@@ -7,9 +7,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
-#include <functional>
 #include <limits>
-#include <type_traits>
 
 namespace trine::cpu {
 namespace {
@@ -25,152 +23,12 @@ float half_to_float(std::uint16_t half) {
   return quant::to_float(std::bit_cast<quant::Half>(half));
 }
 
-// Eight lanes, for a compiler to turn into whatever vectors a processor has.
-template <typename T>
-struct Eight {
-  T lane[8];
-};
-// f(lane, …) of each lane.
-template <typename F, typename T, typename... More>
-auto map(F f, Eight<T> a, More... more) {
-  Eight<decltype(f(a.lane[0], more.lane[0]...))> out;
-  for (int i = 0; i < 8; ++i) out.lane[i] = f(a.lane[i], more.lane[i]...);
-  return out;
-}
-
-struct PortableRow {
-  static constexpr bool multiplies_signed = true;
-
-  using Bits = Eight<std::uint32_t>;
-  using Floats = Eight<float>;
-  using Ints = Eight<std::int32_t>;
-  using Bytes = std::array<std::uint8_t, 32>;
-
-  static Bits load_32_bytes(const void* from) { return load<Bits>(from); }
-  // 16 bytes, then the same with every 32 bits shifted right by 4.
-  static Bits low_and_shifted_right_4(const void* from) {
-    Bits out;
-    std::memcpy(out.lane, from, 16);
-    for (int i = 0; i < 4; ++i) out.lane[4 + i] = out.lane[i] >> 4;
-    return out;
-  }
-  // 16 in every byte whose bit of the 32 is set.
-  static Bits sixteen_where_set(const std::uint8_t (&bits)[4]) {
-    Bytes out;
-    for (std::size_t i = 0; i < 32; ++i) out[i] = static_cast<std::uint8_t>((bits[i / 8] >> i % 8 & 1) << 4);
-    return std::bit_cast<Bits>(out);
-  }
-
-  static Bits splat(std::uint32_t bits) {
-    return map([=](std::uint32_t) { return bits; }, Bits{});
-  }
-  static Bits bit_and(Bits a, Bits b) { return map(std::bit_and<>(), a, b); }
-  static Bits bit_or(Bits a, Bits b) { return map(std::bit_or<>(), a, b); }
-  static Bits bit_xor(Bits a, Bits b) { return map(std::bit_xor<>(), a, b); }
-  static Bits subtract_bits(Bits a, Bits b) { return map(std::minus<>(), a, b); }
-  template <int n>
-  static Bits shift_left(Bits a) {
-    return map([](std::uint32_t v) { return v << n; }, a);
-  }
-  template <int n>
-  static Bits shift_right(Bits a) {
-    return map([](std::uint32_t v) { return v >> n; }, a);
-  }
-  static Bits look_up(const std::uint8_t (&table)[16], Bits indices) {
-    auto bytes = std::bit_cast<Bytes>(indices);
-    for (auto& byte : bytes) byte = table[byte];
-    return std::bit_cast<Bits>(bytes);
-  }
-
-  static Ints load_8_pairs(const void* from) {
-    return map([](std::uint16_t v) { return std::int32_t{v}; }, load<Eight<std::uint16_t>>(from));
-  }
-  static Ints eight_bytes(const std::uint32_t (&words)[2]) {
-    return map([](std::uint8_t v) { return std::int32_t{v}; }, load<Eight<std::uint8_t>>(words));
-  }
-  static Ints and_ints(Ints a, int mask) {
-    return map([=](std::int32_t v) { return v & mask; }, a);
-  }
-  template <int n>
-  static Ints shift_left_ints(Ints a) {
-    return std::bit_cast<Ints>(shift_left<n>(std::bit_cast<Bits>(a)));
-  }
-  template <int n>
-  static Ints shift_right_ints(Ints a) {
-    return std::bit_cast<Ints>(shift_right<n>(std::bit_cast<Bits>(a)));
-  }
-  template <int n>
-  static Ints shift_right_signed_ints(Ints a) {
-    return map([](std::int32_t v) { return v >> n; }, a);
-  }
-
-  static Floats half(const void* from) { return splat_float(half_to_float(load<std::uint16_t>(from))); }
-  static Floats halves(const void* first, std::ptrdiff_t stride) {
-    Floats out;
-    for (int i = 0; i < 8; ++i)
-      out.lane[i] = half_to_float(load<std::uint16_t>(static_cast<const std::byte*>(first) + i * stride));
-    return out;
-  }
-  static Floats load_floats(const float* from) { return load<Floats>(from); }
-  // Of 16 floats those with even and those with odd places.
-  static void load_pairs(const float (&from)[16], Floats (&out)[2]) {
-    for (int i = 0; i < 16; ++i) out[i % 2].lane[i / 2] = from[i];
-  }
-  static Floats load_even(const float (&from)[16]) {
-    Floats out;
-    for (int i = 0; i < 8; ++i) out.lane[i] = from[2 * i];
-    return out;
-  }
-  static Floats splat_float(float value) {
-    return map([=](float) { return value; }, Floats{});
-  }
-  static Floats to_float(Ints a) {
-    return map([](std::int32_t v) { return static_cast<float>(v); }, a);
-  }
-  static Floats negate(Floats a) { return map(std::negate<>(), a); }
-  static Floats subtract(Floats a, Floats b) { return map(std::minus<>(), a, b); }
-  static Floats multiply(Floats a, Floats b) { return map(std::multiplies<>(), a, b); }
-  // Rounds twice, as Portable does.
-  static Floats multiply_add(Floats a, Floats b, Floats c) {
-    return map([](float x, float y, float z) { return x * y + z; }, a, b, c);
-  }
-  static Floats subtract_product(Floats a, Floats b, Floats c) {
-    return map([](float x, float y, float z) { return z - x * y; }, a, b, c);
-  }
-  static float sum(const Floats& v) {
-    const float* s = v.lane;
-    return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
-  }
-
-  template <int offset>
-  static Ints offset_dots(Ints dots, const std::int32_t* counts) {
-    return map([](std::int32_t dot, std::int32_t count) { return dot - offset * count; }, dots,
-               load<Ints>(counts));
-  }
-
-  static void prefetch_second_level(const void* from) { __builtin_prefetch(from, 0, 2); }
-
-  // dots[half], lane s: Σ of q[s]'s bytes times x's, of columns 16·half … 16·half + 15 where U has two
-  // halves, else of all 32 in dots[0].
-  template <typename U>
-  static void sub_dots(const Bits (&q)[8], const std::int8_t* x, Ints (&dots)[2]) {
-    using Weight = std::conditional_t<U::is_signed, std::int8_t, std::uint8_t>;
-    for (std::size_t s = 0; s < 8; ++s) {
-      const auto w = std::bit_cast<std::array<Weight, 32>>(q[s]);
-      std::int32_t sums[2] = {0, 0};
-      for (std::size_t i = 0; i < 32; ++i) sums[i / 16] += std::int32_t{w[i]} * x[32 * s + i];
-      dots[0].lane[s] = U::halves == 2 ? sums[0] : sums[0] + sums[1];
-      dots[1].lane[s] = sums[1];
-    }
-  }
-};
-
-// Four lanes.
+// Four lanes, as the vectors of GCC and Clang that every processor has or can imitate.
 struct Portable {
   static constexpr int lanes = 4;
   static constexpr int tile = 4;
-  static constexpr int fewest_for_tiles = 4;
-  using Row = PortableRow;
+  // Arithmetic decides here, not memory.
+  static constexpr bool has_rows = false;
   static constexpr bool multiplies_signed = true;
 
   using Bits [[gnu::vector_size(16)]] = std::uint32_t;
