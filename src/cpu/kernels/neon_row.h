@@ -50,6 +50,8 @@ struct NeonRow {
   static Bits bit_and(Bits a, Bits b) { return {vandq_u8(a.v[0], b.v[0]), vandq_u8(a.v[1], b.v[1])}; }
   static Bits bit_or(Bits a, Bits b) { return {vorrq_u8(a.v[0], b.v[0]), vorrq_u8(a.v[1], b.v[1])}; }
   static Bits bit_xor(Bits a, Bits b) { return {veorq_u8(a.v[0], b.v[0]), veorq_u8(a.v[1], b.v[1])}; }
+  // No byte borrows from the next.
+  static Bits subtract_bits(Bits a, Bits b) { return {vsubq_u8(a.v[0], b.v[0]), vsubq_u8(a.v[1], b.v[1])}; }
   // Of every byte, since what is moved is masked to bits of its own byte; n is at most 7.
   template <int n>
   static Bits shift_left(Bits a) {
