@@ -114,7 +114,7 @@ void add(const std::string& name, Args... args) {
 
 const bool registered = [] {
   for (const int threads : {1, 2}) add("read", read, threads);
-  for (const char* isa : {"portable", "avx2", "avx512vnni"}) {
+  for (const char* isa : isa_names()) {
     const Kernels* kernels = find_kernels(isa);
     if (kernels == nullptr) continue;
     for (const quant::Codec& codec : quant::all_codecs()) {

@@ -51,7 +51,7 @@ OptionRef add_model_options(CLI::App& app, ModelOptions& options) {
   add_choice(app, "--backend", options.backend, {"auto", "cpu", "cuda", "wgpu"},
              "what computes; auto says what it chose; default: auto");
   add_text(app, "--device", options.load.device,
-           "device of the backend; for cpu an instruction set: portable, avx2 or avx512vnni; for wgpu an "
+           "device of the backend; for cpu an instruction set, as trine devices lists them; for wgpu an "
            "adapter's index or part of its name; default: the best one here")
       .type_name("NAME");
   add_choice(app, "--numerics", options.numerics, {"exact", "fast"},

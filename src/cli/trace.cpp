@@ -330,7 +330,7 @@ void add_recording(CLI::App& app, TraceOptions& options) {
                  "what computes; reference is the model's definition, and slow; auto says what it chose; "
                  "default: auto"));
   add(add_text(app, "--device", options.model.load.device,
-               "device of the backend; for cpu an instruction set: portable, avx2 or avx512vnni; for wgpu an "
+               "device of the backend; for cpu an instruction set, as trine devices lists them; for wgpu an "
                "adapter's index or part of its name; default: the best one here"))
       .type_name("NAME");
   add(add_choice(app, "--numerics", options.model.numerics, {"exact", "fast"},

@@ -361,7 +361,7 @@ Action define_verify(CLI::App& app) {
   add_choice(app, "--backend", options->model.backend, {"auto", "cpu", "cuda", "wgpu"},
              "what is judged; auto says what it chose; default: auto");
   add_text(app, "--device", options->model.load.device,
-           "device of the backend; for cpu an instruction set: portable, avx2 or avx512vnni; for wgpu an "
+           "device of the backend; for cpu an instruction set, as trine devices lists them; for wgpu an "
            "adapter's index or part of its name; default: the best one here")
       .type_name("NAME");
   add_choice(app, "--numerics", options->numerics, {"exact", "fast", "both"},

@@ -7,12 +7,7 @@
 namespace trine::cpu {
 std::vector<IsaSupport> list_isas() {
   std::vector<IsaSupport> list;
-#if defined(TRINE_X86_KERNELS)
-  for (const char* name : {"portable", "avx2", "avx512vnni"})
-#else
-  for (const char* name : {"portable"})
-#endif
-    list.push_back({name, find_kernels(name) != nullptr});
+  for (const char* name : isa_names()) list.push_back({name, find_kernels(name) != nullptr});
   return list;
 }
 

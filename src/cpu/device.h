@@ -10,7 +10,7 @@ namespace trine::cpu {
 
 // An instruction set with kernels in this build, and whether this processor runs it.
 struct IsaSupport {
-  std::string name;  // "portable", "avx2", "avx512vnni"
+  std::string name;
   bool available = false;
 };
 

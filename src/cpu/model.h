@@ -16,8 +16,8 @@ namespace trine::cpu {
 // threads.
 class CpuModel final : public model::DeviceModel {
  public:
-  // What backend::BackendEntry has of a backend. A device is an instruction set: "portable", "avx2",
-  // "avx512vnni"; empty: the best this processor has.
+  // What backend::BackendEntry has of a backend. A device is an instruction set: one of isa_names()
+  // (kernels/kernels.h); empty: the best this processor has.
   static Result<void> check_device(const std::string& device);
   static Result<std::string> device_type(const std::string& device);
   static Result<void> check_without(std::span<const std::string> names);

@@ -1,13 +1,20 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <random>
+#include <string>
 #include <vector>
 
 namespace trine::cpu {
 
 inline constexpr double unit_roundoff = 0x1p-24;  // of a float
-inline constexpr const char* isas[] = {"portable", "avx2", "avx512vnni"};
+
+// As the name of a test, which has no hyphens.
+inline std::string test_name_of(std::string isa) {
+  std::replace(isa.begin(), isa.end(), '-', '_');
+  return isa;
+}
 
 inline std::vector<float> random_values(std::int64_t n, std::mt19937& random) {
   std::normal_distribution<float> normal;

@@ -137,8 +137,8 @@ TEST_P(VectorsTest, HalvesAreRoundedToNearestEven) {
   for (int i = 0; i < 20; ++i) EXPECT_TRUE((halves[i] & 0x7FFF) > 0x7C00);
 }
 
-INSTANTIATE_TEST_SUITE_P(Isas, VectorsTest, testing::ValuesIn(isas),
-                         [](const auto& info) { return std::string(info.param); });
+INSTANTIATE_TEST_SUITE_P(Isas, VectorsTest, testing::ValuesIn(isa_names()),
+                         [](const auto& info) { return test_name_of(info.param); });
 
 TEST(FindKernels, KnowsOnlyItsNames) {
   EXPECT_EQ(find_kernels("sse9"), nullptr);
@@ -146,7 +146,7 @@ TEST(FindKernels, KnowsOnlyItsNames) {
   ASSERT_NE(find_kernels(""), nullptr);
   // The best is the last of those that the processor has.
   const Kernels* best = nullptr;
-  for (const char* isa : isas)
+  for (const char* isa : isa_names())
     if (find_kernels(isa) != nullptr) best = find_kernels(isa);
   EXPECT_EQ(find_kernels(""), best);
 }

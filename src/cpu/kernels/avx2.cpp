@@ -169,6 +169,11 @@ __m256 load_half(const std::uint16_t* from) {
   return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
 }
 
+// The 32 running sums of a dot product, to one.
+float sum_of(const __m256 (&sum)[4]) {
+  return sum_of(_mm256_add_ps(_mm256_add_ps(sum[0], sum[2]), _mm256_add_ps(sum[1], sum[3])));
+}
+
 float dot_f32(const float* a, const float* b, std::int64_t n) {
   __m256 sum[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps()};
   std::int64_t i = 0;
@@ -176,8 +181,8 @@ float dot_f32(const float* a, const float* b, std::int64_t n) {
     for (int k = 0; k < 4; ++k)
       sum[k] = _mm256_fmadd_ps(_mm256_loadu_ps(a + i + 8 * k), _mm256_loadu_ps(b + i + 8 * k), sum[k]);
   float rest = 0.0f;
-  for (; i < n; ++i) rest += a[i] * b[i];
-  return sum_of(_mm256_add_ps(_mm256_add_ps(sum[0], sum[1]), _mm256_add_ps(sum[2], sum[3]))) + rest;
+  for (; i < n; ++i) rest = __builtin_fmaf(a[i], b[i], rest);
+  return sum_of(sum) + rest;
 }
 
 float dot_f16(const float* a, const std::uint16_t* b, std::int64_t n) {
@@ -187,8 +192,8 @@ float dot_f16(const float* a, const std::uint16_t* b, std::int64_t n) {
     for (int k = 0; k < 4; ++k)
       sum[k] = _mm256_fmadd_ps(_mm256_loadu_ps(a + i + 8 * k), load_half(b + i + 8 * k), sum[k]);
   float rest = 0.0f;
-  for (; i < n; ++i) rest += a[i] * _cvtsh_ss(b[i]);
-  return sum_of(_mm256_add_ps(_mm256_add_ps(sum[0], sum[1]), _mm256_add_ps(sum[2], sum[3]))) + rest;
+  for (; i < n; ++i) rest = __builtin_fmaf(a[i], _cvtsh_ss(b[i]), rest);
+  return sum_of(sum) + rest;
 }
 
 void axpy_f32(float scale, const float* x, float* y, std::int64_t n) {

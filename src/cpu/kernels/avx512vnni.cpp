@@ -132,6 +132,15 @@ __m512 load_half(const std::uint16_t* from) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
 }
 
+// The 32 running sums of a dot product, to one.
+float sum_of(const __m512 (&sum)[2]) {
+  const __m512 all = _mm512_add_ps(sum[0], sum[1]);
+  const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(all), _mm512_extractf32x8_ps(all, 1));
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+
 float dot_f32(const float* a, const float* b, std::int64_t n) {
   __m512 sum[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
   std::int64_t i = 0;
@@ -139,8 +148,8 @@ float dot_f32(const float* a, const float* b, std::int64_t n) {
     for (int k = 0; k < 2; ++k)
       sum[k] = _mm512_fmadd_ps(_mm512_loadu_ps(a + i + 16 * k), _mm512_loadu_ps(b + i + 16 * k), sum[k]);
   float rest = 0.0f;
-  for (; i < n; ++i) rest += a[i] * b[i];
-  return _mm512_reduce_add_ps(_mm512_add_ps(sum[0], sum[1])) + rest;
+  for (; i < n; ++i) rest = __builtin_fmaf(a[i], b[i], rest);
+  return sum_of(sum) + rest;
 }
 
 float dot_f16(const float* a, const std::uint16_t* b, std::int64_t n) {
@@ -150,8 +159,8 @@ float dot_f16(const float* a, const std::uint16_t* b, std::int64_t n) {
     for (int k = 0; k < 2; ++k)
       sum[k] = _mm512_fmadd_ps(_mm512_loadu_ps(a + i + 16 * k), load_half(b + i + 16 * k), sum[k]);
   float rest = 0.0f;
-  for (; i < n; ++i) rest += a[i] * _cvtsh_ss(b[i]);
-  return _mm512_reduce_add_ps(_mm512_add_ps(sum[0], sum[1])) + rest;
+  for (; i < n; ++i) rest = __builtin_fmaf(a[i], _cvtsh_ss(b[i]), rest);
+  return sum_of(sum) + rest;
 }
 
 void axpy_f32(float scale, const float* x, float* y, std::int64_t n) {

@@ -2,16 +2,22 @@
 
 #if defined(TRINE_X86_KERNELS)
 #include <cpuid.h>
+#elif defined(TRINE_ARM_KERNELS) && defined(__APPLE__)
+#include <sys/sysctl.h>
+#elif defined(TRINE_ARM_KERNELS)
+#include <sys/auxv.h>
 #endif
 
 namespace trine::cpu {
+namespace {
 
-bool reads_q8(gguf::TensorType type) {
-  return gguf::info(type).block_elements > 1;
-}
+struct Isa {
+  const char* name;
+  bool (*is_here)();
+  const Kernels& (*kernels)();
+};
 
 #if defined(TRINE_X86_KERNELS)
-namespace {
 
 // Clang 14 does not know this one by name.
 bool has_f16c() {
@@ -27,16 +33,62 @@ bool has_avx512vnni() {
          __builtin_cpu_supports("avx512vnni");
 }
 
-}  // namespace
+#elif defined(TRINE_ARM_KERNELS) && defined(__APPLE__)
+
+bool has_feature(const char* name) {
+  int value = 0;
+  std::size_t size = sizeof value;
+  return sysctlbyname(name, &value, &size, nullptr, 0) == 0 && value != 0;
+}
+bool has_neon() {
+  return has_feature("hw.optional.arm.FEAT_DotProd");
+}
+bool has_neon_i8mm() {
+  return has_neon() && has_feature("hw.optional.arm.FEAT_I8MM");
+}
+
+#elif defined(TRINE_ARM_KERNELS)
+
+// HWCAP_ASIMDDP and HWCAP2_I8MM of Linux's asm/hwcap.h, which old C libraries do not name. Every ARMv8
+// processor that runs Linux has fused multiply-adds and conversions of halves.
+bool has_neon() {
+  return (getauxval(AT_HWCAP) >> 20 & 1) != 0;
+}
+bool has_neon_i8mm() {
+  return has_neon() && (getauxval(AT_HWCAP2) >> 13 & 1) != 0;
+}
+
 #endif
 
-const Kernels* find_kernels(std::string_view isa) {
+// Slowest first.
+constexpr Isa all_isas[] = {
+    {"portable", [] { return true; }, portable_kernels},
 #if defined(TRINE_X86_KERNELS)
-  if ((isa.empty() || isa == "avx512vnni") && has_avx512vnni()) return &avx512vnni_kernels();
-  if ((isa.empty() || isa == "avx2") && has_avx2()) return &avx2_kernels();
+    {"avx2", has_avx2, avx2_kernels},
+    {"avx512vnni", has_avx512vnni, avx512vnni_kernels},
+#elif defined(TRINE_ARM_KERNELS)
+    {"neon", has_neon, neon_kernels},
+    {"neon-i8mm", has_neon_i8mm, neon_i8mm_kernels},
 #endif
-  if (isa.empty() || isa == "portable") return &portable_kernels();
-  return nullptr;
+};
+
+}  // namespace
+
+bool reads_q8(gguf::TensorType type) {
+  return gguf::info(type).block_elements > 1;
+}
+
+std::vector<const char*> isa_names() {
+  std::vector<const char*> names;
+  for (const Isa& isa : all_isas) names.push_back(isa.name);
+  return names;
+}
+
+const Kernels* find_kernels(std::string_view name) {
+  const Kernels* best = nullptr;
+  for (const Isa& isa : all_isas)
+    if ((name.empty() || name == isa.name) && isa.is_here()) best = &isa.kernels();
+  return best;
 }
 
 }  // namespace trine::cpu

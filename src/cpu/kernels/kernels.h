@@ -5,11 +5,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 namespace trine::cpu {
 
-// The arithmetic of the CPU backend, once per instruction set: portable.cpp, avx2.cpp, avx512vnni.cpp hold
-// the same functions in the same order. Names: N activation rows (tokens), C columns, R weight rows.
+// The arithmetic of the CPU backend, once per instruction set: portable.cpp, avx2.cpp, avx512vnni.cpp and
+// neon.h hold the same functions in the same order. Names: N activation rows (tokens), C columns, R weight
+// rows.
 
 // 8-bit activations: blocks of 32 along a row, x ≈ d·q, held in groups of 256 columns with all that a product
 // reads of them. Behind the last column a group is zero.
@@ -56,7 +58,7 @@ struct WeightRows {
 using MatMul = void (*)(const WeightRows& rows, const Activations& x, float* out, std::int64_t out_stride);
 
 struct Kernels {
-  std::string_view isa;  // "portable", "avx2", "avx512vnni"
+  std::string_view isa;  // one of isa_names()
 
   // fast reads x.q for block types (x.f32 for F32, F16 and BF16, which gain nothing from 8 bits); exact reads
   // x.f32. Defined for every type of quant::all_codecs().
@@ -67,13 +69,30 @@ struct Kernels {
   // max|x|/127, q = round(x/d) to nearest even.
   void (*quantize)(const float* x, std::int64_t column, std::int64_t columns, Q8Group* row);
 
-  // fp32 helpers over n values; f16 values are IEEE half bits.
+  // fp32 helpers over n values; f16 values are IEEE half bits. A dot product is summed in one order
+  // everywhere: 32 running sums of the columns of the same remainder by 32, as far as whole 32 go, then s[i]
+  // += s[i + 16] for i below 16, and so on by 8, 4, 2 and 1. The columns behind are a sum of their own, first
+  // to last, that is added at the end.
   float (*dot_f32)(const float* a, const float* b, std::int64_t n);
   float (*dot_f16)(const float* a, const std::uint16_t* b, std::int64_t n);
   void (*axpy_f32)(float scale, const float* x, float* y, std::int64_t n);          // y += scale·x
   void (*axpy_f16)(float scale, const std::uint16_t* x, float* y, std::int64_t n);  // y += scale·x
   void (*to_f16)(const float* x, std::uint16_t* out, std::int64_t n);
 };
+
+// Whether this build has kernels for the type: all do, but for one that takes a few types to be quick
+// (tests/kernels). What is not built has null for fast() and exact().
+constexpr bool is_built([[maybe_unused]] gguf::TensorType type) {
+#if defined(TRINE_KERNEL_TYPES)
+  using enum gguf::TensorType;
+  constexpr gguf::TensorType built[] = {TRINE_KERNEL_TYPES};
+  for (const gguf::TensorType one : built)
+    if (one == type) return true;
+  return false;
+#else
+  return true;
+#endif
+}
 
 // Whether 8-bit activations are read for this type in fast numerics.
 bool reads_q8(gguf::TensorType type);
@@ -82,7 +101,15 @@ const Kernels& portable_kernels();
 #if defined(TRINE_X86_KERNELS)
 const Kernels& avx2_kernels();
 const Kernels& avx512vnni_kernels();
+#elif defined(TRINE_ARM_KERNELS)
+const Kernels& neon_kernels();
+const Kernels& neon_i8mm_kernels();
 #endif
+
+// The instruction sets that this build has kernels for, slowest first: "portable", then of x86 "avx2" and
+// "avx512vnni", of Arm "neon" (ARMv8 with dot products of bytes) and "neon-i8mm" (and with products of
+// matrices of bytes).
+std::vector<const char*> isa_names();
 
 // The kernels of an instruction set by name, or the best this processor runs when `isa` is empty.
 // Null when the name is unknown or the processor lacks it.

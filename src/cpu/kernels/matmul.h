@@ -106,6 +106,8 @@ void tiles_q8(const WeightRows& w, const Q8Group* const* tokens, int n, std::int
       prefetch_ahead(next, panel_bytes);
       next += panel_bytes;
       unpack<S, type>(rows, sub, count, panel);
+      if constexpr (requires { S::pair_rows(panel.q[0]); })
+        for (int i = 0; i < count; ++i) S::pair_rows(panel.q[i]);
       int t = 0;
       for (; t + S::tile <= n; t += S::tile) dot_tile<S, U, S::tile>(panel, count, at + t, sums, t);
       for (; t < n; ++t) dot_tile<S, U, 1>(panel, count, at + t, sums, t);
@@ -266,9 +268,11 @@ void matmul_f32(const WeightRows& w, const Activations& x, float* out, std::int6
 }
 
 template <typename S, gguf::TensorType type>
-constexpr MatMul pick(bool exact) {
+constexpr MatMul pick([[maybe_unused]] bool exact) {
   using enum gguf::TensorType;
-  if constexpr (type == F32 || type == F16 || type == BF16)
+  if constexpr (!is_built(type))
+    return nullptr;
+  else if constexpr (type == F32 || type == F16 || type == BF16)
     return matmul_f32<S, type>;
   else
     return exact ? matmul_f32<S, type> : matmul_q8<S, type>;

@@ -139,22 +139,26 @@ void quantize(const float* x, std::int64_t column, std::int64_t columns, Q8Group
   }
 }
 
-float dot_f32(const float* a, const float* b, std::int64_t n) {
-  float sum[8] = {};
+// b(i) is a float. Every product and every sum is rounded.
+template <typename B>
+float dot(const float* a, std::int64_t n, B b) {
+  float sum[32] = {};
   std::int64_t i = 0;
-  for (; i + 8 <= n; i += 8)
-    for (int k = 0; k < 8; ++k) sum[k] += a[i + k] * b[i + k];
-  for (; i < n; ++i) sum[i % 8] += a[i] * b[i];
-  return ((sum[0] + sum[4]) + (sum[1] + sum[5])) + ((sum[2] + sum[6]) + (sum[3] + sum[7]));
+  for (; i + 32 <= n; i += 32)
+    for (int k = 0; k < 32; ++k) sum[k] += a[i + k] * b(i + k);
+  float rest = 0.0f;
+  for (; i < n; ++i) rest += a[i] * b(i);
+  for (int half = 16; half > 0; half /= 2)
+    for (int k = 0; k < half; ++k) sum[k] += sum[k + half];
+  return sum[0] + rest;
+}
+
+float dot_f32(const float* a, const float* b, std::int64_t n) {
+  return dot(a, n, [=](std::int64_t i) { return b[i]; });
 }
 
 float dot_f16(const float* a, const std::uint16_t* b, std::int64_t n) {
-  float sum[8] = {};
-  std::int64_t i = 0;
-  for (; i + 8 <= n; i += 8)
-    for (int k = 0; k < 8; ++k) sum[k] += a[i + k] * half_to_float(b[i + k]);
-  for (; i < n; ++i) sum[i % 8] += a[i] * half_to_float(b[i]);
-  return ((sum[0] + sum[4]) + (sum[1] + sum[5])) + ((sum[2] + sum[6]) + (sum[3] + sum[7]));
+  return dot(a, n, [=](std::int64_t i) { return half_to_float(b[i]); });
 }
 
 void axpy_f32(float scale, const float* x, float* y, std::int64_t n) {

@@ -20,9 +20,9 @@
 // arithmetic for all rows at once, activations are broadcast, and no horizontal sum is left.
 //
 // S is an instruction set: its vectors Bits (S::lanes × 32 bits) and Floats and the few operations on them,
-// in portable.cpp, avx2.cpp and avx512vnni.cpp, the only files that include this one. All of it is in an
-// unnamed namespace, and calls no inline function of another header, so that each file keeps its own copy: of
-// shared copies the linker would choose one, perhaps one that this processor cannot run.
+// in portable.cpp, avx2.cpp, avx512vnni.cpp and neon.h, the only files that include this one. All of it is in
+// an unnamed namespace, and calls no inline function of another header, so that each file keeps its own copy:
+// of shared copies the linker would choose one, perhaps one that this processor cannot run.
 
 namespace trine::cpu {
 namespace {
