@@ -12,6 +12,7 @@ namespace {  // see the top of unpack.h
 struct Neon {
   static constexpr int lanes = 8;
   static constexpr int tile = 4;
+  static constexpr bool has_rows = true;
   static constexpr int fewest_for_tiles = 4;
   using Row = NeonRow;
   static constexpr bool multiplies_signed = true;
