@@ -67,7 +67,7 @@ Result<void> measure(const model::Weights& weights, const std::string& device, c
   TRINE_TRY(const std::unique_ptr<wgpu::WgpuModel> model, wgpu::WgpuModel::load(weights, options));
   TRINE_TRY(const model::OpenSlot slot, model::OpenSlot::open_whole(*model));
   const model::Step step = {{{1, 0, slot.id(), model::Wants::token}}};
-  if (!model->times_steps()) {
+  if (!model->times_kernels()) {
     return fail({.code = ErrorCode::backend_unavailable,
                  .what = "this device times no kernels",
                  .where = model->describe().name});

@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 
+#include <fmt/format.h>
 #include <sched.h>
 #include <unistd.h>
 #include <algorithm>
@@ -181,8 +182,20 @@ Memory group_memory(const std::string& root) {
   return memory;
 }
 
-std::uint64_t cache_bytes(int name) {
-  const long bytes = ::sysconf(name);
+// "32768K", "32M", "512".
+std::uint64_t bytes_in(std::string_view text) {
+  const std::uint64_t number = leading_number(text).value_or(0);
+  const std::size_t unit = text.find_first_not_of("0123456789");
+  if (unit == std::string_view::npos) return number;
+  return text[unit] == 'K' ? number << 10 : text[unit] == 'M' ? number << 20 : number;
+}
+
+constexpr int cache_levels = 4;
+
+std::uint64_t library_cache_size(int level) {
+  constexpr int names[cache_levels] = {_SC_LEVEL1_DCACHE_SIZE, _SC_LEVEL2_CACHE_SIZE, _SC_LEVEL3_CACHE_SIZE,
+                                       _SC_LEVEL4_CACHE_SIZE};
+  const long bytes = ::sysconf(names[level - 1]);
   return bytes > 0 ? static_cast<std::uint64_t>(bytes) : 0;
 }
 
@@ -236,9 +249,24 @@ std::string processor_name(const std::string& root) {
   return "unknown processor";
 }
 
-std::uint64_t last_level_cache() {
-  return std::max({cache_bytes(_SC_LEVEL3_CACHE_SIZE), cache_bytes(_SC_LEVEL2_CACHE_SIZE),
-                   cache_bytes(_SC_LEVEL4_CACHE_SIZE)});
+std::uint64_t cache_size(int level, const std::string& root) {
+  bool told = false;
+  for (int index = 0;; ++index) {
+    const std::string folder = fmt::format("{}/sys/devices/system/cpu/cpu0/cache/index{}/", root, index);
+    const std::optional<std::uint64_t> its_level = number_in(folder + "level");
+    if (!its_level) break;
+    told = true;
+    if (*its_level == static_cast<std::uint64_t>(level) &&
+        !text_of(folder + "type").starts_with("Instruction"))
+      return bytes_in(text_of(folder + "size"));
+  }
+  return told || level > cache_levels || !root.empty() ? 0 : library_cache_size(level);
+}
+
+std::uint64_t last_level_cache(const std::string& root) {
+  for (int level = cache_levels; level > 0; --level)
+    if (const std::uint64_t bytes = cache_size(level, root); bytes > 0) return bytes;
+  return 0;
 }
 
 }  // namespace trine

@@ -27,7 +27,11 @@ int online_cores();
 
 // The processor's own name, as /proc/cpuinfo has it, or "unknown processor".
 std::string processor_name(const std::string& root = {});
-// Bytes of one core's last-level cache; 0 when unknown.
-std::uint64_t last_level_cache();
+// Bytes of the cache of a level (from 1) that the first core has or shares, of data: 0 when there is none, or
+// none is known. Linux says so; where it does not, the C library's figure counts, which for some processors
+// is the sum over all cores.
+std::uint64_t cache_size(int level, const std::string& root = {});
+// That of the last level.
+std::uint64_t last_level_cache(const std::string& root = {});
 
 }  // namespace trine

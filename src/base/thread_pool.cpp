@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <thread>
 #include <vector>
 
@@ -36,6 +37,30 @@ void wait_for_change(const std::atomic<std::uint32_t>& value, std::uint32_t old)
   value.wait(old, std::memory_order_acquire);
 }
 
+using Clock = std::chrono::steady_clock;
+
+// A thread's count, on a cache line of its own.
+struct alignas(64) Counted {
+  Clock::duration time{0};
+};
+
+// Adds the time it lives to a count, where there is one.
+class Counting {
+ public:
+  explicit Counting(Counted* to) : to_(to) {
+    if (to_ != nullptr) start_ = Clock::now();
+  }
+  ~Counting() {
+    if (to_ != nullptr) to_->time += Clock::now() - start_;
+  }
+  Counting(const Counting&) = delete;
+  Counting& operator=(const Counting&) = delete;
+
+ private:
+  Counted* to_;
+  Clock::time_point start_;
+};
+
 }  // namespace
 
 struct ThreadPool::State {
@@ -48,6 +73,10 @@ struct ThreadPool::State {
   std::int64_t count = 0;
   std::int64_t grain = 1;
   const FunctionRef<void(std::int64_t, std::int64_t, int)>* body = nullptr;
+  bool counts_times = false;
+  std::vector<Counted> counts;  // by thread: the caller's of waiting, the others' of work
+
+  Counted* count_of(int thread) { return counts_times ? &counts[static_cast<std::size_t>(thread)] : nullptr; }
 
   void join() {
     stop.store(true, std::memory_order_relaxed);
@@ -67,6 +96,7 @@ struct ThreadPool::State {
 
 ThreadPool::ThreadPool(int threads) : state_(std::make_unique<State>()) {
   if (threads <= 0) threads = available_cores();
+  state_->counts.resize(static_cast<std::size_t>(threads));
   state_->workers.reserve(static_cast<std::size_t>(threads - 1));
   try {
     for (int i = 1; i < threads; ++i) state_->workers.emplace_back([this, i] { work(i); });
@@ -84,6 +114,18 @@ int ThreadPool::size() const {
   return static_cast<int>(state_->workers.size()) + 1;
 }
 
+void ThreadPool::count_times(bool on) {
+  state_->counts_times = on;
+}
+
+ThreadPool::Times ThreadPool::times() const {
+  const auto seconds = [](const Counted& one) { return std::chrono::duration<double>(one.time).count(); };
+  Times times;
+  times.waited = seconds(state_->counts[0]);
+  for (std::size_t i = 1; i < state_->counts.size(); ++i) times.worked += seconds(state_->counts[i]);
+  return times;
+}
+
 void ThreadPool::work(int thread) {
   State& state = *state_;
   std::uint32_t seen = 0;
@@ -91,7 +133,10 @@ void ThreadPool::work(int thread) {
     wait_for_change(state.phase, seen);
     ++seen;  // phases are never skipped: the caller waits for all workers before the next one
     if (state.stop.load(std::memory_order_relaxed)) return;
-    state.drain(thread);
+    {
+      const Counting working(state.count_of(thread));
+      state.drain(thread);
+    }
     if (state.running.fetch_sub(1, std::memory_order_acq_rel) == 1) state.running.notify_one();
   }
 }
@@ -114,6 +159,7 @@ void ThreadPool::parallel_for(std::int64_t count, std::int64_t grain,
   state.phase.fetch_add(1, std::memory_order_release);
   state.phase.notify_all();
   state.drain(0);
+  const Counting waiting(state.count_of(0));
   while (true) {
     const std::uint32_t left = state.running.load(std::memory_order_acquire);
     if (left == 0) return;

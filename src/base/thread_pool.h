@@ -44,6 +44,16 @@ class ThreadPool {
   void parallel_for(std::int64_t count, std::int64_t grain,
                     FunctionRef<void(std::int64_t begin, std::int64_t end, int thread)> body);
 
+  // For benchmarks. Seconds from the pool's start on, over the calls during which they were counted: how long
+  // all threads but the caller ran bodies, and how long the caller waited for them. Between calls of
+  // parallel_for() only.
+  struct Times {
+    double worked = 0;
+    double waited = 0;
+  };
+  void count_times(bool on);
+  Times times() const;
+
  private:
   struct State;
   void work(int thread);

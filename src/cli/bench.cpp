@@ -2,6 +2,7 @@
 #include "backend/registry.h"
 #include "base/human.h"
 #include "base/system.h"
+#include "cli/bench_phases.h"
 #include "cli/command.h"
 #include "cli/console.h"
 #include "cli/cost.h"
@@ -28,13 +29,15 @@ struct BenchOptions {
   ModelOptions model;
   BenchPlan plan;
   std::vector<std::string> sampling = {"greedy"};
+  bool kernels = false;
+  bool phases = false;
   bool json = false;
   bool markdown = false;
 };
 
 struct PrefillLine {
   std::int32_t tokens = 0;
-  Spread rate;
+  engine::PrefillRate rate;
 };
 
 struct DecodeLine {
@@ -50,8 +53,15 @@ struct BenchReport {
   std::optional<Bandwidth> bandwidth;  // of the memory that the model runs in, where it can be measured
   bool on_gpu = false;                 // and not in this machine's own, with its caches
   ModelCost cost;
-  std::vector<PrefillLine> prefill;
-  std::vector<DecodeLine> decode;
+  std::optional<model::ArithmeticRate> arithmetic = {};  // where phases are asked for, and it is known
+  std::vector<PrefillLine> prefill = {};
+  std::vector<DecodeLine> decode = {};
+
+  PhaseLimits phase_limits() const {
+    PhaseLimits limits{{}, static_cast<double>(last_level_cache()), arithmetic};
+    if (bandwidth) limits.bytes_per_second = bandwidth->bytes_per_second;
+    return limits;
+  }
 
   bool in_cache(const DecodeLine& line) const {
     return bandwidth && !on_gpu && line.bytes_per_token < static_cast<double>(last_level_cache());
@@ -85,8 +95,8 @@ double bytes_per_token(const BenchReport& report, std::int32_t depth) {
 Result<void> measure(BenchReport& report, model::DeviceModel& device) {
   engine::Bench bench(device);
   for (const std::int32_t tokens : report.plan.prefill) {
-    TRINE_TRY(const Spread rate, bench.prefill(tokens, report.plan));
-    report.prefill.push_back({tokens, rate});
+    TRINE_TRY(engine::PrefillRate rate, bench.prefill(tokens, report.plan));
+    report.prefill.push_back({tokens, std::move(rate)});
   }
   if (report.plan.decode == 0) return {};
   for (const std::int32_t depth : report.plan.depths)
@@ -111,8 +121,9 @@ Table results(const BenchReport& report) {
   Table table({"test", ">tok/s", ">min", ">max", ">read per token", ">limit tok/s", ">of limit"});
   const auto rate = [](double value) { return fmt::format("{:.1f}", value); };
   for (const PrefillLine& line : report.prefill) {
-    table.add({fmt::format("prefill {}", line.tokens), rate(line.rate.median), rate(line.rate.min),
-               rate(line.rate.max), "", "", ""});
+    const Spread& spread = line.rate.rate;
+    table.add({fmt::format("prefill {}", line.tokens), rate(spread.median), rate(spread.min),
+               rate(spread.max), "", "", ""});
   }
   for (const DecodeLine& line : report.decode) {
     const std::optional<double> limit = report.limit(line);
@@ -160,6 +171,8 @@ std::vector<std::string> circumstances(const BenchReport& report) {
                   plural(static_cast<std::uint64_t>(report.plan.repetitions), "repetition"),
                   report.plan.warmup, "each token chosen where the model runs, from the step before it")};
   for (std::string& line : memory_lines(report)) lines.push_back(std::move(line));
+  if (report.plan.parts && report.model.device->times_phases())
+    lines.push_back(arithmetic_line(report.arithmetic));
   for (const DecodeLine& line : report.decode) {
     if (line.rate.host.launches == 0) continue;  // nothing runs beside the host
     const HostShare share(line.rate.host);
@@ -169,9 +182,9 @@ std::vector<std::string> circumstances(const BenchReport& report) {
         name_of(line.of, report.plan.decode), share.submit, share.launches, share.wait));
   }
   for (const DecodeLine& line : report.decode) {
-    if (!line.rate.device) continue;
+    if (!line.rate.step || !report.model.device->times_kernels()) continue;
     lines.push_back(fmt::format("device, {}: {:.2f} ms a step by its own clock",
-                                name_of(line.of, report.plan.decode), line.rate.device->microseconds / 1000));
+                                name_of(line.of, report.plan.decode), line.rate.step->microseconds / 1000));
   }
   const bool in_cache = std::any_of(report.decode.begin(), report.decode.end(),
                                     [&](const DecodeLine& line) { return report.in_cache(line); });
@@ -196,7 +209,7 @@ ordered_json host_json(const engine::HostCost& cost) {
 }
 
 ordered_json device_time_json(const std::optional<model::StepTime>& time) {
-  if (!time) return {};
+  if (!time || !time->phases.empty()) return {};
   ordered_json kernels = ordered_json::array();
   for (const model::KernelTime& kernel : time->kernels)
     kernels.push_back(
@@ -216,9 +229,15 @@ ordered_json bandwidth_json(const std::optional<Bandwidth>& bandwidth, bool on_g
 }
 
 std::string to_json(const BenchReport& report) {
+  const PhaseLimits limits = report.phase_limits();
+  const auto phases = [&](const std::optional<model::StepTime>& step) {
+    return step && step->phases.empty() ? ordered_json() : phases_json(step, limits);
+  };
   ordered_json prefill = ordered_json::array();
   for (const PrefillLine& line : report.prefill) {
-    prefill.push_back({{"tokens", line.tokens}, {"tokens_per_second", spread_json(line.rate)}});
+    prefill.push_back({{"tokens", line.tokens},
+                       {"tokens_per_second", spread_json(line.rate.rate)},
+                       {"phase_time", phases(line.rate.phases)}});
   }
   ordered_json decode = ordered_json::array();
   for (const DecodeLine& line : report.decode) {
@@ -230,7 +249,8 @@ std::string to_json(const BenchReport& report) {
          {"sampling", line.of.sampling.name},
          {"tokens_per_second", spread_json(line.rate.rate)},
          {"host", host_json(line.rate.host)},
-         {"device_time", device_time_json(line.rate.device)},
+         {"device_time", device_time_json(line.rate.step)},
+         {"phase_time", phases(line.rate.step)},
          {"bytes_per_token", line.bytes_per_token},
          {"limit_tokens_per_second", limit ? ordered_json(*limit) : ordered_json()},
          {"share_of_limit", limit ? ordered_json(line.rate.rate.median / *limit) : ordered_json()}});
@@ -246,17 +266,17 @@ std::string to_json(const BenchReport& report) {
                             {"repetitions", report.plan.repetitions},
                             {"warmup", report.plan.warmup},
                             {"bandwidth", bandwidth_json(report.bandwidth, report.on_gpu)},
+                            {"arithmetic", arithmetic_json(report.arithmetic)},
                             {"last_level_cache_bytes", last_level_cache()},
                             {"prefill", std::move(prefill)},
                             {"decode", std::move(decode)}};
   return out.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
 
-Table kernel_times(const DecodeLine& line, std::int32_t decode) {
-  Table table({fmt::format("kernels of the step in the middle of {}", name_of(line.of, decode)), ">launches",
-               ">us each", ">us a step"});
-  if (!line.rate.device) return table;
-  for (const model::KernelTime& kernel : line.rate.device->kernels) {
+Table kernel_times(const std::string& name, const model::StepTime& step) {
+  Table table(
+      {fmt::format("kernels of the step in the middle of {}", name), ">launches", ">us each", ">us a step"});
+  for (const model::KernelTime& kernel : step.kernels) {
     table.add({kernel.name, fmt::format("{}", kernel.launches),
                fmt::format("{:.1f}", kernel.microseconds / kernel.launches),
                fmt::format("{:.0f}", kernel.microseconds)});
@@ -268,9 +288,17 @@ void print_report(const BenchReport& report, const BenchOptions& options) {
   const std::vector<std::string> lines = circumstances(report);
   const auto show = [&](const Table& table) { return options.markdown ? table.markdown() : table.text(); };
   std::string tables = show(results(report));
-  for (const DecodeLine& line : report.decode)
-    if (options.plan.kernels && line.rate.device)
-      tables += "\n" + show(kernel_times(line, report.plan.decode));
+  const auto show_phases = [&](const std::string& name, const model::StepTime& step) {
+    tables += "\n" + show(phase_table("phases of " + name, step, report.phase_limits()));
+  };
+  for (const PrefillLine& line : report.prefill)
+    if (line.rate.phases) show_phases(fmt::format("prefill {}", line.tokens), *line.rate.phases);
+  for (const DecodeLine& line : report.decode) {
+    const std::string name = name_of(line.of, report.plan.decode);
+    if (!line.rate.step) continue;
+    if (options.kernels) tables += "\n" + show(kernel_times(name, *line.rate.step));
+    if (options.phases) show_phases("a step of " + name, *line.rate.step);
+  }
   std::string list;
   for (const std::string& line : lines) list += (options.markdown ? "- " : "") + line + "\n";
   write_out(options.markdown ? tables + "\n" + list : list + "\n" + tables);
@@ -298,12 +326,24 @@ Result<void> require_kernel_times(const model::DeviceModel& device, const BenchP
                  .where = "--kernels",
                  .expected = "--decode of at least 1",
                  .actual = "0"});
-  if (device.times_steps()) return {};
+  if (device.times_kernels()) return {};
   return fail({.code = ErrorCode::usage,
                .what = "this device does not time its kernels",
                .where = "--kernels",
                .expected = "a backend with timestamps, as wgpu has on most adapters",
-               .actual = describe_device(device.describe())});
+               .actual = describe_device(device.describe()),
+               .hint = device.times_phases() ? "--phases times the parts of a step here" : ""});
+}
+
+// What --phases needs. Errors: usage.
+Result<void> require_phase_times(const model::DeviceModel& device) {
+  if (device.times_phases()) return {};
+  return fail({.code = ErrorCode::usage,
+               .what = "this backend runs kernels, no phases",
+               .where = "--phases",
+               .expected = "a backend that runs steps on the host, as cpu does",
+               .actual = describe_device(device.describe()),
+               .hint = device.times_kernels() ? "--kernels times the parts of a step here" : ""});
 }
 
 // Errors: usage (no such name).
@@ -340,9 +380,14 @@ Result<int> bench(BenchOptions options) {
   introduce_demo(model.source);
   warn_if_larger_than_memory(*model.file);
   TRINE_CHECK_OK(start_backend(model, options.model, options.plan.context(), options.plan.slots()));
-  if (options.plan.kernels) TRINE_CHECK_OK(require_kernel_times(*model.device, options.plan));
-  BenchReport report{model, options.plan, resident, {}, false, model_cost(*model.file), {}, {}};
+  if (options.kernels) TRINE_CHECK_OK(require_kernel_times(*model.device, options.plan));
+  if (options.phases) TRINE_CHECK_OK(require_phase_times(*model.device));
+  options.plan.parts = options.kernels || options.phases;
+  BenchReport report{model, options.plan, resident, {}, false, model_cost(*model.file)};
   TRINE_CHECK_OK(measure(report, *model.device));
+  if (options.phases) {
+    TRINE_TRY(report.arithmetic, model.device->measure_arithmetic());
+  }
   // Last, as its buffer may push out weights.
   TRINE_CHECK_OK(measure_memory(report, options.model.load.threads));
   if (options.json) {
@@ -381,8 +426,12 @@ Action define_bench(CLI::App& app) {
              "repetitions that count; default: 5");
   add_number(app, "--warmup", options->plan.warmup, 0, 1000,
              "repetitions before them that do not; default: 1");
-  add_flag(app, "--kernels", options->plan.kernels,
+  add_flag(app, "--kernels", options->kernels,
            "wgpu: also how long each kernel takes when decoding, by the device's clock");
+  add_flag(
+      app, "--phases", options->phases,
+      "cpu: also how long each phase of a step takes, what it reads and multiplies, and its share of the "
+      "limits of memory and arithmetic");
   add_flag(app, "--json", options->json, "print one JSON object").group("Output");
   add_flag(app, "--markdown", options->markdown, "print a Markdown table").group("Output").excludes("--json");
   set_footer(app,

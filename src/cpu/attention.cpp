@@ -23,6 +23,7 @@ void rotate(float* head, const float* cos, const float* sin, std::int64_t half) 
 
 // Head norm and rotary embedding of q and k in place, then the KV write.
 void norm_rotate_and_store(Pass& pass, const LayerMatrices& m, int layer) {
+  const PhaseTimer timer(pass.times, Phase::rope_and_kv);
   const model::Config& c = pass.config;
   const std::int64_t width = c.q_size() + 2 * c.kv_size();
   const std::int64_t half = c.head_dim / 2;
@@ -90,6 +91,7 @@ void attend(const Pass& pass, const model::Row& row, int layer, int head, const 
 }
 
 void attend_all(Pass& pass, int layer) {
+  const PhaseTimer timer(pass.times, Phase::attention);
   const model::Config& c = pass.config;
   const std::int64_t width = c.q_size() + 2 * c.kv_size();
   pass.pool.parallel_for(pass.rows() * c.n_heads, 1, [&](std::int64_t begin, std::int64_t end, int thread) {

@@ -26,6 +26,7 @@ std::int64_t expert_task_rows(const Pass& pass, std::int64_t rows, std::int64_t 
 
 // expert_act[s] = silu(W_gate g)·(W_up g) for every slot, as tasks of (expert, some of its F rows).
 void expert_swiglu(Pass& pass, const LayerMatrices& m) {
+  const PhaseTimer timer(pass.times, Phase::expert_gate_up);
   Workspace& work = pass.work;
   const std::int64_t ffn = pass.config.expert_ffn_size;
   const std::int64_t task_rows = expert_task_rows(pass, ffn, 2);
@@ -55,6 +56,7 @@ void expert_swiglu(Pass& pass, const LayerMatrices& m) {
 // moe_out[n] = Σ_k w_k · W_down act, then x += moe_out, as tasks of some of the H rows over all chosen
 // experts: the task that owns an output adds its experts in rank order, so no two threads share a sum.
 void down_and_combine(Pass& pass, const LayerMatrices& m) {
+  const PhaseTimer timer(pass.times, Phase::expert_down);
   Workspace& work = pass.work;
   const std::int64_t hidden = pass.config.hidden_size;
   const std::int64_t k = pass.config.experts_per_token;

@@ -3,6 +3,7 @@
 #include "cpu/attention.h"
 #include "cpu/experts.h"
 #include "cpu/head.h"
+#include "cpu/phase_work.h"
 
 #include <algorithm>
 #include <cmath>
@@ -109,6 +110,7 @@ void rms_norm(const Kernels& kernels, const float* x, const float* weight, std::
 }
 
 void norm_rows(Pass& pass, const float* weight, bool with_rest) {
+  const PhaseTimer timer(pass.times, Phase::norm);
   const std::int64_t hidden = pass.config.hidden_size;
   pass.pool.parallel_for(pass.rows(), 1, [&](std::int64_t begin, std::int64_t end, int) {
     for (std::int64_t n = begin; n < end; ++n) {
@@ -124,6 +126,7 @@ namespace {
 
 // x = embed[token]
 void embed(Pass& pass) {
+  const PhaseTimer timer(pass.times, Phase::embed);
   const model::Weight& table = *pass.matrices.embed.weight;
   const std::int64_t hidden = pass.config.hidden_size;
   pass.pool.parallel_for(pass.rows(), 8, [&](std::int64_t begin, std::int64_t end, int) {
@@ -141,6 +144,7 @@ void embed(Pass& pass) {
 
 // cos and sin of every row's position, once for all layers.
 void prepare_rope(Pass& pass) {
+  const PhaseTimer timer(pass.times, Phase::rope_and_kv);
   const std::size_t half = static_cast<std::size_t>(pass.config.head_dim / 2);
   for (std::size_t n = 0; n < pass.plan.rows.size(); ++n) {
     for (std::size_t i = 0; i < half; ++i) {
@@ -160,8 +164,10 @@ void forward_qwen3_moe(Pass& pass, std::span<float> logits) {
     const LayerMatrices& m = pass.matrices.layers[static_cast<std::size_t>(layer)];
     attention_forward_layer(pass, m, layer);
     moe_ffn_forward_layer(pass, m, layer);
+    if (pass.times != nullptr) count_layer_work(pass, m);
   }
   head_forward(pass, logits);
+  if (pass.times != nullptr) count_end_work(pass);
 }
 
 }  // namespace trine::cpu

@@ -3,6 +3,7 @@
 #include "base/thread_pool.h"
 #include "cpu/kernels/kernels.h"
 #include "cpu/kv_cache.h"
+#include "cpu/phases.h"
 #include "cpu/weights.h"
 #include "model/device_model.h"
 #include "model/stage.h"
@@ -78,6 +79,7 @@ struct Pass {
   Workspace& work;
   ThreadPool& pool;
   model::StageTap* trace;
+  PhaseTimes* times = nullptr;  // of a pass that a benchmark times
 
   std::int64_t rows() const { return static_cast<std::int64_t>(plan.rows.size()); }
   // How many of a matrix's `rows` one task computes for `tokens` activation rows, its outputs for `kept` of

@@ -16,6 +16,7 @@ void head_forward(Pass& pass, std::span<float> logits) {
   pass.report(Stage::final_norm, -1, pass.work.normed.f32.data(), pass.config.hidden_size);
   if (wanted.empty()) return;
 
+  const PhaseTimer timer(pass.times, Phase::logits);
   const Activations x = pass.work.normed.view(static_cast<std::int64_t>(wanted.size()), wanted.data());
   pass.pool.parallel_for(
       vocab, pass.rows_per_task(vocab, x.rows), [&](std::int64_t begin, std::int64_t end, int) {

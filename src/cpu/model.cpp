@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/thread_pool.h"
+#include "cpu/arithmetic.h"
 #include "cpu/device.h"
 #include "cpu/forward.h"
 #include "device/kv_type.h"
@@ -9,6 +10,7 @@
 
 #include <fmt/format.h>
 #include <algorithm>
+#include <chrono>
 
 namespace trine::cpu {
 namespace {
@@ -38,6 +40,9 @@ struct CpuModel::State {
         last_choices(samplers.size(), model::no_token) {}
 
   const model::Config& config() const { return matrices.source->config; }
+  // Runs a step: the logits of its head rows, and the tokens that it wants by the rules of each slot.
+  model::StepOutput run(const model::StepPlan& plan, model::StageTap* trace, PhaseTimes* times,
+                        std::vector<sampling::Sampler>& rules);
 
   const Kernels& kernels;
   model::Numerics numerics;
@@ -169,25 +174,65 @@ void keep_wanted(const model::StepPlan& plan, std::size_t vocab, std::vector<flo
 
 }  // namespace
 
+model::StepOutput CpuModel::State::run(const model::StepPlan& plan, model::StageTap* trace, PhaseTimes* times,
+                                       std::vector<sampling::Sampler>& rules) {
+  const auto vocab = static_cast<std::size_t>(config().vocab_size);
+  model::StepOutput result;
+  result.logits.resize(plan.head_rows.size() * vocab);
+  Pass pass{config(), kernels, matrices, rope, plan, last_choices, kv, work, pool, trace, times};
+  forward_qwen3_moe(pass, result.logits);
+  const PhaseTimer timer(times, Phase::sampling);
+  result.tokens = choose_tokens(plan, result.logits, vocab, pool, rules);
+  return result;
+}
+
 // There is nothing to wait for: the step is run here.
 Result<void> CpuModel::submit_plan(const model::StepPlan& plan, model::StageTap* trace) {
   State& s = *state_;
-  const auto vocab = static_cast<std::size_t>(s.config().vocab_size);
-  s.output = {};
-  s.output.logits.resize(plan.head_rows.size() * vocab);
-  Pass pass{s.config(), s.kernels, s.matrices, s.rope, plan, s.last_choices, s.kv, s.work, s.pool, trace};
-  forward_qwen3_moe(pass, s.output.logits);
-  s.output.tokens = choose_tokens(plan, s.output.logits, vocab, s.pool, s.samplers);
+  s.output = {};  // its memory first
+  s.output = s.run(plan, trace, nullptr, s.samplers);
   for (std::size_t i = 0; i < plan.token_rows.size(); ++i) {
     const model::Row& row = plan.rows[static_cast<std::size_t>(plan.token_rows[i])];
     s.last_choices[static_cast<std::size_t>(row.slot)] = s.output.tokens[i];
   }
-  keep_wanted(plan, vocab, s.output.logits);
+  keep_wanted(plan, static_cast<std::size_t>(s.config().vocab_size), s.output.logits);
   return {};
 }
 
 Result<model::StepOutput> CpuModel::take_output(std::int32_t /*ring_index*/) {
   return std::move(state_->output);
+}
+
+// ---- Benchmarks ----
+
+// The run of median time, with its own phases: medians of each would be of no run, and need not fit into it.
+Result<model::StepTime> CpuModel::time_plan(const model::StepPlan& plan, bool in_parts) {
+  constexpr std::size_t most_runs = 9;
+  constexpr std::chrono::seconds most_time(2);
+  using Clock = std::chrono::steady_clock;
+  State& s = *state_;
+  std::vector<model::StepTime> runs;
+  const Clock::time_point first = Clock::now();
+  s.pool.count_times(in_parts);
+  while (runs.empty() || (runs.size() < most_runs && Clock::now() - first < most_time)) {
+    std::vector<sampling::Sampler> rules = s.samplers;  // drawing changes them
+    PhaseTimes phases(s.pool);
+    const Clock::time_point start = Clock::now();
+    s.run(plan, nullptr, in_parts ? &phases : nullptr, rules);
+    model::StepTime time;
+    time.microseconds = std::chrono::duration<double, std::micro>(Clock::now() - start).count();
+    if (in_parts) time.phases = phases.take();
+    runs.push_back(std::move(time));
+  }
+  s.pool.count_times(false);
+  const auto middle = runs.begin() + static_cast<std::ptrdiff_t>(runs.size() / 2);
+  std::nth_element(runs.begin(), middle, runs.end(),
+                   [](const auto& a, const auto& b) { return a.microseconds < b.microseconds; });
+  return std::move(*middle);
+}
+
+Result<std::optional<model::ArithmeticRate>> CpuModel::measure_arithmetic() {
+  return cpu::measure_arithmetic(state_->kernels.isa, state_->pool);
 }
 
 }  // namespace trine::cpu

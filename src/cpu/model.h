@@ -6,6 +6,7 @@
 #include "model/weights.h"
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -30,6 +31,8 @@ class CpuModel final : public model::DeviceModel {
   const model::Config& config() const override;
   model::DeviceInfo describe() const override;
   const model::StepLimits& limits() const override;
+  bool times_phases() const override { return true; }
+  Result<std::optional<model::ArithmeticRate>> measure_arithmetic() override;
 
  protected:
   Result<void> place_choosing(std::int32_t slot, const model::Slot& entry) override;
@@ -37,6 +40,7 @@ class CpuModel final : public model::DeviceModel {
   Result<void> place_allowed(std::int32_t slot, const model::Slot& entry) override;
   Result<void> submit_plan(const model::StepPlan& plan, model::StageTap* trace) override;
   Result<model::StepOutput> take_output(std::int32_t ring_index) override;
+  Result<model::StepTime> time_plan(const model::StepPlan& plan, bool in_parts) override;
 
  private:
   struct State;

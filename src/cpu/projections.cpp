@@ -8,6 +8,7 @@ namespace trine::cpu {
 // 8-bit activations reads what they lost too, as rows of their own: of all matrices these three decide
 // whether fast numerics keep leg F of the contract (docs/performance.md).
 void project_qkv(Pass& pass, const LayerMatrices& m) {
+  const PhaseTimer timer(pass.times, Phase::qkv);
   const std::int64_t width = pass.config.q_size() + 2 * pass.config.kv_size();
   const std::int64_t rows = pass.rows();
   const Activations x = pass.work.normed.view(rows), both = pass.work.normed.view(2 * rows);
@@ -30,6 +31,7 @@ void project_qkv(Pass& pass, const LayerMatrices& m) {
 
 // x += W_o · attended
 void project_output(Pass& pass, const LayerMatrices& m) {
+  const PhaseTimer timer(pass.times, Phase::attn_output);
   const std::int64_t hidden = pass.config.hidden_size;
   if (m.attn_output.reads_q8) {
     pass.pool.parallel_for(pass.rows(), 1, [&](std::int64_t begin, std::int64_t end, int) {

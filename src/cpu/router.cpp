@@ -72,6 +72,7 @@ void report_choices(const Pass& pass, int layer) {
 }  // namespace
 
 void route_tokens(Pass& pass, const LayerMatrices& m, int layer) {
+  const PhaseTimer timer(pass.times, Phase::router);
   const std::int64_t n_experts = pass.config.n_experts;
   const std::int64_t k = pass.config.experts_per_token;
   compute_router_logits(pass, m);

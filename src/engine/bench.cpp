@@ -46,6 +46,16 @@ Result<void> require_tokens(const model::StepOutput& output, std::int32_t positi
                .hint = "Judge the model with 'trine verify'"});
 }
 
+void add_to(model::PhaseTime& sum, const model::PhaseTime& one) {
+  sum.name = one.name;
+  sum.count += one.count;
+  sum.microseconds += one.microseconds;
+  sum.idle_microseconds += one.idle_microseconds;
+  sum.bytes += one.bytes;
+  sum.flops_8bit += one.flops_8bit;
+  sum.flops_f32 += one.flops_f32;
+}
+
 std::int32_t pages_for(std::int32_t positions, std::int32_t page_size) {
   return (positions + page_size - 1) / page_size;
 }
@@ -87,20 +97,39 @@ struct Bench::Sequences {
   std::vector<model::OpenSlot> slots;
 };
 
+// The rows of a prompt from `begin` on, as many as a step takes; behind its last one a token is chosen.
+model::Step Bench::prompt_step(const model::OpenSlot& slot, std::int32_t sequence, std::int32_t begin,
+                               std::int32_t tokens) const {
+  const std::int32_t end = std::min(tokens, begin + model_.limits().rows);
+  model::Step step;
+  for (std::int32_t i = begin; i < end; ++i)
+    step.rows.push_back({random_token(sequence, i, model_.config().vocab_size), i, slot.id()});
+  if (end == tokens) step.rows.back().wants = model::Wants::token;
+  return step;
+}
+
 Result<void> Bench::run_prompt(const model::OpenSlot& slot, std::int32_t sequence, std::int32_t tokens) {
   for (std::int32_t begin = 0; begin < tokens; begin += model_.limits().rows) {
-    const std::int32_t end = std::min(tokens, begin + model_.limits().rows);
-    model::Step step;
-    for (std::int32_t i = begin; i < end; ++i)
-      step.rows.push_back({random_token(sequence, i, model_.config().vocab_size), i, slot.id()});
-    if (end == tokens) step.rows.back().wants = model::Wants::token;
+    const model::Step step = prompt_step(slot, sequence, begin, tokens);
     TRINE_TRY(const model::StepOutput output, model_.run(step));
-    TRINE_CHECK_OK(require_tokens(output, end - 1));
+    TRINE_CHECK_OK(require_tokens(output, step.rows.back().position));
   }
   return {};
 }
 
-Result<Spread> Bench::prefill(std::int32_t tokens, const BenchPlan& plan) {
+// Of a prompt that was run: the same steps again, each by itself.
+Result<model::StepTime> Bench::time_prompt(const model::OpenSlot& slot, std::int32_t tokens) {
+  model::StepTime sum;
+  for (std::int32_t begin = 0; begin < tokens; begin += model_.limits().rows) {
+    TRINE_TRY(const model::StepTime time, model_.time_step(prompt_step(slot, 0, begin, tokens), true));
+    sum.microseconds += time.microseconds;
+    sum.phases.resize(time.phases.size());
+    for (std::size_t i = 0; i < time.phases.size(); ++i) add_to(sum.phases[i], time.phases[i]);
+  }
+  return sum;
+}
+
+Result<PrefillRate> Bench::prefill(std::int32_t tokens, const BenchPlan& plan) {
   TRINE_TRY(const model::OpenSlot slot, model::OpenSlot::open_whole(model_));
   std::vector<double> rates;
   for (std::int32_t i = 0; i < plan.warmup + plan.repetitions; ++i) {
@@ -108,7 +137,11 @@ Result<Spread> Bench::prefill(std::int32_t tokens, const BenchPlan& plan) {
     TRINE_CHECK_OK(run_prompt(slot, 0, tokens));
     if (i >= plan.warmup) rates.push_back(tokens / seconds_since(start));
   }
-  return spread_of(std::move(rates));
+  PrefillRate result{spread_of(std::move(rates)), {}};
+  if (plan.parts && model_.times_phases()) {
+    TRINE_TRY(result.phases, time_prompt(slot, tokens));
+  }
+  return result;
 }
 
 Result<Bench::Sequences> Bench::open(const DecodeCase& one, const BenchPlan& plan) {
@@ -179,13 +212,14 @@ Result<DecodeRate> Bench::decode(const DecodeCase& one, const BenchPlan& plan) {
     if (i >= plan.warmup) rates.push_back(one.sequences * plan.decode / seconds);
   }
   result.rate = spread_of(std::move(rates));
-  if (!model_.times_steps()) return result;
+  if (!model_.times_kernels() && !(plan.parts && model_.times_phases())) return result;
   const std::int32_t middle = one.depth + plan.decode / 2;
   model::Step step;
-  for (const model::OpenSlot& slot : sequences.slots)
-    step.rows.push_back(
-        {random_token(0, middle, model_.config().vocab_size), middle, slot.id(), model::Wants::token});
-  TRINE_TRY(result.device, model_.time_step(step, plan.kernels));
+  for (std::size_t s = 0; s < sequences.slots.size(); ++s) {
+    const std::int32_t token = random_token(static_cast<std::int32_t>(s), middle, model_.config().vocab_size);
+    step.rows.push_back({token, middle, sequences.slots[s].id(), model::Wants::token});
+  }
+  TRINE_TRY(result.step, model_.time_step(step, plan.parts));
   return result;
 }
 

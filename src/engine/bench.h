@@ -38,7 +38,7 @@ struct BenchPlan {
   std::vector<NamedSampling> sampling;
   std::int32_t repetitions = 5;
   std::int32_t warmup = 1;  // repetitions that are run first and not counted
-  bool kernels = false;     // time each, where the device has a clock
+  bool parts = false;       // also time each kernel of a device with a clock, or each phase on the host
 
   std::int32_t longest() const;  // positions of a sequence
   std::int32_t context() const;  // of all sequences of the largest measurement, each in pages of its own
@@ -53,6 +53,11 @@ struct HostCost {
   std::uint64_t launches = 0;
 };
 
+struct PrefillRate {
+  Spread rate;
+  std::optional<model::StepTime> phases;  // over all steps of the prompt, where phases are timed
+};
+
 struct DecodeCase {
   std::int32_t depth = 0;
   std::int32_t sequences = 1;
@@ -60,9 +65,9 @@ struct DecodeCase {
 };
 
 struct DecodeRate {
-  Spread rate;                            // tokens of all sequences
-  HostCost host;                          // of the counted repetitions
-  std::optional<model::StepTime> device;  // of the step in the middle, by the device's clock
+  Spread rate;                          // tokens of all sequences
+  HostCost host;                        // of the counted repetitions
+  std::optional<model::StepTime> step;  // in the middle, by the device's clock or where phases are timed
 };
 
 // Times steps on tokens drawn at random (with a fixed seed) from the vocabulary, so that experts are chosen
@@ -74,13 +79,16 @@ class Bench {
 
   // From an empty cache; one token is chosen behind the last one. Errors: inference (also where the logits
   // are no numbers).
-  Result<Spread> prefill(std::int32_t tokens, const BenchPlan& plan);
+  Result<PrefillRate> prefill(std::int32_t tokens, const BenchPlan& plan);
   // A token of each sequence per step, behind `depth` untimed ones. Errors: as prefill().
   Result<DecodeRate> decode(const DecodeCase& one, const BenchPlan& plan);
 
  private:
   struct Sequences;
+  model::Step prompt_step(const model::OpenSlot& slot, std::int32_t sequence, std::int32_t begin,
+                          std::int32_t tokens) const;
   Result<void> run_prompt(const model::OpenSlot& slot, std::int32_t sequence, std::int32_t tokens);
+  Result<model::StepTime> time_prompt(const model::OpenSlot& slot, std::int32_t tokens);
   Result<Sequences> open(const DecodeCase& one, const BenchPlan& plan);
   Result<void> submit(const Sequences& sequences, std::int32_t index, HostCost& cost,
                       std::deque<model::Ticket>& ahead);

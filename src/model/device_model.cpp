@@ -250,17 +250,21 @@ Result<StepOutput> DeviceModel::run(const Step& step, TraceSink* trace) {
 
 // ---- Benchmarks ----
 
-Result<StepTime> DeviceModel::time_step(const Step& step, bool by_kernel) {
+Result<StepTime> DeviceModel::time_step(const Step& step, bool in_parts) {
   if (!is_idle()) return fail(ErrorCode::inference, "a step is timed while others are on their way");
   TRINE_TRY(const StepPlan plan, plan_of(step));
-  return time_plan(plan, by_kernel);
+  return time_plan(plan, in_parts);
 }
 
-Result<StepTime> DeviceModel::time_plan(const StepPlan& /*plan*/, bool /*by_kernel*/) {
-  return fail(ErrorCode::inference, "this device has no clock of its own");
+Result<StepTime> DeviceModel::time_plan(const StepPlan& /*plan*/, bool /*in_parts*/) {
+  return fail(ErrorCode::inference, "this device has no clock to time a step by");
 }
 
 Result<std::optional<MemoryRate>> DeviceModel::measure_memory() {
+  return std::nullopt;
+}
+
+Result<std::optional<ArithmeticRate>> DeviceModel::measure_arithmetic() {
   return std::nullopt;
 }
 

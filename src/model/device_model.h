@@ -42,11 +42,38 @@ struct KernelTime {
   double microseconds = 0;  // of all launches, with the timestamp between each two
 };
 
-// How long a step takes by the device's own clock.
+// A phase's part of a step that the host's threads run, over all layers.
+struct PhaseTime {
+  std::string name;
+  std::int32_t count = 0;  // how often it was entered
+  double microseconds = 0;
+  // Of these, what a thread spent waiting, on average: for the others at the phase's end, or for work that
+  // one thread does alone.
+  double idle_microseconds = 0;
+  double bytes = 0;  // of weights, keys and values that it reads, each once, however many rows want them
+  // Multiplications and additions of the model's matrix products and attention: with 8-bit activations, and
+  // in fp32.
+  double flops_8bit = 0;
+  double flops_f32 = 0;
+};
+
+// How long a step takes, by the clock of whoever runs it.
 struct StepTime {
-  double microseconds = 0;  // from its first kernel to its last
-  // Where asked for, in the order of their first launch; measured one by one, which takes longer.
+  double microseconds = 0;  // from its first kernel or phase to its last
+  // Where asked for, of a device with a clock of its own: in the order of their first launch; measured one by
+  // one, which takes longer.
   std::vector<KernelTime> kernels;
+  // Where asked for, of a backend that runs the step on the host: in the order of the pass. Together at most
+  // the step.
+  std::vector<PhaseTime> phases;
+};
+
+// How fast a processor multiplies and adds where nothing has to be loaded, in operations per second (two a
+// product) of all threads.
+struct ArithmeticRate {
+  double flops_8bit = 0;
+  double flops_f32 = 0;
+  std::string instructions;  // which did so
 };
 
 // How fast a device reads its memory.
@@ -115,12 +142,17 @@ class DeviceModel {
 
   // ---- Benchmarks ----
 
-  // What a benchmark asks of devices with a clock of their own: whether there is one, how long a step takes
-  // by it (it is run several times, and the median counts), and how fast memory is, or nothing where that
-  // cannot be known. Errors: inference (no clock, a step that is too long, steps on their way).
-  virtual bool times_steps() const { return false; }
-  Result<StepTime> time_step(const Step& step, bool by_kernel);
+  // What a benchmark asks: whether there is a device with a clock of its own, whose kernels are timed;
+  // whether the host runs steps itself, in phases that are timed; how long a step takes by either (it is run
+  // several times, and the median counts), with its kernels or phases where asked for; how fast memory is,
+  // and arithmetic, or nothing where that cannot be known. A timed step changes no choice of a later one, but
+  // writes its rows' keys and values. Errors: inference (no clock, a step that is too long, steps on their
+  // way).
+  virtual bool times_kernels() const { return false; }
+  virtual bool times_phases() const { return false; }
+  Result<StepTime> time_step(const Step& step, bool in_parts);
   virtual Result<std::optional<MemoryRate>> measure_memory();
+  virtual Result<std::optional<ArithmeticRate>> measure_arithmetic();
 
  protected:
   DeviceModel() = default;
@@ -135,7 +167,7 @@ class DeviceModel {
   virtual Result<void> submit_plan(const StepPlan& plan, StageTap* trace) = 0;
   // What the step of this ring index came to; the index is free then, also where this fails.
   virtual Result<StepOutput> take_output(std::int32_t ring_index) = 0;
-  virtual Result<StepTime> time_plan(const StepPlan& plan, bool by_kernel);
+  virtual Result<StepTime> time_plan(const StepPlan& plan, bool in_parts);
 
   // For describe().
   const StagePlaces& stage_places() const { return stage_places_; }

@@ -358,14 +358,14 @@ Result<model::StepOutput> WgpuModel::take_output(std::int32_t ring_index) {
 
 // ---- Benchmarks ----
 
-bool WgpuModel::times_steps() const {
+bool WgpuModel::times_kernels() const {
   return state_->gpu->features().timestamps;
 }
 
 Result<model::StepTime> WgpuModel::time_plan(const model::StepPlan& plan, bool by_kernel) {
   State& s = *state_;
   const std::uint64_t row_layers = plan.rows.size() * s.forward.layers.size();
-  if (!times_steps() || row_layers >= s.kernels.tuning().row_layers_per_submit ||
+  if (!times_kernels() || row_layers >= s.kernels.tuning().row_layers_per_submit ||
       plan.head_rows.size() > s.work.capacity.logits_rows)
     return fail(ErrorCode::inference,
                 "a step cannot be timed: no timestamps, or too long for one submission");

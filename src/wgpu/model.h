@@ -50,7 +50,7 @@ class WgpuModel final : public model::DeviceModel {
   const model::StepLimits& limits() const override;
   std::optional<model::MemoryUse> memory_use() const override;
   // Where the device gives timestamps.
-  bool times_steps() const override;
+  bool times_kernels() const override;
   Result<std::optional<model::MemoryRate>> measure_memory() override;
   // Loses the device on purpose: for tests of what comes after.
   void lose_device();

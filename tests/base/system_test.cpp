@@ -135,6 +135,28 @@ TEST_F(System, NonsenseLimitsNothing) {
   EXPECT_GE(available_cores(root_), 1);
 }
 
+// As a virtual machine on one eighth of an EPYC sees it: the C library's figure is that of all of it.
+TEST_F(System, CachesAreThoseThatACoreReaches) {
+  const std::string caches = "/sys/devices/system/cpu/cpu0/cache/index";
+  const auto plant_cache = [&](int index, int level, const std::string& type, const std::string& size) {
+    const std::string folder = caches + std::to_string(index) + "/";
+    plant(folder + "level", std::to_string(level) + "\n");
+    plant(folder + "type", type + "\n");
+    plant(folder + "size", size + "\n");
+  };
+  EXPECT_EQ(last_level_cache(root_), 0u);
+  plant_cache(0, 1, "Instruction", "64K");
+  plant_cache(1, 1, "Data", "32K");
+  plant_cache(2, 2, "Unified", "512K");
+  EXPECT_EQ(last_level_cache(root_), 512u << 10);
+  plant_cache(3, 3, "Unified", "32768K");
+  EXPECT_EQ(cache_size(1, root_), 32u << 10);
+  EXPECT_EQ(cache_size(2, root_), 512u << 10);
+  EXPECT_EQ(cache_size(3, root_), 32u << 20);
+  EXPECT_EQ(cache_size(4, root_), 0u);
+  EXPECT_EQ(last_level_cache(root_), 32u << 20);
+}
+
 TEST(SystemHere, SaysSomething) {
   EXPECT_GT(total_memory(), 0u);
   ASSERT_TRUE(available_memory());

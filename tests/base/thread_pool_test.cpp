@@ -68,5 +68,35 @@ TEST(ThreadPool, WorkersWakeAfterSleeping) {
   }
 }
 
+// Of two threads the one that sleeps is waited for, whichever of them that is.
+TEST(ThreadPool, CountsWorkAndWaitingWhenAsked) {
+  using std::chrono::milliseconds;
+  ThreadPool pool(2);
+  const auto sleep_on = [&](int sleeper) {
+    std::atomic<int> inside{0};
+    pool.parallel_for(2, 1, [&](std::int64_t, std::int64_t, int thread) {
+      ++inside;
+      while (inside < 2) std::this_thread::yield();  // one task for each
+      if (thread == sleeper) std::this_thread::sleep_for(milliseconds(100));
+    });
+  };
+  sleep_on(1);
+  EXPECT_EQ(pool.times().worked, 0);
+  EXPECT_EQ(pool.times().waited, 0);
+
+  pool.count_times(true);
+  sleep_on(1);
+  const ThreadPool::Times worker = pool.times();
+  EXPECT_GE(worker.worked, 0.1);
+  EXPECT_GT(worker.waited, 0);
+  sleep_on(0);
+  EXPECT_LT(pool.times().waited - worker.waited, 0.1) << "the caller slept itself";
+  pool.count_times(false);
+  const ThreadPool::Times before = pool.times();
+  sleep_on(1);
+  EXPECT_EQ(pool.times().worked, before.worked);
+  EXPECT_EQ(pool.times().waited, before.waited);
+}
+
 }  // namespace
 }  // namespace trine

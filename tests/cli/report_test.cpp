@@ -186,6 +186,60 @@ TEST(Bench, TextAndMarkdownNameTheCircumstances) {
   EXPECT_EQ(run_trine({"bench", "-m", demo, "--prefill", "0", "--decode", "0"}).status, 2);
 }
 
+TEST(Bench, PhasesOfAStepAreHeldAgainstBothLimits) {
+  std::vector<std::string> arguments = {"bench",     "-m", demo,       "--backend", "cpu",
+                                        "--prefill", "8",  "--decode", "2",         "--depth",
+                                        "3",         "-r", "1",        "--warmup",  "0"};
+  for (const char* kind : {"prefill", "decode"})
+    EXPECT_TRUE(json_of(arguments)[kind][0]["phase_time"].is_null()) << kind;
+  arguments.push_back("--phases");
+  const json out = json_of(arguments);
+  const bool measured = out["device"]["api"] != "portable";
+  EXPECT_EQ(out["arithmetic"].is_object(), measured) << out["arithmetic"];
+  for (const char* kind : {"prefill", "decode"}) {
+    const json& time = out[kind][0]["phase_time"];
+    ASSERT_EQ(time["phases"].size(), 11u) << time;
+    double sum = 0, bytes = 0;
+    for (const json& phase : time["phases"]) {
+      sum += phase["microseconds"].get<double>();
+      bytes += phase["bytes"].get<double>();
+    }
+    EXPECT_GT(sum, 0);
+    EXPECT_LE(sum / 1000, time["ms_per_step"].get<double>());
+    const double cache = out["last_level_cache_bytes"];
+    for (const json& phase : time["phases"]) {
+      const double flops = phase["flops_8bit"].get<double>() + phase["flops_f32"].get<double>();
+      const double seconds = phase["microseconds"].get<double>() / 1e6;
+      EXPECT_EQ(phase["share_of_arithmetic"].is_number(), measured && flops > 0) << phase;
+      EXPECT_EQ(phase["share_of_memory"].is_number(), bytes >= cache && phase["bytes"] > 0) << phase;
+      if (phase["share_of_arithmetic"].is_number()) {
+        const double least =
+            phase["flops_8bit"].get<double>() / out["arithmetic"]["flops_per_second_8bit"].get<double>() +
+            phase["flops_f32"].get<double>() / out["arithmetic"]["flops_per_second_f32"].get<double>();
+        EXPECT_NEAR(phase["share_of_arithmetic"].get<double>() * seconds, least, 1e-6 * least) << phase;
+      }
+    }
+  }
+  // A token reads the model's active weights and its keys and values, which `inspect` counts for itself.
+  const json cost = json_of({"inspect", demo})["cost"];
+  double bytes = 0;
+  for (const json& phase : out["decode"][0]["phase_time"]["phases"]) bytes += phase["bytes"].get<double>();
+  EXPECT_EQ(bytes, cost["active_bytes"].get<double>() + 5 * cost["kv_bytes_per_token"].get<double>());
+
+  const Outcome text = run_trine(arguments);
+  ASSERT_EQ(text.status, 0) << text.err;
+  for (const char* part : {"phases of prefill 8 ", "phases of a step of decode 2 at 3 ", "\nbetween phases ",
+                           "\nstep ", "\narithmetic: ", "of arithmetic", "expert_gate_up"})
+    EXPECT_NE(text.out.find(part), std::string::npos) << part << "\n" << text.out;
+}
+
+TEST(Bench, WhatABackendHasNoPartsOfSaysWhichItHas) {
+  const Outcome kernels = run_trine({"bench", "-m", demo, "--backend", "cpu", "--kernels"});
+  EXPECT_EQ(kernels.status, 2);
+  EXPECT_NE(kernels.err.find("--phases"), std::string::npos) << kernels.err;
+  EXPECT_EQ(kernels.out, "");
+}
+
 #ifdef TRINE_HAS_WGPU
 
 // Its limit is that of its own memory, which is the host's for a software adapter only, whose caches count

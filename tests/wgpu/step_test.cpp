@@ -292,7 +292,7 @@ TEST_F(DeviceSteps, MoreRowsThanASliceHolds) {
 // Times leave no trace in what is chosen later.
 TEST_F(DeviceSteps, TimingAStepChangesNoChoice) {
   start("tiny-F16", 1, 4);
-  if (!model->times_steps()) GTEST_SKIP() << "no timestamps";
+  if (!model->times_kernels()) GTEST_SKIP() << "no timestamps";
   const Tokens expected = SlotRunner(*model, {usual(5), prompt}, {0}).generate(prompt, 8);
   SlotRunner runner(*model, {usual(5), prompt}, {0});
   Tokens chosen = runner.generate(prompt, 4);
