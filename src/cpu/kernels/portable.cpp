@@ -1,3 +1,4 @@
+#include "cpu/kernels/attend.h"
 #include "cpu/kernels/kernels.h"
 #include "cpu/kernels/matmul.h"
 #include "quant/float.h"
@@ -165,6 +166,58 @@ struct PortableRow {
   }
 };
 
+// The vectors of attend.h.
+struct PortableVector {
+  using Floats = Eight<float>;
+
+  static Floats load(const float* from) { return cpu::load<Floats>(from); }
+  static void store(float* to, const Floats& v) { std::memcpy(to, &v, sizeof v); }
+  static Floats splat(float value) { return PortableRow::splat_float(value); }
+  static Floats load_f16(const std::uint16_t* from) {
+    return map(half_to_float, cpu::load<Eight<std::uint16_t>>(from));
+  }
+  static Floats load_bf16(const std::uint16_t* from) {
+    return map([](std::uint16_t v) { return std::bit_cast<float>(std::uint32_t{v} << 16); },
+               cpu::load<Eight<std::uint16_t>>(from));
+  }
+  static Floats load_int8(const std::int8_t* from) {
+    return map([](std::int8_t v) { return static_cast<float>(v); }, cpu::load<Eight<std::int8_t>>(from));
+  }
+
+  static Floats add(Floats a, Floats b) { return map(std::plus<>(), a, b); }
+  static Floats subtract(Floats a, Floats b) { return map(std::minus<>(), a, b); }
+  static Floats multiply(Floats a, Floats b) { return map(std::multiplies<>(), a, b); }
+  // Rounds twice, as Portable does.
+  static Floats multiply_add(Floats a, Floats b, Floats c) { return PortableRow::multiply_add(a, b, c); }
+  // Where either is a NaN: b.
+  static Floats larger(Floats a, Floats b) {
+    return map([](float x, float y) { return x > y ? x : y; }, a, b);
+  }
+  static Floats smaller(Floats a, Floats b) {
+    return map([](float x, float y) { return x < y ? x : y; }, a, b);
+  }
+
+  // v · 2ⁿ for whole n, in two factors, which have room where the result does not.
+  static Floats times_power_of_2(Floats v, Floats n) {
+    const auto power = [](int e) { return std::bit_cast<float>(static_cast<std::uint32_t>(e + 127) << 23); };
+    return map(
+        [&](float value, float exponent) {
+          const int both = std::isnan(exponent) ? 0 : static_cast<int>(exponent);
+          return value * power(both >> 1) * power(both - (both >> 1));
+        },
+        v, n);
+  }
+
+  // Of vectors without NaN.
+  static float largest(const Floats& v) { return *std::max_element(v.lane, v.lane + 8); }
+  // Lane i: the sum of v[i].
+  static Floats sums(const Floats (&v)[8]) {
+    Floats out;
+    for (int i = 0; i < 8; ++i) out.lane[i] = PortableRow::sum(v[i]);
+    return out;
+  }
+};
+
 // Four lanes.
 struct Portable {
   static constexpr int lanes = 4;
@@ -290,23 +343,6 @@ float dot_f32(const float* a, const float* b, std::int64_t n) {
   return ((sum[0] + sum[4]) + (sum[1] + sum[5])) + ((sum[2] + sum[6]) + (sum[3] + sum[7]));
 }
 
-float dot_f16(const float* a, const std::uint16_t* b, std::int64_t n) {
-  float sum[8] = {};
-  std::int64_t i = 0;
-  for (; i + 8 <= n; i += 8)
-    for (int k = 0; k < 8; ++k) sum[k] += a[i + k] * half_to_float(b[i + k]);
-  for (; i < n; ++i) sum[i % 8] += a[i] * half_to_float(b[i]);
-  return ((sum[0] + sum[4]) + (sum[1] + sum[5])) + ((sum[2] + sum[6]) + (sum[3] + sum[7]));
-}
-
-void axpy_f32(float scale, const float* x, float* y, std::int64_t n) {
-  for (std::int64_t i = 0; i < n; ++i) y[i] += scale * x[i];
-}
-
-void axpy_f16(float scale, const std::uint16_t* x, float* y, std::int64_t n) {
-  for (std::int64_t i = 0; i < n; ++i) y[i] += scale * half_to_float(x[i]);
-}
-
 void to_f16(const float* x, std::uint16_t* out, std::int64_t n) {
   for (std::int64_t i = 0; i < n; ++i) out[i] = quant::bits_of(quant::to_half(x[i]));
 }
@@ -319,10 +355,9 @@ const Kernels& portable_kernels() {
       .fast = [](gguf::TensorType type) { return find_matmul<Portable>(type, false); },
       .exact = [](gguf::TensorType type) { return find_matmul<Portable>(type, true); },
       .quantize = quantize,
+      .attend = find_attend<PortableVector>,
       .dot_f32 = dot_f32,
-      .dot_f16 = dot_f16,
-      .axpy_f32 = axpy_f32,
-      .axpy_f16 = axpy_f16,
+      .exp = exp_of<PortableVector>,
       .to_f16 = to_f16,
   };
   return kernels;
