@@ -56,6 +56,7 @@ OptionRef add_model_options(CLI::App& app, ModelOptions& options) {
       .type_name("NAME");
   add_choice(app, "--numerics", options.numerics, {"exact", "fast"},
              "fast: activations as 8-bit blocks; exact: as 32-bit floats, slower; default: fast");
+  add_kv(app, options);
   add_number(app, "--threads", options.load.threads, 1, 1024, "threads; default: one per available core");
   add_without(app, options.load.without);
   add_no_self_test(app, options);
@@ -66,6 +67,13 @@ OptionRef add_without(CLI::App& app, std::vector<std::string>& without) {
   return add_words(app, "--without", without,
                    "wgpu: what to leave out where a driver gets it wrong, as trine devices names it: "
                    "subgroups, f16, timestamps, integer-dot; default: nothing, and TRINE_WGPU_WITHOUT");
+}
+
+OptionRef add_kv(CLI::App& app, ModelOptions& options) {
+  return add_choice(
+      app, "--kv", options.kv, {"f32", "f16", "bf16", "q8_0"},
+      "what keys and values are kept as; exact numerics have f32 alone, wgpu f32 and f16; default: f16 in "
+      "fast numerics where the weights prove that it fits, else f32");
 }
 
 OptionRef add_no_self_test(CLI::App& app, ModelOptions& options) {
@@ -102,6 +110,7 @@ void introduce_demo(const ModelPath& model) {
 model::LoadOptions ModelOptions::load_options() const {
   model::LoadOptions options = load;
   options.numerics = numerics == "exact" ? model::Numerics::exact : model::Numerics::fast;
+  options.kv_type = model::parse_kv_type(kv);
   options.self_test = !skip_self_test;
   return options;
 }
@@ -152,6 +161,7 @@ std::string describe_device(const model::DeviceInfo& device) {
   if (device.type == "software") text += ", software adapter";
   if (device.threads > 0) text += ", " + plural(static_cast<std::uint64_t>(device.threads), "thread");
   text += device.numerics == model::Numerics::exact ? ", exact numerics" : ", fast numerics";
+  if (device.kv_type) text += fmt::format(", {} KV cache", name_of(*device.kv_type));
   if (!device.left_out.empty()) text += fmt::format(", without {}", fmt::join(device.left_out, ", "));
   return text;
 }
@@ -162,6 +172,7 @@ nlohmann::ordered_json device_json(const model::DeviceInfo& device) {
                                 {"type", device.type},
                                 {"api", device.api},
                                 {"numerics", device.numerics == model::Numerics::exact ? "exact" : "fast"}};
+  if (device.kv_type) out["kv_type"] = name_of(*device.kv_type);
   if (!device.driver.empty()) out["driver"] = device.driver;
   if (device.threads > 0) out["threads"] = device.threads;
   if (!device.left_out.empty()) out["left_out"] = device.left_out;

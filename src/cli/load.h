@@ -24,6 +24,7 @@ struct ModelOptions {
   std::string path;  // empty: the demo model
   std::string backend = "auto";
   std::string numerics = "fast";
+  std::string kv;  // empty: what the numerics and the weights ask for
   bool skip_self_test = false;
   model::LoadOptions load;  // threads, device and without, as the flags set them
 
@@ -33,9 +34,10 @@ struct ModelOptions {
 
 // --model alone, for commands that run nothing. Returns it, to exclude an argument that says the same.
 OptionRef add_model_path(CLI::App& app, std::string& path);
-// --model, --backend, --device, --numerics, --threads, --without, --no-self-test. Returns --model.
+// --model, --backend, --device, --numerics, --kv, --threads, --without, --no-self-test. Returns --model.
 OptionRef add_model_options(CLI::App& app, ModelOptions& options);
 OptionRef add_without(CLI::App& app, std::vector<std::string>& without);
+OptionRef add_kv(CLI::App& app, ModelOptions& options);
 OptionRef add_no_self_test(CLI::App& app, ModelOptions& options);
 
 // `path`, or the demo model when it is empty: in $TRINE_MODELS, then ../share/trine/models beside the
@@ -76,7 +78,7 @@ Result<void> start_backend(LoadedModel& model, const ModelOptions& options, std:
 // Warns on stderr when the model cannot stay in memory.
 void warn_if_larger_than_memory(const gguf::File& file);
 
-// "AMD EPYC, AVX2, 2 threads, fast numerics".
+// "AMD EPYC, AVX2, 2 threads, fast numerics, f16 KV cache".
 std::string describe_device(const model::DeviceInfo& device);
 // Every field of DeviceInfo that is set.
 nlohmann::ordered_json device_json(const model::DeviceInfo& device);

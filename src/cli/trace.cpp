@@ -147,6 +147,11 @@ Result<LoadedModel> open_source(const TraceOptions& options) {
                  .where = "--numerics",
                  .expected = "exact",
                  .actual = "fast"});
+  if (!options.model.kv.empty())
+    return fail({.code = ErrorCode::usage,
+                 .what = "the reference has no KV cache to choose a type for",
+                 .where = "--kv",
+                 .actual = options.model.kv});
   if (!options.model.load.without.empty())
     return fail(
         {.code = ErrorCode::usage, .what = "the reference has nothing to leave out", .where = "--without"});
@@ -335,6 +340,7 @@ void add_recording(CLI::App& app, TraceOptions& options) {
       .type_name("NAME");
   add(add_choice(app, "--numerics", options.model.numerics, {"exact", "fast"},
                  "fast: activations as 8-bit blocks; exact: as 32-bit floats; default: exact"));
+  add(add_kv(app, options.model));
   add(add_number(app, "--threads", options.model.load.threads, 1, 1024,
                  "threads; they change no number; default: one per available core"));
   add(add_without(app, options.model.load.without));

@@ -202,6 +202,9 @@ GateResult judge(const Subject& subject, const VerifyOptions& options) {
   result.prompts.source = options.prompts.empty() ? "built-in" : options.prompts;
   result.left_out = contract::left_out(
       result, {options.quick, subject.all_prompts.prompts.size(), !options.prompts.empty()});
+  if (!options.model.kv.empty())
+    result.left_out.push_back(
+        fmt::format("the KV cache's usual type: --kv {} was asked for", options.model.kv));
   contract::conclude(result);
   return result;
 }
@@ -366,6 +369,7 @@ Action define_verify(CLI::App& app) {
       .type_name("NAME");
   add_choice(app, "--numerics", options->numerics, {"exact", "fast", "both"},
              "modes to judge; default: both");
+  add_kv(app, options->model);
   add_number(app, "--threads", options->model.load.threads, 1, 1024,
              "threads; default: one per available core");
   add_without(app, options->model.load.without);

@@ -72,6 +72,7 @@ Workspace::Workspace(const model::Config& c, const Matrices& matrices, std::int6
       qkv(count(2 * max_rows, c.q_size() + 2 * c.kv_size())),
       rope_cos(count(max_rows, c.head_dim / 2)),
       rope_sin(rope_cos.size()),
+      attend(c, max_rows, max_positions, threads),
       attended(max_rows, c.q_size(),
                any_layer(matrices, [](const LayerMatrices& m) { return m.attn_output.reads_q8; })),
       router_logits(count(max_rows, c.n_experts)),
@@ -85,8 +86,7 @@ Workspace::Workspace(const model::Config& c, const Matrices& matrices, std::int6
       scratch(static_cast<std::size_t>(threads)) {
   groups.reserve(static_cast<std::size_t>(c.n_experts));
   const std::size_t chunk = 2 * count(max_rows * c.experts_per_token, rows_per_tile_task);
-  for (std::vector<float>& one : scratch)
-    one.resize(std::max(chunk, static_cast<std::size_t>(max_positions)));
+  for (std::vector<float>& one : scratch) one.resize(chunk);
 }
 
 std::int64_t Pass::rows_per_task(std::int64_t rows, std::int64_t tokens, std::int64_t kept) const {
@@ -160,6 +160,7 @@ void prepare_rope(Pass& pass) {
 void forward_qwen3_moe(Pass& pass, std::span<float> logits) {
   embed(pass);
   prepare_rope(pass);
+  pass.work.attend.plan(pass.plan);
   for (int layer = 0; layer < pass.config.n_layers; ++layer) {
     const LayerMatrices& m = pass.matrices.layers[static_cast<std::size_t>(layer)];
     attention_forward_layer(pass, m, layer);

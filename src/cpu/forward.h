@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/thread_pool.h"
+#include "cpu/attend.h"
 #include "cpu/kernels/kernels.h"
 #include "cpu/kv_cache.h"
 #include "cpu/phases.h"
@@ -54,6 +55,7 @@ struct Workspace {
   std::vector<float> qkv;             // [N][Q+2K], then [N][Q+2K] from the second half of `normed`
   std::vector<float> rope_cos;        // [N][D/2]
   std::vector<float> rope_sin;        // [N][D/2]
+  Attend attend;                      // how this step's attention is cut, and its scratch
   ActivationBuffer attended;          // [N][Q]
   std::vector<float> router_logits;   // [N][E]
   std::vector<std::int32_t> ids;      // [N][k] by falling probability
@@ -63,7 +65,7 @@ struct Workspace {
   std::vector<std::int32_t> row_of;   // [S] the row a slot belongs to
   ActivationBuffer expert_act;        // [S][F] silu(gate)·up, by slot
   std::vector<float> moe_out;         // [N][H]
-  // Per thread: attention scores of one head, or the outputs of one chunk of expert rows.
+  // Per thread: the outputs of one chunk of rows.
   std::vector<std::vector<float>> scratch;
 };
 

@@ -13,14 +13,15 @@ namespace trine::cpu {
 
 using device::KvType;
 
-// The KV cache in memory: per layer [slot][n_kv_heads][head_dim] keys, then values; slots as kv_slot() counts
-// them.
+// The KV cache in memory: per layer [page][n_kv_heads] keys, then values likewise, each of 64 positions in a
+// row as KvPage has them: what a unit of attention reads of a page is one stream.
 class KvCache {
  public:
   static constexpr std::int32_t page_size = device::kv_page_size;
 
   // Holds at least `positions` positions. Memory is touched only as positions are written.
-  // Errors: model_load when it cannot fit into memory, saying how much it needs.
+  // Errors: model_load when it cannot fit into memory, saying how much it needs. q8_0 wants a head_dim of
+  // whole blocks.
   static Result<KvCache> create(const model::Config& config, std::int32_t positions, KvType type);
 
   std::int32_t pages() const { return pages_; }
@@ -30,32 +31,23 @@ class KvCache {
     return device::kv_slot(page_table, position);
   }
 
-  // Stores one position's key and value, kv_size floats each.
+  // Stores one position's key and value, kv_size floats each, rounded to the nearest.
   void write(const Kernels& kernels, int layer, std::int64_t slot, const float* key, const float* value);
 
-  // The start of one head's key or value at a slot; the next slot of the same page is kv_size elements
-  // further.
-  const float* key_f32(int layer, std::int64_t slot, int head) const {
-    return at<float>(layer, 0, slot, head);
+  // One KV head's part of a page.
+  const std::byte* keys(int layer, std::int32_t page, int kv_head) const {
+    return at(layer, 0, page, kv_head);
   }
-  const float* value_f32(int layer, std::int64_t slot, int head) const {
-    return at<float>(layer, 1, slot, head);
+  const std::byte* values(int layer, std::int32_t page, int kv_head) const {
+    return at(layer, 1, page, kv_head);
   }
-  const std::uint16_t* key_f16(int layer, std::int64_t slot, int head) const {
-    return at<std::uint16_t>(layer, 0, slot, head);
-  }
-  const std::uint16_t* value_f16(int layer, std::int64_t slot, int head) const {
-    return at<std::uint16_t>(layer, 1, slot, head);
-  }
-  std::int64_t kv_size() const { return kv_size_; }
 
  private:
-  template <typename T>
-  T* at(int layer, int which, std::int64_t slot, int head) const {
-    const std::int64_t slots = static_cast<std::int64_t>(pages_) * page_size;
-    return static_cast<T*>(memory_.get()) + ((2 * std::int64_t{layer} + which) * slots + slot) * kv_size_ +
-           std::int64_t{head} * head_dim_;
+  std::byte* at(int layer, int which, std::int64_t page, std::int64_t kv_head) const {
+    const std::int64_t before = ((2 * std::int64_t{layer} + which) * pages_ + page) * n_kv_heads_ + kv_head;
+    return static_cast<std::byte*>(memory_.get()) + before * head_bytes_;
   }
+  void write_heads(const Kernels& kernels, int layer, int which, std::int64_t slot, const float* values);
 
   struct Free {
     void operator()(void* memory) const;
@@ -63,8 +55,9 @@ class KvCache {
   std::unique_ptr<void, Free> memory_;
   KvType type_ = KvType::f16;
   std::int32_t pages_ = 0;
-  std::int64_t kv_size_ = 0;
+  std::int64_t n_kv_heads_ = 0;
   std::int64_t head_dim_ = 0;
+  std::int64_t head_bytes_ = 0;  // of one KV head in a page
 };
 
 }  // namespace trine::cpu

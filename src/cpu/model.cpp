@@ -98,8 +98,8 @@ Result<std::unique_ptr<CpuModel>> CpuModel::load(const model::Weights& weights,
   TRINE_CHECK_OK(check_device(options.device));
   TRINE_CHECK_OK(check_without(options.without));
   const Kernels* kernels = find_kernels(options.device);
-  const KvType kv_type =
-      device::safe_kv_type(device::kv_type_for(options.numerics), weights, options.threads);
+  TRINE_TRY(const KvType kv_type,
+            device::choose_kv_type(options.kv_type, options.numerics, weights, options.threads));
   TRINE_TRY(KvCache kv, KvCache::create(weights.config, options.context, kv_type));
   return std::unique_ptr<CpuModel>(
       new CpuModel(std::make_unique<State>(weights, options, *kernels, std::move(kv))));
@@ -110,6 +110,7 @@ const model::Config& CpuModel::config() const {
 }
 model::DeviceInfo CpuModel::describe() const {
   model::DeviceInfo info = describe_device(state_->kernels.isa, state_->pool.size(), state_->numerics);
+  info.kv_type = state_->kv.type();
   info.stage_place = stage_places();
   return info;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "model/config.h"
+#include "model/kv_type.h"
 
 #include <cstdint>
 #include <span>
@@ -11,11 +12,22 @@ namespace trine::device {
 // pages of this many positions that the engine hands out.
 inline constexpr std::int32_t kv_page_size = 64;
 
-// What its elements are stored as.
-enum class KvType { f16, f32 };
+using model::KvType;
 
-constexpr std::uint64_t element_bytes(KvType type) {
-  return type == KvType::f16 ? 2 : 4;
+// Bytes of so many elements; of q8_0 a multiple of a block. A block's scale is an f32: it has the range of
+// what was computed, where an f16 would overflow for values near 10^7 and lose precision for those below
+// 10^-2, and it costs 9 bits an element instead of 8.5.
+constexpr std::uint64_t kv_bytes_of(KvType type, std::uint64_t elements) {
+  switch (type) {
+    case KvType::f32:
+      return 4 * elements;
+    case KvType::f16:
+    case KvType::bf16:
+      return 2 * elements;
+    case KvType::q8_0:
+      return elements + elements / model::kv_q8_block * sizeof(float);
+  }
+  return 0;
 }
 
 // Pages that hold at least so many positions.

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "model/config.h"
+#include "model/kv_type.h"
 #include "model/stage_tap.h"
 #include "model/step.h"
 
@@ -28,7 +29,8 @@ struct DeviceInfo {
   std::string driver;   // version; empty for a CPU
   int threads = 0;      // CPU only
   Numerics numerics = Numerics::fast;
-  StagePlaces stage_place;  // where each stage ran, as far as steps of this model were traced
+  std::optional<KvType> kv_type = {};  // what keys and values are kept as, where there is a cache of them
+  StagePlaces stage_place;             // where each stage ran, as far as steps of this model were traced
   // Variants of kernels, "subgroups", that nothing runs: those that --without named, and those that failed
   // the self-test at load.
   std::vector<std::string> left_out = {};

@@ -1,8 +1,10 @@
 #pragma once
 
 #include "model/device_model.h"
+#include "model/kv_type.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +17,9 @@ struct LoadOptions {
   std::int32_t context = 4096;  // positions to hold in the KV cache, all sequences together
   std::int32_t slots = 8;       // sequences at a time; fewer where the device cannot hold what they need
   Numerics numerics = Numerics::fast;
+  // What keys and values are kept as; nothing: f16 in fast numerics, unless a proof from the weights fails
+  // that they fit, f32 else. Exact numerics have f32 alone.
+  std::optional<KvType> kv_type = {};
   std::string device = {};  // empty: the backend's best; for the CPU an instruction set, for wgpu an adapter
   std::vector<std::string> without =
       {};  // wgpu: variants of kernels that are left out, as devices names them

@@ -10,6 +10,7 @@
 #include "wgpu/measure.h"
 #include "wgpu/slots.h"
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <array>
 #include <optional>
@@ -44,6 +45,20 @@ device::CapacityPlan plan_memory(const Gpu& gpu, const model::Weights& weights, 
 Error with_plan(Error error, const device::CapacityPlan& plan, const Adapter& adapter) {
   if (error.code != ErrorCode::model_load || !error.hint.empty()) return error;
   return device::does_not_fit(plan, adapter.name, to_string(error));
+}
+
+// Errors: backend_unavailable (f16 on a device or with variants that have none), usage (a type that has no
+// kernels).
+Result<void> check_kv_type(std::optional<KvType> asked, const Variants& variants) {
+  if (!asked || *asked == KvType::f32 || (*asked == KvType::f16 && variants.f16)) return {};
+  const bool has_kernels = *asked == KvType::f16;
+  return fail({.code = has_kernels ? ErrorCode::backend_unavailable : ErrorCode::usage,
+               .what = fmt::format("the wgpu backend has no KV cache of {}{}", name_of(*asked),
+                                   has_kernels ? " on this device" : ""),
+               .where = "--kv",
+               .expected = variants.f16 ? "f32 or f16" : "f32",
+               .actual = std::string(name_of(*asked)),
+               .hint = "--backend cpu has f32, f16, bf16 and q8_0"});
 }
 
 }  // namespace
@@ -208,10 +223,17 @@ Result<std::unique_ptr<WgpuModel>> WgpuModel::load_on(std::shared_ptr<Gpu> gpu,
                                                       const Variants& variants) {
   auto state =
       std::make_unique<State>(weights, std::move(gpu), std::move(compiled), options, asked, variants);
-  const KvType wanted = variants.f16 ? device::kv_type_for(options.numerics) : KvType::f32;
+  TRINE_CHECK_OK(check_kv_type(options.kv_type, variants));
+  const KvType usual = variants.f16 ? device::kv_type_for(options.numerics) : KvType::f32;
+  const KvType wanted = options.kv_type.value_or(usual);
   // Weights are read once there is room.
   TRINE_CHECK_OK(KvCache::check_room(*state->gpu, weights.config, options.context, wanted));
-  const KvType kv_type = device::safe_kv_type(wanted, weights, options.threads);
+  KvType kv_type = wanted;
+  if (options.kv_type) {
+    TRINE_TRY(kv_type, device::choose_kv_type(wanted, options.numerics, weights, options.threads));
+  } else {
+    kv_type = device::safe_kv_type(usual, weights, options.threads);
+  }
   TRINE_CHECK_OK(state->allocate(options, kv_type));
   TRINE_CHECK_OK(state->make_operations());
   if (state->gpu->adapter().type != "software") {
@@ -235,6 +257,7 @@ model::DeviceInfo WgpuModel::describe() const {
   info.api = adapter.api;
   info.driver = adapter.driver;
   info.numerics = state_->numerics;
+  info.kv_type = state_->kv.type();
   info.stage_place = stage_places();
   info.left_out = names_of_missing(state_->asked);
   info.switched_off = names_of_missing(state_->variants, state_->asked);

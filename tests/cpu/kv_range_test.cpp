@@ -24,11 +24,17 @@ TEST(KvRangeTest, ValuesBeyondF16GiveTheReferencesLogits) {
   for (const float value : sequence.values.front()) largest = std::max(largest, std::abs(value));
   ASSERT_GT(largest, 65504);
 
-  for (const model::Numerics numerics : {model::Numerics::exact, model::Numerics::fast}) {
-    CpuRunner runner(loaded, options(numerics));
+  const auto check = [&](const model::LoadOptions& asked, model::KvType type) {
+    CpuRunner runner(loaded, asked);
+    EXPECT_EQ(runner.model->describe().kv_type, type);
     const Difference difference = compare(runner.run(tokens), *expected);
-    EXPECT_TRUE(difference.cosine >= 0.999) << difference.cosine;
-  }
+    EXPECT_TRUE(difference.cosine >= 0.999) << name_of(type) << ": " << difference.cosine;
+  };
+  for (const model::Numerics numerics : {model::Numerics::exact, model::Numerics::fast})
+    check(options(numerics), model::KvType::f32);
+  model::LoadOptions asked = options(model::Numerics::fast);
+  asked.kv_type = model::KvType::bf16;
+  check(asked, model::KvType::bf16);
 }
 
 }  // namespace

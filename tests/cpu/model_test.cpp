@@ -339,6 +339,31 @@ TEST(CpuModelLoad, UnknownInstructionSetIsUnavailable) {
   EXPECT_NE(to_string(result.error()).find("portable"), std::string::npos);
 }
 
+// Each against the reference, on prompts of more than a page. q8_0 and bf16 keep 8 bits of what f16 keeps 11
+// of.
+TEST(CpuModelLoad, KeepsKeysAndValuesAsAsked) {
+  const LoadedModel loaded(demo_path);
+  const std::vector<std::int32_t> tokens = sample_tokens(90, loaded.weights.config.vocab_size, 11);
+  ThreadPool pool(2);
+  reference::Sequence sequence;
+  const auto expected = reference::Model(loaded.weights).forward(sequence, tokens, false, pool, nullptr);
+  ASSERT_TRUE(expected);
+  for (const model::KvType type : model::all_kv_types) {
+    model::LoadOptions asked = options(Numerics::fast);
+    asked.kv_type = type;
+    CpuRunner runner(loaded, asked);
+    EXPECT_EQ(runner.model->describe().kv_type, type);
+    const std::vector<float> all = runner.run(tokens);
+    const Difference difference = compare(std::span(all).last(expected->size()), *expected);
+    EXPECT_TRUE(difference.cosine >= 0.995) << name_of(type) << ": " << difference.cosine;
+  }
+  model::LoadOptions exact = options(Numerics::exact);
+  exact.kv_type = model::KvType::bf16;
+  const auto refused = cpu::CpuModel::load(loaded.weights, exact);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::usage);
+}
+
 TEST(CpuModelLoad, HasNothingToLeaveOut) {
   const LoadedModel loaded(tiny_paths().front());
   model::LoadOptions wrong = options(Numerics::fast);
@@ -370,6 +395,7 @@ TEST(CpuModelLoad, DescribesItsDevice) {
   EXPECT_EQ(info.api, "portable");
   EXPECT_EQ(info.threads, 1);
   EXPECT_EQ(info.numerics, Numerics::exact);
+  EXPECT_EQ(info.kv_type, model::KvType::f32);
   EXPECT_FALSE(info.name.empty());
   EXPECT_FALSE(runner.model->memory_use()) << "weights stay in the file's mapping";
 }

@@ -35,6 +35,9 @@ TEST(KvTest, BytesAreOfKeysAndValuesInAllLayers) {
   EXPECT_EQ(kv_page_bytes(small_config(), KvType::f16), 2u * 2 * 6 * 64 * 2);
   EXPECT_EQ(kv_page_bytes(small_config(), KvType::f32), 2u * 2 * 6 * 64 * 4);
   EXPECT_EQ(kv_page_bytes(small_config(), KvType::f16, 4), 2u * 2 * 8 * 64 * 2);
+  EXPECT_EQ(kv_page_bytes(small_config(), KvType::bf16), 2u * 2 * 6 * 64 * 2);
+  // Blocks of 32 bytes, each with a scale of four.
+  EXPECT_EQ(kv_page_bytes(small_config(), KvType::q8_0, 32), 2u * 2 * 64 * (32 + 4));
   EXPECT_EQ(kv_bytes(small_config(), 65, KvType::f32), 3u * 2 * (2u * 2 * 6 * 64 * 4));
 }
 

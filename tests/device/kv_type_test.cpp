@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -56,6 +57,38 @@ TEST_F(KvTypeTest, AKeyMayBeAsLongAsItsNormAllows) {
   EXPECT_EQ(choose(), KvType::f16);
   values->front() = 65600 / std::sqrt(head);
   EXPECT_EQ(choose(), KvType::f32);
+}
+
+TEST_F(KvTypeTest, WhatIsAskedForIsTakenOrRefused) {
+  const auto chosen = [&](std::optional<KvType> asked, model::Numerics numerics = model::Numerics::fast) {
+    return choose_kv_type(asked, numerics, loaded.weights, 2);
+  };
+  loaded.weights.config.head_dim = 64;  // nothing else is read of it
+  for (const KvType type : model::all_kv_types) EXPECT_EQ(chosen(type).value(), type) << name_of(type);
+  EXPECT_EQ(chosen({}).value(), KvType::f16);
+  EXPECT_EQ(chosen({}, model::Numerics::exact).value(), KvType::f32);
+  EXPECT_EQ(chosen(KvType::f32, model::Numerics::exact).value(), KvType::f32);
+  for (const KvType type : {KvType::f16, KvType::bf16, KvType::q8_0}) {
+    const auto refused = chosen(type, model::Numerics::exact);
+    ASSERT_FALSE(refused) << name_of(type);
+    EXPECT_EQ(refused.error().code, ErrorCode::usage);
+    EXPECT_EQ(refused.error().actual, name_of(type));
+  }
+  loaded.weights.config.head_dim = 48;
+  const auto ragged = chosen(KvType::q8_0);
+  ASSERT_FALSE(ragged);
+  EXPECT_EQ(ragged.error().code, ErrorCode::usage);
+  EXPECT_NE(ragged.error().what.find("48"), std::string::npos);
+}
+
+TEST_F(KvTypeTest, F16IsRefusedByNameWhereItDoesNotFit) {
+  const auto scaled = test::scale_weight(loaded.weights.layers.front().attn_v, 0x1p30f);
+  EXPECT_EQ(choose_kv_type({}, model::Numerics::fast, loaded.weights, 2).value(), KvType::f32);
+  const auto refused = choose_kv_type(KvType::f16, model::Numerics::fast, loaded.weights, 2);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::model_load);
+  EXPECT_NE(refused.error().hint.find("bf16"), std::string::npos);
+  EXPECT_EQ(choose_kv_type(KvType::bf16, model::Numerics::fast, loaded.weights, 2).value(), KvType::bf16);
 }
 
 TEST_F(KvTypeTest, WeightsThatAreNoNumbersDoNotFit) {

@@ -28,16 +28,14 @@ trine_mutation(Q6KScaleOffByOne FILE cpu/kernels/unpack.h COMPILE cpu/kernels/po
   TO "signed_byte_of<S, (b + 1) % 4>(packed[k])")
 
 # The last row of W_q, W_k and W_v is never computed.
-trine_mutation(LastRowDropped FILE cpu/attention.cpp
+trine_mutation(LastRowDropped FILE cpu/projections.cpp
   FROM "std::min(end, first + matrix->rows())"
   TO "std::min(end, first + matrix->rows() - 1)")
 
 # Every row attends to one position too many: the next token, or what the cache holds there.
-trine_mutation(MaskOffByOne FILE cpu/attention.cpp
-  FROM "attend(pass, pass.plan.rows[static_cast<std::size_t>(n)], layer, head,"
-  TO "model::Row row = pass.plan.rows[static_cast<std::size_t>(n)]; \
-++row.position; \
-attend(pass, row, layer, head,")
+trine_mutation(MaskOffByOne FILE cpu/attend.cpp
+  FROM "std::min(position - first + 1, KvCache::page_size)"
+  TO "std::min(position - first + 2, KvCache::page_size)")
 
 # Dot products of activations round their partial sums to f16.
 trine_mutation(F16Accumulation FILE cpu/kernels/portable.cpp
@@ -50,6 +48,6 @@ trine_mutation(ExpertIdOffByOne FILE cpu/router.cpp
   TO "work.groups.push_back({(expert + 1) % pass.config.n_experts, next[e], next[e + 1]});")
 
 # Beyond the first page, keys and values are read from the page before.
-trine_mutation(StaleKvPage FILE cpu/attention.cpp
-  FROM "KvCache::slot(pages, begin);"
-  TO "KvCache::slot(pages, std::max(begin - KvCache::page_size, 0));")
+trine_mutation(StaleKvPage FILE cpu/attend.cpp
+  FROM "pages[static_cast<std::size_t>(position / KvCache::page_size)];"
+  TO "pages[static_cast<std::size_t>(std::max(position / KvCache::page_size - 1, 0))];")

@@ -76,6 +76,7 @@ void add_device(Page& page, const model::DeviceInfo& device) {
   add_fact(page, "driver"_html,
            device.type == model::cpu_type && device.driver.empty() ? "none" : device.driver);
   if (device.type == model::cpu_type) add_fact(page, "threads"_html, std::to_string(device.threads));
+  if (device.kv_type) add_fact(page, "KV cache"_html, name_of(*device.kv_type));
   add_fact(page, "where each stage ran"_html, places_text(device));
   if (!device.left_out.empty())
     add_fact(page, "left out, as it was asked"_html, fmt::format("{}", fmt::join(device.left_out, ", ")));

@@ -3,6 +3,7 @@
 
 #include <immintrin.h>
 
+#include "cpu/kernels/x86_attend.h"
 #include "cpu/kernels/x86_row.h"
 
 #include <bit>
@@ -165,10 +166,6 @@ float sum_of(__m256 v) {
   return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
-__m256 load_half(const std::uint16_t* from) {
-  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
-}
-
 // The 32 running sums of a dot product, to one.
 float sum_of(const __m256 (&sum)[4]) {
   return sum_of(_mm256_add_ps(_mm256_add_ps(sum[0], sum[2]), _mm256_add_ps(sum[1], sum[3])));
@@ -183,33 +180,6 @@ float dot_f32(const float* a, const float* b, std::int64_t n) {
   float rest = 0.0f;
   for (; i < n; ++i) rest = __builtin_fmaf(a[i], b[i], rest);
   return sum_of(sum) + rest;
-}
-
-float dot_f16(const float* a, const std::uint16_t* b, std::int64_t n) {
-  __m256 sum[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps()};
-  std::int64_t i = 0;
-  for (; i + 32 <= n; i += 32)
-    for (int k = 0; k < 4; ++k)
-      sum[k] = _mm256_fmadd_ps(_mm256_loadu_ps(a + i + 8 * k), load_half(b + i + 8 * k), sum[k]);
-  float rest = 0.0f;
-  for (; i < n; ++i) rest = __builtin_fmaf(a[i], _cvtsh_ss(b[i]), rest);
-  return sum_of(sum) + rest;
-}
-
-void axpy_f32(float scale, const float* x, float* y, std::int64_t n) {
-  const __m256 scales = _mm256_set1_ps(scale);
-  std::int64_t i = 0;
-  for (; i + 8 <= n; i += 8)
-    _mm256_storeu_ps(y + i, _mm256_fmadd_ps(scales, _mm256_loadu_ps(x + i), _mm256_loadu_ps(y + i)));
-  for (; i < n; ++i) y[i] = __builtin_fmaf(scale, x[i], y[i]);
-}
-
-void axpy_f16(float scale, const std::uint16_t* x, float* y, std::int64_t n) {
-  const __m256 scales = _mm256_set1_ps(scale);
-  std::int64_t i = 0;
-  for (; i + 8 <= n; i += 8)
-    _mm256_storeu_ps(y + i, _mm256_fmadd_ps(scales, load_half(x + i), _mm256_loadu_ps(y + i)));
-  for (; i < n; ++i) y[i] = __builtin_fmaf(scale, _cvtsh_ss(x[i]), y[i]);
 }
 
 void to_f16(const float* x, std::uint16_t* out, std::int64_t n) {
@@ -231,10 +201,9 @@ const Kernels& avx2_kernels() {
       .fast = [](gguf::TensorType type) { return find_matmul<Avx2>(type, false); },
       .exact = [](gguf::TensorType type) { return find_matmul<Avx2>(type, true); },
       .quantize = quantize,
+      .attend = find_attend<X86Vector>,
       .dot_f32 = dot_f32,
-      .dot_f16 = dot_f16,
-      .axpy_f32 = axpy_f32,
-      .axpy_f16 = axpy_f16,
+      .exp = exp_of<X86Vector>,
       .to_f16 = to_f16,
   };
   return kernels;

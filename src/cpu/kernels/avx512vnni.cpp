@@ -10,6 +10,7 @@
 #include <immintrin.h>
 #pragma GCC diagnostic pop
 
+#include "cpu/kernels/x86_attend.h"
 #include "cpu/kernels/x86_row.h"
 
 #include <bit>
@@ -128,10 +129,6 @@ struct Avx512Vnni {
   }
 };
 
-__m512 load_half(const std::uint16_t* from) {
-  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
-}
-
 // The 32 running sums of a dot product, to one.
 float sum_of(const __m512 (&sum)[2]) {
   const __m512 all = _mm512_add_ps(sum[0], sum[1]);
@@ -150,33 +147,6 @@ float dot_f32(const float* a, const float* b, std::int64_t n) {
   float rest = 0.0f;
   for (; i < n; ++i) rest = __builtin_fmaf(a[i], b[i], rest);
   return sum_of(sum) + rest;
-}
-
-float dot_f16(const float* a, const std::uint16_t* b, std::int64_t n) {
-  __m512 sum[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
-  std::int64_t i = 0;
-  for (; i + 32 <= n; i += 32)
-    for (int k = 0; k < 2; ++k)
-      sum[k] = _mm512_fmadd_ps(_mm512_loadu_ps(a + i + 16 * k), load_half(b + i + 16 * k), sum[k]);
-  float rest = 0.0f;
-  for (; i < n; ++i) rest = __builtin_fmaf(a[i], _cvtsh_ss(b[i]), rest);
-  return sum_of(sum) + rest;
-}
-
-void axpy_f32(float scale, const float* x, float* y, std::int64_t n) {
-  const __m512 scales = _mm512_set1_ps(scale);
-  std::int64_t i = 0;
-  for (; i + 16 <= n; i += 16)
-    _mm512_storeu_ps(y + i, _mm512_fmadd_ps(scales, _mm512_loadu_ps(x + i), _mm512_loadu_ps(y + i)));
-  for (; i < n; ++i) y[i] = __builtin_fmaf(scale, x[i], y[i]);
-}
-
-void axpy_f16(float scale, const std::uint16_t* x, float* y, std::int64_t n) {
-  const __m512 scales = _mm512_set1_ps(scale);
-  std::int64_t i = 0;
-  for (; i + 16 <= n; i += 16)
-    _mm512_storeu_ps(y + i, _mm512_fmadd_ps(scales, load_half(x + i), _mm512_loadu_ps(y + i)));
-  for (; i < n; ++i) y[i] = __builtin_fmaf(scale, _cvtsh_ss(x[i]), y[i]);
 }
 
 void to_f16(const float* x, std::uint16_t* out, std::int64_t n) {
@@ -198,10 +168,9 @@ const Kernels& avx512vnni_kernels() {
       .fast = [](gguf::TensorType type) { return find_matmul<Avx512Vnni>(type, false); },
       .exact = [](gguf::TensorType type) { return find_matmul<Avx512Vnni>(type, true); },
       .quantize = quantize,
+      .attend = find_attend<X86Vector>,
       .dot_f32 = dot_f32,
-      .dot_f16 = dot_f16,
-      .axpy_f32 = axpy_f32,
-      .axpy_f16 = axpy_f16,
+      .exp = exp_of<X86Vector>,
       .to_f16 = to_f16,
   };
   return kernels;

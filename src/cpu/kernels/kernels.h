@@ -1,6 +1,7 @@
 #pragma once
 
 #include "gguf/tensor_type.h"
+#include "model/kv_type.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -57,6 +58,40 @@ struct WeightRows {
 // weight row and activation row, so any split over rows or tokens gives the same bits.
 using MatMul = void (*)(const WeightRows& rows, const Activations& x, float* out, std::int64_t out_stride);
 
+// A KV page as attention reads it, of one KV head: its keys, then elsewhere its values.
+inline constexpr std::int64_t kv_page_positions = 64;
+
+// Queries that share a KV head: what a run over pages keeps of them. A query sees some first positions of a
+// page; queries stand in ascending order of how many. D is head_dim, S ("stride") D rounded up to lanes of 8:
+// columns behind D are zero in q, and out has no meaning there.
+struct AttendQueries {
+  std::int64_t count = 0;
+  std::int64_t head_dim = 0;           // D
+  const float* q = nullptr;            // [count][S], times 1/√D
+  const std::int32_t* seen = nullptr;  // [count] positions of the page, 1 … 64
+  float* largest = nullptr;            // [count] score so far; at first −infinity
+  float* sum = nullptr;                // [count] of exp(score − largest); at first 0
+  float* out = nullptr;                // [count][S] of exp(score − largest) · value; at first 0
+  float* scores = nullptr;             // [count][64], scratch
+  float* rescale = nullptr;            // [count], scratch
+  float* widened = nullptr;            // [attend_strip][S], scratch
+};
+inline constexpr std::int64_t attend_strip = 16;  // positions that are widened together
+constexpr std::int64_t attend_stride(std::int64_t head_dim) {
+  return (head_dim + 7) / 8 * 8;
+}
+
+// Keys and values [64][D] in their type; of q8_0 bytes [64][D] and behind them f32 scales [64][D/32].
+struct KvPage {
+  const std::byte* keys = nullptr;
+  const std::byte* values = nullptr;
+  const std::byte* next_keys = nullptr;  // of the page that comes next, to be asked for early
+};
+
+// Takes a page into the running softmax of its queries. A query's bits depend on itself and what it sees of
+// the pages, in their order: not on the queries beside it, and not on what a page holds behind that.
+using AttendPage = void (*)(const KvPage& page, const AttendQueries& queries);
+
 struct Kernels {
   std::string_view isa;  // one of isa_names()
 
@@ -69,14 +104,17 @@ struct Kernels {
   // max|x|/127, q = round(x/d) to nearest even.
   void (*quantize)(const float* x, std::int64_t column, std::int64_t columns, Q8Group* row);
 
-  // fp32 helpers over n values; f16 values are IEEE half bits. A dot product is summed in one order
+  // Attention over a KV cache of this type.
+  AttendPage (*attend)(model::KvType type);
+
+  // fp32 helpers over n values; f16 values are IEEE half bits. exp is within 1.25 units in the last place,
+  // also of subnormal results; of −infinity 0, of NaN NaN.
+  // A dot product is summed in one order
   // everywhere: 32 running sums of the columns of the same remainder by 32, as far as whole 32 go, then s[i]
   // += s[i + 16] for i below 16, and so on by 8, 4, 2 and 1. The columns behind are a sum of their own, first
   // to last, that is added at the end.
   float (*dot_f32)(const float* a, const float* b, std::int64_t n);
-  float (*dot_f16)(const float* a, const std::uint16_t* b, std::int64_t n);
-  void (*axpy_f32)(float scale, const float* x, float* y, std::int64_t n);          // y += scale·x
-  void (*axpy_f16)(float scale, const std::uint16_t* x, float* y, std::int64_t n);  // y += scale·x
+  void (*exp)(const float* x, float* out, std::int64_t n);
   void (*to_f16)(const float* x, std::uint16_t* out, std::int64_t n);
 };
 

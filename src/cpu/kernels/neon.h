@@ -2,6 +2,7 @@
 
 #include "cpu/kernels/kernels.h"
 #include "cpu/kernels/matmul.h"
+#include "cpu/kernels/neon_attend.h"
 #include "cpu/kernels/neon_row.h"
 
 // What neon.cpp and neon_i8mm.cpp share: the panel form of eight rows, and the fp32 helpers.
@@ -127,49 +128,17 @@ struct Neon {
   static Bits from_ints(Ints a) { return {vreinterpretq_u32_s32(a.v[0]), vreinterpretq_u32_s32(a.v[1])}; }
 };
 
-float32x4_t load_half(const std::uint16_t* from) {
-  return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(from)));
-}
-float half_to_float(std::uint16_t bits) {
-  return vgetq_lane_f32(vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(bits))), 0);
-}
-
-// load(i) is b[i … i + 3], scalar(i) is b[i].
-template <typename Load, typename Scalar>
-float dot(const float* a, std::int64_t n, Load load, Scalar scalar) {
+float dot_f32(const float* a, const float* b, std::int64_t n) {
   float32x4_t sum[8];
   each<8>([&](auto k) { sum[k] = vdupq_n_f32(0.0f); });
   std::int64_t i = 0;
   for (; i + 32 <= n; i += 32)
-    each<8>([&](auto k) { sum[k] = vfmaq_f32(sum[k], vld1q_f32(a + i + 4 * k), load(i + 4 * k)); });
+    each<8>([&](auto k) { sum[k] = vfmaq_f32(sum[k], vld1q_f32(a + i + 4 * k), vld1q_f32(b + i + 4 * k)); });
   float rest = 0.0f;
-  for (; i < n; ++i) rest = __builtin_fmaf(a[i], scalar(i), rest);
+  for (; i < n; ++i) rest = __builtin_fmaf(a[i], b[i], rest);
   each<4>([&](auto k) { sum[k] = vaddq_f32(sum[k], sum[k + 4]); });
   const float32x4_t four = vaddq_f32(vaddq_f32(sum[0], sum[2]), vaddq_f32(sum[1], sum[3]));
   return vpadds_f32(vadd_f32(vget_low_f32(four), vget_high_f32(four))) + rest;
-}
-
-float dot_f32(const float* a, const float* b, std::int64_t n) {
-  return dot(
-      a, n, [=](std::int64_t i) { return vld1q_f32(b + i); }, [=](std::int64_t i) { return b[i]; });
-}
-
-float dot_f16(const float* a, const std::uint16_t* b, std::int64_t n) {
-  return dot(
-      a, n, [=](std::int64_t i) { return load_half(b + i); },
-      [=](std::int64_t i) { return half_to_float(b[i]); });
-}
-
-void axpy_f32(float scale, const float* x, float* y, std::int64_t n) {
-  std::int64_t i = 0;
-  for (; i + 4 <= n; i += 4) vst1q_f32(y + i, vfmaq_n_f32(vld1q_f32(y + i), vld1q_f32(x + i), scale));
-  for (; i < n; ++i) y[i] = __builtin_fmaf(scale, x[i], y[i]);
-}
-
-void axpy_f16(float scale, const std::uint16_t* x, float* y, std::int64_t n) {
-  std::int64_t i = 0;
-  for (; i + 4 <= n; i += 4) vst1q_f32(y + i, vfmaq_n_f32(vld1q_f32(y + i), load_half(x + i), scale));
-  for (; i < n; ++i) y[i] = __builtin_fmaf(scale, half_to_float(x[i]), y[i]);
 }
 
 void to_f16(const float* x, std::uint16_t* out, std::int64_t n) {

@@ -81,10 +81,9 @@ const Kernels& neon_i8mm_kernels() {
       .fast = [](gguf::TensorType type) { return find_matmul<NeonI8mm>(type, false); },
       .exact = [](gguf::TensorType type) { return find_matmul<NeonI8mm>(type, true); },
       .quantize = quantize,
+      .attend = find_attend<NeonVector>,
       .dot_f32 = dot_f32,
-      .dot_f16 = dot_f16,
-      .axpy_f32 = axpy_f32,
-      .axpy_f16 = axpy_f16,
+      .exp = exp_of<NeonVector>,
       .to_f16 = to_f16,
   };
   return kernels;

@@ -1,3 +1,4 @@
+#include "cpu/kernels/attend.h"
 #include "cpu/kernels/kernels.h"
 #include "cpu/kernels/matmul.h"
 #include "quant/float.h"
@@ -22,6 +23,78 @@ T load(const void* from) {
 float half_to_float(std::uint16_t half) {
   return quant::to_float(std::bit_cast<quant::Half>(half));
 }
+
+// Eight lanes, for a compiler to turn into whatever vectors a processor has.
+template <typename T>
+struct Eight {
+  T lane[8];
+};
+// f(lane, …) of each lane.
+template <typename F, typename T, typename... More>
+auto map(F f, Eight<T> a, More... more) {
+  Eight<decltype(f(a.lane[0], more.lane[0]...))> out;
+  for (int i = 0; i < 8; ++i) out.lane[i] = f(a.lane[i], more.lane[i]...);
+  return out;
+}
+
+// The vectors of attend.h.
+struct PortableVector {
+  using Floats = Eight<float>;
+
+  static Floats load(const float* from) { return cpu::load<Floats>(from); }
+  static void store(float* to, const Floats& v) { std::memcpy(to, &v, sizeof v); }
+  static Floats splat(float value) {
+    return map([=](float) { return value; }, Floats{});
+  }
+  static Floats load_f16(const std::uint16_t* from) {
+    return map(half_to_float, cpu::load<Eight<std::uint16_t>>(from));
+  }
+  static Floats load_bf16(const std::uint16_t* from) {
+    return map([](std::uint16_t v) { return std::bit_cast<float>(std::uint32_t{v} << 16); },
+               cpu::load<Eight<std::uint16_t>>(from));
+  }
+  static Floats load_int8(const std::int8_t* from) {
+    return map([](std::int8_t v) { return static_cast<float>(v); }, cpu::load<Eight<std::int8_t>>(from));
+  }
+
+  static Floats add(Floats a, Floats b) { return map(std::plus<>(), a, b); }
+  static Floats subtract(Floats a, Floats b) { return map(std::minus<>(), a, b); }
+  static Floats multiply(Floats a, Floats b) { return map(std::multiplies<>(), a, b); }
+  // Rounds twice, as Portable does.
+  static Floats multiply_add(Floats a, Floats b, Floats c) {
+    return map([](float x, float y, float z) { return x * y + z; }, a, b, c);
+  }
+  // Where either is a NaN: b.
+  static Floats larger(Floats a, Floats b) {
+    return map([](float x, float y) { return x > y ? x : y; }, a, b);
+  }
+  static Floats smaller(Floats a, Floats b) {
+    return map([](float x, float y) { return x < y ? x : y; }, a, b);
+  }
+
+  // v · 2ⁿ for whole n, in two factors, which have room where the result does not.
+  static Floats times_power_of_2(Floats v, Floats n) {
+    const auto power = [](int e) { return std::bit_cast<float>(static_cast<std::uint32_t>(e + 127) << 23); };
+    return map(
+        [&](float value, float exponent) {
+          const int both = std::isnan(exponent) ? 0 : static_cast<int>(exponent);
+          return value * power(both >> 1) * power(both - (both >> 1));
+        },
+        v, n);
+  }
+
+  // Of vectors without NaN.
+  static float largest(const Floats& v) { return *std::max_element(v.lane, v.lane + 8); }
+  // Lane i: the sum of v[i].
+  static Floats sums(const Floats (&v)[8]) {
+    Floats out;
+    for (int i = 0; i < 8; ++i) {
+      const float* s = v[i].lane;
+      out.lane[i] = ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
+    }
+    return out;
+  }
+};
 
 // Four lanes, as the vectors of GCC and Clang that every processor has or can imitate.
 struct Portable {
@@ -157,18 +230,6 @@ float dot_f32(const float* a, const float* b, std::int64_t n) {
   return dot(a, n, [=](std::int64_t i) { return b[i]; });
 }
 
-float dot_f16(const float* a, const std::uint16_t* b, std::int64_t n) {
-  return dot(a, n, [=](std::int64_t i) { return half_to_float(b[i]); });
-}
-
-void axpy_f32(float scale, const float* x, float* y, std::int64_t n) {
-  for (std::int64_t i = 0; i < n; ++i) y[i] += scale * x[i];
-}
-
-void axpy_f16(float scale, const std::uint16_t* x, float* y, std::int64_t n) {
-  for (std::int64_t i = 0; i < n; ++i) y[i] += scale * half_to_float(x[i]);
-}
-
 void to_f16(const float* x, std::uint16_t* out, std::int64_t n) {
   for (std::int64_t i = 0; i < n; ++i) out[i] = quant::bits_of(quant::to_half(x[i]));
 }
@@ -181,10 +242,9 @@ const Kernels& portable_kernels() {
       .fast = [](gguf::TensorType type) { return find_matmul<Portable>(type, false); },
       .exact = [](gguf::TensorType type) { return find_matmul<Portable>(type, true); },
       .quantize = quantize,
+      .attend = find_attend<PortableVector>,
       .dot_f32 = dot_f32,
-      .dot_f16 = dot_f16,
-      .axpy_f32 = axpy_f32,
-      .axpy_f16 = axpy_f16,
+      .exp = exp_of<PortableVector>,
       .to_f16 = to_f16,
   };
   return kernels;

@@ -1,0 +1,304 @@
+#pragma once
+
+#include "cpu/kernels/kernels.h"
+#include "cpu/kernels/unpack.h"
+
+// Attention over one page of the KV cache, for any instruction set V and type of keys and values.
+//
+// A strip of keys is widened to fp32 once and stays in the first-level cache while all queries pass over it;
+// then their softmax takes the page's scores; then the values likewise. V has vectors of eight lanes whatever
+// the processor's are, so that there is one order of sums:
+//   a score: lane d mod 8 adds the products of columns d in ascending order, then
+//     ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7))
+//   the sum of a page's exponentials: lane p mod 8 adds positions p, and so on likewise
+//   an output: the page before, times the change of the largest score, then positions in ascending order
+// Multiply-adds are fused where the processor has them, so all such processors give the same bits.
+
+namespace trine::cpu {
+namespace {  // see the top of unpack.h
+
+using model::KvType;
+
+// eˣ = 2ⁿ · e^r with |r| <= ln 2 / 2; e^r = 1 + r + r²·P(r), with P interpolated at Chebyshev's points:
+// within 2^-26.5 of e^r before rounding. Beyond the clamps a float has only 0 and infinity.
+template <typename V>
+typename V::Floats exponential(typename V::Floats x) {
+  constexpr float log2_e = 0x1.715476p+0f, round = 0x1.8p23f;
+  constexpr float ln2_high = 0x1.63p-1f, ln2_low = -0x1.bd0106p-13f;  // n · ln2_high is exact
+  // A NaN passes the clamps.
+  x = V::smaller(V::splat(89.0f), V::larger(V::splat(-104.0f), x));
+  const auto n = V::subtract(V::multiply_add(x, V::splat(log2_e), V::splat(round)), V::splat(round));
+  auto r = V::multiply_add(n, V::splat(-ln2_high), x);
+  r = V::multiply_add(n, V::splat(-ln2_low), r);
+  auto p = V::splat(0x1.6d117cp-10f);
+  for (const float c : {0x1.120be2p-7f, 0x1.555518p-5f, 0x1.5554dcp-3f, 0.5f})
+    p = V::multiply_add(p, r, V::splat(c));
+  p = V::multiply_add(V::multiply(r, r), p, r);
+  return V::times_power_of_2(V::add(V::splat(1.0f), p), n);
+}
+
+template <typename V>
+void exp_of(const float* x, float* out, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; i += 8) {
+    float eight[8] = {};
+    const auto bytes = static_cast<std::size_t>(n - i < 8 ? n - i : 8) * sizeof(float);
+    __builtin_memcpy(eight, x + i, bytes);
+    V::store(eight, exponential<V>(V::load(eight)));
+    __builtin_memcpy(out + i, eight, bytes);
+  }
+}
+
+// ---- Strips: positions [first, first + count) of a page as fp32 ----
+
+struct Strip {
+  const float* values;
+  std::ptrdiff_t stride;
+};
+
+template <typename V, KvType type>
+struct StoredAs;
+
+// Rows of elements that stand alone. Columns behind head_dim become zeros.
+template <typename V, typename T, typename Widen>
+void widen_rows(const T* from, std::int64_t head_dim, std::int64_t count, float* out, Widen widen) {
+  for (std::int64_t p = 0; p < count; ++p) {
+    std::int64_t d = 0;
+    for (; d + 8 <= head_dim; d += 8) V::store(out + d, widen(from + d));
+    if (d < head_dim) {
+      T last[8] = {};
+      __builtin_memcpy(last, from + d, static_cast<std::size_t>(head_dim - d) * sizeof(T));
+      V::store(out + d, widen(last));
+    }
+    from += head_dim;
+    out += attend_stride(head_dim);
+  }
+}
+
+template <typename V>
+struct StoredAs<V, KvType::f32> {
+  static Strip strip(const std::byte* page, std::int64_t head_dim, std::int64_t first, std::int64_t count,
+                     float* out) {
+    const float* from = reinterpret_cast<const float*>(page) + first * head_dim;
+    widen_rows<V>(from, head_dim, count, out, V::load);
+    return {out, attend_stride(head_dim)};
+  }
+};
+
+template <typename V>
+struct StoredAs<V, KvType::f16> {
+  static Strip strip(const std::byte* page, std::int64_t head_dim, std::int64_t first, std::int64_t count,
+                     float* out) {
+    const auto* from = reinterpret_cast<const std::uint16_t*>(page) + first * head_dim;
+    widen_rows<V>(from, head_dim, count, out, V::load_f16);
+    return {out, attend_stride(head_dim)};
+  }
+};
+
+template <typename V>
+struct StoredAs<V, KvType::bf16> {
+  static Strip strip(const std::byte* page, std::int64_t head_dim, std::int64_t first, std::int64_t count,
+                     float* out) {
+    const auto* from = reinterpret_cast<const std::uint16_t*>(page) + first * head_dim;
+    widen_rows<V>(from, head_dim, count, out, V::load_bf16);
+    return {out, attend_stride(head_dim)};
+  }
+};
+
+template <typename V>
+struct StoredAs<V, KvType::q8_0> {
+  static Strip strip(const std::byte* page, std::int64_t head_dim, std::int64_t first, std::int64_t count,
+                     float* out) {
+    const std::int64_t blocks = head_dim / model::kv_q8_block;
+    const auto* from = reinterpret_cast<const std::int8_t*>(page) + first * head_dim;
+    const float* scales =
+        reinterpret_cast<const float*>(page + kv_page_positions * head_dim) + first * blocks;
+    float* to = out;
+    for (std::int64_t block = 0; block < count * blocks; ++block) {
+      const auto scale = V::splat(scales[block]);
+      each<4>([&](auto i) { V::store(to + 8 * i, V::multiply(V::load_int8(from + 8 * i), scale)); });
+      from += model::kv_q8_block;
+      to += model::kv_q8_block;
+    }
+    return {out, head_dim};
+  }
+};
+
+// Asks for `count` positions from `first` on, while something else is computed.
+template <KvType type>
+void prefetch_strip(const std::byte* page, std::int64_t head_dim, std::int64_t first, std::int64_t count) {
+  constexpr std::int64_t width = type == KvType::f32 ? 4 : type == KvType::q8_0 ? 1 : 2;
+  const std::byte* from = page + first * head_dim * width;
+  for (std::int64_t at = 0; at < count * head_dim * width; at += 64) __builtin_prefetch(from + at, 0, 2);
+  if constexpr (type == KvType::q8_0) {
+    const std::int64_t row = head_dim / model::kv_q8_block * static_cast<std::int64_t>(sizeof(float));
+    const std::byte* scales = page + kv_page_positions * head_dim + first * row;
+    for (std::int64_t at = 0; at < count * row; at += 64) __builtin_prefetch(scales + at, 0, 2);
+  }
+}
+
+// ---- Scores ----
+
+// Running sums of Q queries with 4 positions, sums[4·query + position]. Twelve of them hide the latency of a
+// multiply-add, and fill AVX2's registers with three queries and a key.
+template <typename V, int Q>
+void multiply_keys(const float* q, std::ptrdiff_t q_stride, Strip keys, typename V::Floats (&sums)[4 * Q]) {
+  each<4 * Q>([&](auto i) { sums[i] = V::splat(0.0f); });
+  for (std::ptrdiff_t d = 0; d < q_stride; d += 8) {
+    typename V::Floats query[Q];
+    each<Q>([&](auto i) { query[i] = V::load(q + i * q_stride + d); });
+    each<4>([&](auto p) {
+      const auto key = V::load(keys.values + p * keys.stride + d);
+      each<Q>([&](auto i) { sums[4 * i + p] = V::multiply_add(query[i], key, sums[4 * i + p]); });
+    });
+  }
+}
+
+// Scores of 1 to 3 queries with 8 positions.
+template <typename V, int Q>
+void score_tile(const float* q, std::ptrdiff_t q_stride, Strip keys, float* scores) {
+  typename V::Floats first[4 * Q], second[4 * Q];
+  multiply_keys<V, Q>(q, q_stride, keys, first);
+  multiply_keys<V, Q>(q, q_stride, {keys.values + 4 * keys.stride, keys.stride}, second);
+  each<Q>([&](auto i) {
+    typename V::Floats eight[8];
+    each<4>([&](auto p) {
+      eight[p] = first[4 * i + p];
+      eight[4 + p] = second[4 * i + p];
+    });
+    V::store(scores + i * kv_page_positions, V::sums(eight));
+  });
+}
+
+template <typename V, int Q>
+void score_tiles(const AttendQueries& a, std::int64_t i, Strip keys, std::int64_t first, std::int64_t count) {
+  const std::ptrdiff_t stride = attend_stride(a.head_dim);
+  for (std::int64_t p = 0; p < count; p += 8)
+    score_tile<V, Q>(a.q + i * stride, stride, {keys.values + p * keys.stride, keys.stride},
+                     a.scores + i * kv_page_positions + first + p);
+}
+
+// `count` positions, a multiple of 8, from scores[…][first] on.
+template <typename V>
+void score_strip(const AttendQueries& a, Strip keys, std::int64_t first, std::int64_t count) {
+  std::int64_t i = 0;
+  for (; i + 3 <= a.count; i += 3) score_tiles<V, 3>(a, i, keys, first, count);
+  if (a.count - i == 2) score_tiles<V, 2>(a, i, keys, first, count);
+  if (a.count - i == 1) score_tiles<V, 1>(a, i, keys, first, count);
+}
+
+// ---- Softmax ----
+
+// Scores become exp(score − largest), and what was summed before is to be multiplied by rescale. A NaN shows
+// in the sum; `largest` is never one.
+template <typename V>
+void take_scores(const AttendQueries& a, std::int64_t i) {
+  float* const scores = a.scores + i * kv_page_positions;
+  const std::int64_t seen = (a.seen[i] + 7) / 8 * 8;
+  for (std::int64_t p = a.seen[i]; p < seen; ++p) scores[p] = -__builtin_inff();
+  auto largest = V::splat(a.largest[i]);
+  for (std::int64_t p = 0; p < seen; p += 8) largest = V::larger(V::load(scores + p), largest);
+  const float now = V::largest(largest);
+  // Where nothing but −infinity was seen, all weights are 0, not exp(−infinity + infinity).
+  const auto base = V::splat(now == -__builtin_inff() ? 0.0f : now);
+  auto sum = V::splat(0.0f);
+  for (std::int64_t p = 0; p < seen; p += 8) {
+    const auto weight = exponential<V>(V::subtract(V::load(scores + p), base));
+    V::store(scores + p, weight);
+    sum = V::add(sum, weight);
+  }
+  float change[8], page[8];
+  V::store(change, exponential<V>(V::subtract(V::splat(a.largest[i]), base)));
+  typename V::Floats sums[8] = {sum, sum, sum, sum, sum, sum, sum, sum};
+  V::store(page, V::sums(sums));
+  a.rescale[i] = change[0];
+  a.sum[i] = a.sum[i] * change[0] + page[0];
+  a.largest[i] = now;
+}
+
+// ---- Values ----
+
+// out = out · rescale + Σ_p weight[p] · value[p] for Q queries and C groups of 8 columns.
+template <typename V, int Q, int C>
+void value_tile(const float* weights, Strip values, std::int64_t count, const float* rescale, float* out,
+                std::ptrdiff_t out_stride) {
+  typename V::Floats sums[Q][C];
+  each<Q>([&](auto i) {
+    const auto scale = V::splat(rescale[i]);
+    each<C>([&](auto c) { sums[i][c] = V::multiply(V::load(out + i * out_stride + 8 * c), scale); });
+  });
+  for (std::int64_t p = 0; p < count; ++p) {
+    typename V::Floats value[C];
+    each<C>([&](auto c) { value[c] = V::load(values.values + p * values.stride + 8 * c); });
+    each<Q>([&](auto i) {
+      const auto weight = V::splat(weights[i * kv_page_positions + p]);
+      each<C>([&](auto c) { sums[i][c] = V::multiply_add(weight, value[c], sums[i][c]); });
+    });
+  }
+  each<Q>([&](auto i) { each<C>([&](auto c) { V::store(out + i * out_stride + 8 * c, sums[i][c]); }); });
+}
+
+template <typename V, int Q>
+void value_tiles(const AttendQueries& a, std::int64_t i, Strip values, std::int64_t first,
+                 std::int64_t count) {
+  const std::ptrdiff_t stride = attend_stride(a.head_dim);
+  const float* const weights = a.scores + i * kv_page_positions + first;
+  const auto from = [&](std::ptrdiff_t d) { return Strip{values.values + d, values.stride}; };
+  float* const out = a.out + i * stride;
+  std::ptrdiff_t d = 0;
+  for (; d + 32 <= stride; d += 32)
+    value_tile<V, Q, 4>(weights, from(d), count, a.rescale + i, out + d, stride);
+  for (; d < stride; d += 8) value_tile<V, Q, 1>(weights, from(d), count, a.rescale + i, out + d, stride);
+}
+
+// Queries that see the same positions share a tile: what one does not see must not reach it even times 0.
+template <typename V>
+void add_values(const AttendQueries& a, Strip values, std::int64_t first, std::int64_t count) {
+  for (std::int64_t i = 0; i < a.count;) {
+    std::int64_t run = 1;
+    while (run < 3 && i + run < a.count && a.seen[i + run] == a.seen[i]) ++run;
+    const std::int64_t seen = a.seen[i] - first < count ? a.seen[i] - first : count;
+    if (seen > 0) {
+      if (run == 3) value_tiles<V, 3>(a, i, values, first, seen);
+      if (run == 2) value_tiles<V, 2>(a, i, values, first, seen);
+      if (run == 1) value_tiles<V, 1>(a, i, values, first, seen);
+      for (std::int64_t k = i; k < i + run; ++k) a.rescale[k] = 1.0f;
+    }
+    i += run;
+  }
+}
+
+template <typename V, KvType type>
+[[gnu::flatten]] void attend_page(const KvPage& page, const AttendQueries& a) {
+  const std::int64_t seen = (a.seen[a.count - 1] + 7) / 8 * 8;
+  for (std::int64_t first = 0; first < seen; first += attend_strip) {
+    const std::int64_t count = seen - first < attend_strip ? seen - first : attend_strip;
+    const Strip keys = StoredAs<V, type>::strip(page.keys, a.head_dim, first, count, a.widened);
+    prefetch_strip<type>(page.values, a.head_dim, first, count);
+    score_strip<V>(a, keys, first, count);
+  }
+  for (std::int64_t i = 0; i < a.count; ++i) take_scores<V>(a, i);
+  for (std::int64_t first = 0; first < seen; first += attend_strip) {
+    const std::int64_t count = seen - first < attend_strip ? seen - first : attend_strip;
+    const Strip values = StoredAs<V, type>::strip(page.values, a.head_dim, first, count, a.widened);
+    if (page.next_keys != nullptr) prefetch_strip<type>(page.next_keys, a.head_dim, first, count);
+    add_values<V>(a, values, first, count);
+  }
+}
+
+template <typename V>
+AttendPage find_attend(KvType type) {
+  switch (type) {
+    case KvType::f32:
+      return attend_page<V, KvType::f32>;
+    case KvType::f16:
+      return attend_page<V, KvType::f16>;
+    case KvType::bf16:
+      return attend_page<V, KvType::bf16>;
+    case KvType::q8_0:
+      return attend_page<V, KvType::q8_0>;
+  }
+  return nullptr;
+}
+
+}  // namespace
+}  // namespace trine::cpu
