@@ -39,31 +39,31 @@ void wait_for_change(const std::atomic<std::uint32_t>& value, std::uint32_t old)
 
 using Clock = std::chrono::steady_clock;
 
-// A thread's count, on a cache line of its own.
-struct alignas(64) Counted {
-  Clock::duration time{0};
-};
-
-// Adds the time it lives to a count, where there is one.
-class Counting {
- public:
-  explicit Counting(Counted* to) : to_(to) {
-    if (to_ != nullptr) start_ = Clock::now();
-  }
-  ~Counting() {
-    if (to_ != nullptr) to_->time += Clock::now() - start_;
-  }
-  Counting(const Counting&) = delete;
-  Counting& operator=(const Counting&) = delete;
-
- private:
-  Counted* to_;
-  Clock::time_point start_;
-};
-
 }  // namespace
 
 struct ThreadPool::State {
+  // A thread's count, on a cache line of its own.
+  struct alignas(64) Counted {
+    Clock::duration time{0};
+  };
+
+  // Adds the time it lives to a count, where there is one.
+  class Counting {
+   public:
+    explicit Counting(Counted* to) : to_(to) {
+      if (to_ != nullptr) start_ = Clock::now();
+    }
+    ~Counting() {
+      if (to_ != nullptr) to_->time += Clock::now() - start_;
+    }
+    Counting(const Counting&) = delete;
+    Counting& operator=(const Counting&) = delete;
+
+   private:
+    Counted* to_;
+    Clock::time_point start_;
+  };
+
   std::vector<std::thread> workers;
   std::atomic<std::uint32_t> phase{0};    // bumped to start a phase
   std::atomic<std::uint32_t> running{0};  // workers still inside the phase
@@ -119,7 +119,9 @@ void ThreadPool::count_times(bool on) {
 }
 
 ThreadPool::Times ThreadPool::times() const {
-  const auto seconds = [](const Counted& one) { return std::chrono::duration<double>(one.time).count(); };
+  const auto seconds = [](const State::Counted& one) {
+    return std::chrono::duration<double>(one.time).count();
+  };
   Times times;
   times.waited = seconds(state_->counts[0]);
   for (std::size_t i = 1; i < state_->counts.size(); ++i) times.worked += seconds(state_->counts[i]);
@@ -134,7 +136,7 @@ void ThreadPool::work(int thread) {
     ++seen;  // phases are never skipped: the caller waits for all workers before the next one
     if (state.stop.load(std::memory_order_relaxed)) return;
     {
-      const Counting working(state.count_of(thread));
+      const State::Counting working(state.count_of(thread));
       state.drain(thread);
     }
     if (state.running.fetch_sub(1, std::memory_order_acq_rel) == 1) state.running.notify_one();
@@ -159,7 +161,7 @@ void ThreadPool::parallel_for(std::int64_t count, std::int64_t grain,
   state.phase.fetch_add(1, std::memory_order_release);
   state.phase.notify_all();
   state.drain(0);
-  const Counting waiting(state.count_of(0));
+  const State::Counting waiting(state.count_of(0));
   while (true) {
     const std::uint32_t left = state.running.load(std::memory_order_acquire);
     if (left == 0) return;

@@ -29,12 +29,12 @@ struct DeviceInfo {
   std::string driver;   // version; empty for a CPU
   int threads = 0;      // CPU only
   Numerics numerics = Numerics::fast;
-  std::optional<KvType> kv_type = {};  // what keys and values are kept as, where there is a cache of them
-  StagePlaces stage_place;             // where each stage ran, as far as steps of this model were traced
+  StagePlaces stage_place;  // where each stage ran, as far as steps of this model were traced
   // Variants of kernels, "subgroups", that nothing runs: those that --without named, and those that failed
   // the self-test at load.
   std::vector<std::string> left_out = {};
   std::vector<std::string> switched_off = {};
+  std::optional<KvType> kv_type = {};  // what keys and values are kept as, where there is a cache of them
 };
 
 // A kernel's part of a step.

@@ -83,12 +83,14 @@ TEST_P(ExpTest, GivesTheSameBitsWithEveryFusedMultiplyAdd) {
   if (kernels_->isa == "portable") GTEST_SKIP() << "it has no fused multiply-add";
   const std::vector<float> x = exponents(), actual = exp(x);
   std::vector<float> expected(x.size());
-  find_kernels("avx2")->exp(x.data(), expected.data(), static_cast<std::int64_t>(x.size()));
-  EXPECT_EQ(std::memcmp(actual.data(), expected.data(), x.size() * sizeof(float)), 0);
+  for (const Kernels* other : fused_kernels()) {
+    other->exp(x.data(), expected.data(), static_cast<std::int64_t>(x.size()));
+    EXPECT_EQ(std::memcmp(actual.data(), expected.data(), x.size() * sizeof(float)), 0) << other->isa;
+  }
 }
 
-INSTANTIATE_TEST_SUITE_P(Isas, ExpTest, testing::ValuesIn(isas),
-                         [](const auto& info) { return std::string(info.param); });
+INSTANTIATE_TEST_SUITE_P(Isas, ExpTest, testing::ValuesIn(isa_names()),
+                         [](const auto& info) { return test_name_of(info.param); });
 
 // ---- Attention ----
 
@@ -342,18 +344,22 @@ TEST_P(AttendTest, EveryFusedMultiplyAddGivesTheSameBits) {
   for (const int head_dim : {10, 96}) {
     if (!takes(head_dim)) continue;
     const model::Config config = heads_of(6, 2, head_dim);
-    Sequences one(*kernels_, config, type(), {600}), other(*find_kernels("avx2"), config, type(), {600});
+    Sequences one(*kernels_, config, type(), {600});
     const std::vector<model::Row> rows = rows_of(0, 570, 30);
-    const std::vector<float> actual = one.attend(rows, pool_), expected = other.attend(rows, pool_);
-    EXPECT_TRUE(same_bits(actual.data(), expected.data(), static_cast<std::int64_t>(actual.size())))
-        << head_dim;
+    const std::vector<float> actual = one.attend(rows, pool_);
+    for (const Kernels* kernels : fused_kernels()) {
+      Sequences other(*kernels, config, type(), {600});
+      const std::vector<float> expected = other.attend(rows, pool_);
+      EXPECT_TRUE(same_bits(actual.data(), expected.data(), static_cast<std::int64_t>(actual.size())))
+          << head_dim << " " << kernels->isa;
+    }
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(Isas, AttendTest,
-                         testing::Combine(testing::ValuesIn(isas), testing::ValuesIn(all_kv_types)),
+                         testing::Combine(testing::ValuesIn(isa_names()), testing::ValuesIn(all_kv_types)),
                          [](const auto& info) {
-                           return std::string(std::get<0>(info.param)) + "_" +
+                           return test_name_of(std::get<0>(info.param)) + "_" +
                                   std::string(model::name_of(std::get<1>(info.param)));
                          });
 

@@ -213,21 +213,16 @@ void quantize(const float* x, std::int64_t column, std::int64_t columns, Q8Group
 }
 
 // b(i) is a float. Every product and every sum is rounded.
-template <typename B>
-float dot(const float* a, std::int64_t n, B b) {
+float dot_f32(const float* a, const float* b, std::int64_t n) {
   float sum[32] = {};
   std::int64_t i = 0;
   for (; i + 32 <= n; i += 32)
-    for (int k = 0; k < 32; ++k) sum[k] += a[i + k] * b(i + k);
+    for (int k = 0; k < 32; ++k) sum[k] += a[i + k] * b[i + k];
   float rest = 0.0f;
-  for (; i < n; ++i) rest += a[i] * b(i);
+  for (; i < n; ++i) rest += a[i] * b[i];
   for (int half = 16; half > 0; half /= 2)
     for (int k = 0; k < half; ++k) sum[k] += sum[k + half];
   return sum[0] + rest;
-}
-
-float dot_f32(const float* a, const float* b, std::int64_t n) {
-  return dot(a, n, [=](std::int64_t i) { return b[i]; });
 }
 
 void to_f16(const float* x, std::uint16_t* out, std::int64_t n) {
