@@ -7,9 +7,10 @@
 #include <string>
 #include <vector>
 
-// Attention of one layer of a 30B Qwen3-MoE (32 heads, 4 KV heads, head_dim 128), one benchmark for each instruction
-// set and type of KV cache:
-//   decode   one row behind so many positions: bytes of keys and values per second. Layers take turns, as many as make
+// Attention of one layer of a 30B Qwen3-MoE (32 heads, 4 KV heads, head_dim 128), one benchmark for each
+// instruction set and type of KV cache:
+//   decode   one row behind so many positions: bytes of keys and values per second. Layers take turns, as
+//   many as make
 //            256 MiB, so that none is in a cache
 //   prefill  512 rows behind so many positions: FLOP per second of the products with keys and values that the
 //            mask leaves
@@ -41,7 +42,8 @@ struct Scene {
   ThreadPool pool;
   Attend attend;
 
-  Scene(const Kernels& kernels, KvType type, std::int32_t length, std::int32_t n_rows, int layers, int threads)
+  Scene(const Kernels& kernels, KvType type, std::int32_t length, std::int32_t n_rows, int layers,
+        int threads)
       : q(static_cast<std::size_t>(n_rows * config.q_size())),
         out(q.size()),
         pool(threads),

@@ -7,12 +7,12 @@
 namespace trine::cpu {
 namespace {
 
-// Queries of a unit: as many as make widening a key small beside using it, while they, their outputs and their
-// scores (80 KiB, D = 128) stay in the second-level cache.
+// Queries of a unit: as many as make widening a key small beside using it, while they, their outputs and
+// their scores (80 KiB, D = 128) stay in the second-level cache.
 constexpr std::int64_t max_queries = 64;
 
-// Of all rows, heads and segments that are split: 8 MiB with D = 128, a batch of 8 rows of 32 heads at 32k. What
-// is beyond is not split; a batch larger than that has work for all threads without.
+// Of all rows, heads and segments that are split: 8 MiB with D = 128, a batch of 8 rows of 32 heads at 32k.
+// What is beyond is not split; a batch larger than that has work for all threads without.
 constexpr std::int64_t usual_parts = 16384;
 
 constexpr float no_score = -INFINITY;
@@ -22,9 +22,9 @@ constexpr float no_score = -INFINITY;
 // Pointers into a thread's memory, for up to max_queries.
 struct Attend::Scratch {
   float* q;
-  float* out;        // of a segment
-  float* total;      // of all so far
-  float* scores;     // [64] each
+  float* out;     // of a segment
+  float* total;   // of all so far
+  float* scores;  // [64] each
   float* widened;
   float *largest, *sum, *rescale, *total_largest, *total_sum;
 
@@ -57,7 +57,8 @@ Attend::Attend(const model::Config& config, std::int64_t max_rows, std::int64_t 
       scratch_(static_cast<std::size_t>(threads)) {
   const std::int64_t segments = (max_positions + attend_segment - 1) / attend_segment;
   const std::int64_t of_a_row = segments * n_heads_;
-  max_parts_ = segments == 1 || threads == 1 ? 0 : std::min(max_rows * of_a_row, std::max(usual_parts, of_a_row));
+  max_parts_ =
+      segments == 1 || threads == 1 ? 0 : std::min(max_rows * of_a_row, std::max(usual_parts, of_a_row));
   parts_.resize(static_cast<std::size_t>(max_parts_ * (head_dim_ + 2)));
   for (std::vector<float>& one : scratch_) one.resize(Scratch::floats(head_dim_));
 }
@@ -77,14 +78,16 @@ void Attend::make_tiles(const model::StepPlan& step, std::int32_t rows_per_tile)
   tiles_.clear();
   for (std::size_t n = 0; n < step.rows.size(); ++n) {
     const model::Row& row = step.rows[n];
-    const bool follows = n > 0 && step.rows[n - 1].slot == row.slot && step.rows[n - 1].position + 1 == row.position;
+    const bool follows =
+        n > 0 && step.rows[n - 1].slot == row.slot && step.rows[n - 1].position + 1 == row.position;
     if (!follows || tiles_.back().rows == rows_per_tile)
       tiles_.push_back({.first_row = static_cast<std::int64_t>(n), .position = row.position});
     ++tiles_.back().rows;
     tiles_.back().segments = static_cast<std::int32_t>(segments_of(row.position));
   }
   // What takes long begins early.
-  std::stable_sort(tiles_.begin(), tiles_.end(), [](const Tile& a, const Tile& b) { return a.cost() > b.cost(); });
+  std::stable_sort(tiles_.begin(), tiles_.end(),
+                   [](const Tile& a, const Tile& b) { return a.cost() > b.cost(); });
 }
 
 // Splits tiles that take more than half of what a thread has to do.
@@ -94,7 +97,8 @@ void Attend::split_long_tiles() {
   for (const Tile& tile : tiles_) all += tile.cost() * n_kv_heads_;
   for (Tile& tile : tiles_) {
     const std::int64_t wanted = tile.cost() * n_heads_;
-    if (threads_ == 1 || tile.segments == 1 || tile.cost() * 2 * threads_ <= all || parts + wanted > max_parts_)
+    if (threads_ == 1 || tile.segments == 1 || tile.cost() * 2 * threads_ <= all ||
+        parts + wanted > max_parts_)
       continue;
     tile.first_part = parts;
     for (std::int32_t r = 0; r < tile.rows; ++r)
@@ -157,7 +161,8 @@ void Attend::finish(const Part& part, float* out, std::int64_t head_dim) {
 
 // One segment for all queries of a unit that see it, into work.out, largest and sum.
 void Attend::run_segment(const Tile& tile, const Unit& unit, const Kernels& kernels, const KvCache& kv,
-                         const model::StepPlan& step, int layer, std::int32_t segment, const Scratch& work) const {
+                         const model::StepPlan& step, int layer, std::int32_t segment,
+                         const Scratch& work) const {
   const std::int64_t stride = attend_stride(head_dim_), heads = unit.heads;
   const AttendPage attend = kernels.attend(kv.type());
   const auto& pages = step.slot_of(step.rows[static_cast<std::size_t>(tile.first_row)]).pages;
@@ -196,8 +201,8 @@ void Attend::run_segment(const Tile& tile, const Unit& unit, const Kernels& kern
   }
 }
 
-void Attend::run_unit(const Unit& unit, const Kernels& kernels, const KvCache& kv, const model::StepPlan& step,
-                      int layer, Rows q, Rows out, int thread) {
+void Attend::run_unit(const Unit& unit, const Kernels& kernels, const KvCache& kv,
+                      const model::StepPlan& step, int layer, Rows q, Rows out, int thread) {
   const Tile& tile = tiles_[static_cast<std::size_t>(unit.tile)];
   const Scratch work = scratch(thread);
   const std::int64_t stride = attend_stride(head_dim_);
@@ -225,8 +230,9 @@ void Attend::run_unit(const Unit& unit, const Kernels& kernels, const KvCache& k
         merge(kernels, one, total, head_dim_);
         continue;
       }
-      const Part to = is_split ? part(tile.first_part + (row_of(i) * tile.segments + segment) * n_heads_ + head_of(i))
-                               : total;
+      const Part to =
+          is_split ? part(tile.first_part + (row_of(i) * tile.segments + segment) * n_heads_ + head_of(i))
+                   : total;
       std::copy_n(one.out, head_dim_, to.out);
       *to.largest = *one.largest;
       *to.sum = *one.sum;
@@ -252,13 +258,13 @@ void Attend::merge_split_rows(const Kernels& kernels, ThreadPool& pool, Rows out
   });
 }
 
-void Attend::run(const Kernels& kernels, const KvCache& kv, ThreadPool& pool, const model::StepPlan& step, int layer,
-                 Rows q, Rows out) {
-  pool.parallel_for(static_cast<std::int64_t>(units_.size()), 1,
-                    [&](std::int64_t begin, std::int64_t end, int thread) {
-                      for (std::int64_t i = begin; i < end; ++i)
-                        run_unit(units_[static_cast<std::size_t>(i)], kernels, kv, step, layer, q, out, thread);
-                    });
+void Attend::run(const Kernels& kernels, const KvCache& kv, ThreadPool& pool, const model::StepPlan& step,
+                 int layer, Rows q, Rows out) {
+  pool.parallel_for(
+      static_cast<std::int64_t>(units_.size()), 1, [&](std::int64_t begin, std::int64_t end, int thread) {
+        for (std::int64_t i = begin; i < end; ++i)
+          run_unit(units_[static_cast<std::size_t>(i)], kernels, kv, step, layer, q, out, thread);
+      });
   if (is_split()) merge_split_rows(kernels, pool, out);
 }
 

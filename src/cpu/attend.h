@@ -11,10 +11,10 @@
 
 namespace trine::cpu {
 
-// Positions of a sequence whose softmax is computed by itself. Segments are merged in ascending order, so that a
-// row's bits depend on nothing but its sequence, however the work was cut. 512: keys and values of a KV head fill
-// half of a second-level cache (256 KiB in f16, D = 128), one sequence at 8k positions with 4 KV heads is 64
-// pieces of work, and merging costs less than a hundredth.
+// Positions of a sequence whose softmax is computed by itself. Segments are merged in ascending order, so
+// that a row's bits depend on nothing but its sequence, however the work was cut. 512: keys and values of a
+// KV head fill half of a second-level cache (256 KiB in f16, D = 128), one sequence at 8k positions with 4 KV
+// heads is 64 pieces of work, and merging costs less than a hundredth.
 inline constexpr std::int32_t attend_segment = 512;
 static_assert(attend_segment % KvCache::page_size == 0);
 
@@ -26,9 +26,9 @@ struct Rows {
   float* row(std::int64_t n) const { return first + n * stride; }
 };
 
-// softmax(q·kᵀ/√D)·v over positions 0 … row.position, for all rows of a step. Work is cut into units: consecutive
-// rows of a sequence and the query heads of one KV head, which share what is read, over the whole sequence; of
-// sequences that are long beside the others each segment is a unit.
+// softmax(q·kᵀ/√D)·v over positions 0 … row.position, for all rows of a step. Work is cut into units:
+// consecutive rows of a sequence and the query heads of one KV head, which share what is read, over the whole
+// sequence; of sequences that are long beside the others each segment is a unit.
 class Attend {
  public:
   Attend(const model::Config& config, std::int64_t max_rows, std::int64_t max_positions, int threads);
@@ -36,8 +36,8 @@ class Attend {
   // Cuts a step into units, the same for all layers.
   void plan(const model::StepPlan& step);
   // The planned step in one layer. q and out: [N][n_heads·D].
-  void run(const Kernels& kernels, const KvCache& kv, ThreadPool& pool, const model::StepPlan& step, int layer,
-           Rows q, Rows out);
+  void run(const Kernels& kernels, const KvCache& kv, ThreadPool& pool, const model::StepPlan& step,
+           int layer, Rows q, Rows out);
 
   std::size_t units() const { return units_.size(); }
   bool is_split() const { return !split_rows_.empty(); }
@@ -46,16 +46,16 @@ class Attend {
   struct Tile {  // rows of one slot at consecutive positions
     std::int64_t first_row = 0;
     std::int32_t rows = 0;
-    std::int32_t position = 0;      // of the first
-    std::int32_t segments = 0;      // that the last row sees
-    std::int64_t first_part = -1;   // of the first row among parts; -1: not split
+    std::int32_t position = 0;     // of the first
+    std::int32_t segments = 0;     // that the last row sees
+    std::int64_t first_part = -1;  // of the first row among parts; -1: not split
 
     std::int64_t cost() const { return std::int64_t{rows} * segments; }
   };
   struct Unit {
     std::int32_t tile = 0;
     std::int32_t kv_head = 0;
-    std::int32_t first_head = 0, heads = 0;        // among those of the KV head
+    std::int32_t first_head = 0, heads = 0;  // among those of the KV head
     std::int32_t first_segment = 0, segments = 0;
   };
   // What a segment, or all of them up to one, came to for a query.
@@ -76,8 +76,8 @@ class Attend {
   void split_long_tiles();
   void make_units();
   Scratch scratch(int thread);
-  void run_unit(const Unit& unit, const Kernels& kernels, const KvCache& kv, const model::StepPlan& step, int layer,
-                Rows q, Rows out, int thread);
+  void run_unit(const Unit& unit, const Kernels& kernels, const KvCache& kv, const model::StepPlan& step,
+                int layer, Rows q, Rows out, int thread);
   void run_segment(const Tile& tile, const Unit& unit, const Kernels& kernels, const KvCache& kv,
                    const model::StepPlan& step, int layer, std::int32_t segment, const Scratch& work) const;
   void merge_split_rows(const Kernels& kernels, ThreadPool& pool, Rows out);

@@ -53,8 +53,8 @@ TEST(Kv, TheReferenceHasNone) {
 }
 
 TEST(Kv, AReceiptSaysThatAnotherTypeWasJudged) {
-  const Outcome outcome =
-      run_with({"verify", "-q", "--quick", "--json", "--layers", "1", "--numerics", "fast"}, {"--kv", "bf16"});
+  const Outcome outcome = run_with(
+      {"verify", "-q", "--quick", "--json", "--layers", "1", "--numerics", "fast"}, {"--kv", "bf16"});
   const json receipt = json::parse(outcome.out);
   EXPECT_NE(receipt["left_out"].dump().find("--kv bf16"), std::string::npos) << outcome.out;
 }

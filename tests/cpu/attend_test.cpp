@@ -60,13 +60,14 @@ TEST_P(ExpTest, IsWithinFiveQuartersOfAUnitInTheLastPlace) {
       continue;
     }
     const double unit = std::max(std::ldexp(1.0, std::ilogb(expected) - 23), 0x1p-149);
-    ASSERT_TRUE(std::abs(actual[i] - expected) <= 1.25 * unit) << x[i] << ": " << actual[i] << " for " << expected;
+    ASSERT_TRUE(std::abs(actual[i] - expected) <= 1.25 * unit)
+        << x[i] << ": " << actual[i] << " for " << expected;
   }
 }
 
 TEST_P(ExpTest, KnowsItsEnds) {
-  const std::vector<float> actual =
-      exp({0.0f, -0.0f, -infinity, infinity, not_a_number, -104.0f, -1e30f, 89.0f, -std::numeric_limits<float>::max()});
+  const std::vector<float> actual = exp({0.0f, -0.0f, -infinity, infinity, not_a_number, -104.0f, -1e30f,
+                                         89.0f, -std::numeric_limits<float>::max()});
   EXPECT_EQ(actual[0], 1.0f);
   EXPECT_EQ(actual[1], 1.0f);
   EXPECT_EQ(actual[2], 0.0f);
@@ -105,12 +106,13 @@ class Sequences {
  public:
   static constexpr int layer = 1;
 
-  Sequences(const Kernels& kernels, const model::Config& config, KvType type, std::vector<std::int32_t> lengths,
-            float scale = 1.0f)
+  Sequences(const Kernels& kernels, const model::Config& config, KvType type,
+            std::vector<std::int32_t> lengths, float scale = 1.0f)
       : kernels_(kernels), config_(config), type_(type) {
     std::vector<std::int32_t> free;
     for (const std::int32_t length : lengths)
-      for (std::int32_t i = 0; i < device::kv_pages(length); ++i) free.push_back(static_cast<std::int32_t>(free.size()));
+      for (std::int32_t i = 0; i < device::kv_pages(length); ++i)
+        free.push_back(static_cast<std::int32_t>(free.size()));
     std::shuffle(free.begin(), free.end(), random_);
     capacity_ = static_cast<std::int64_t>(free.size()) * KvCache::page_size;
     cache_ = std::move(*KvCache::create(config, static_cast<std::int32_t>(capacity_), type));
@@ -135,11 +137,13 @@ class Sequences {
   void write(std::int32_t slot, std::int32_t position) {
     const std::size_t s = static_cast<std::size_t>(slot);
     cache_.write(kernels_, layer, KvCache::slot(slots_[s].pages, position),
-                 keys[s].data() + position * config_.kv_size(), values[s].data() + position * config_.kv_size());
+                 keys[s].data() + position * config_.kv_size(),
+                 values[s].data() + position * config_.kv_size());
   }
 
   // [rows][n_heads·D]. With `pool` of its own size.
-  std::vector<float> attend(const std::vector<model::Row>& rows, ThreadPool& pool, bool* was_split = nullptr) {
+  std::vector<float> attend(const std::vector<model::Row>& rows, ThreadPool& pool,
+                            bool* was_split = nullptr) {
     const std::int64_t width = config_.q_size();
     std::vector<float> q, out(rows.size() * static_cast<std::size_t>(width), not_a_number);
     for (const model::Row& row : rows) {
@@ -162,15 +166,16 @@ class Sequences {
       if (type_ == KvType::bf16) out[i] = quant::to_float(quant::to_bfloat16(x[i]));
       if (type_ != KvType::q8_0) continue;
       float largest = 0;
-      for (std::size_t k = i / 32 * 32; k < i / 32 * 32 + 32; ++k) largest = std::max(largest, std::abs(x[k]));
+      for (std::size_t k = i / 32 * 32; k < i / 32 * 32 + 32; ++k)
+        largest = std::max(largest, std::abs(x[k]));
       const float scale = largest / 127.0f;
       out[i] = scale == 0.0f ? 0.0f : std::nearbyint(x[i] / scale) * scale;
     }
     return out;
   }
 
-  // One row against fp64. A score errs by D/8 + 5 roundings of Σ|q·k|/√D, and its weight by as much, relative, once
-  // more for the largest score; weights and sums by some 64 + 3 roundings a page and segment.
+  // One row against fp64. A score errs by D/8 + 5 roundings of Σ|q·k|/√D, and its weight by as much,
+  // relative, once more for the largest score; weights and sums by some 64 + 3 roundings a page and segment.
   void check(const model::Row& row, const float* actual) const {
     const std::int64_t d = config_.head_dim, group = config_.n_heads / config_.n_kv_heads;
     const std::size_t s = static_cast<std::size_t>(row.slot);
@@ -203,8 +208,8 @@ class Sequences {
           magnitude += std::abs(term);
         }
         ASSERT_TRUE(std::abs(actual[head * d + i] - expected) <= relative * magnitude + smallest)
-            << "slot " << row.slot << " position " << row.position << " head " << head << " column " << i << ": "
-            << actual[head * d + i] << " instead of " << expected << ", off by "
+            << "slot " << row.slot << " position " << row.position << " head " << head << " column " << i
+            << ": " << actual[head * d + i] << " instead of " << expected << ", off by "
             << std::abs(actual[head * d + i] - expected) << " of " << relative * magnitude;
       }
     }
@@ -254,8 +259,9 @@ class AttendTest : public testing::TestWithParam<std::tuple<const char*, KvType>
 
 TEST_P(AttendTest, AgreesWithFp64AtManyShapes) {
   for (const auto& [n_heads, n_kv_heads, head_dim] :
-       {std::tuple(8, 1, 32), std::tuple(3, 3, 32), std::tuple(6, 2, 64), std::tuple(5, 1, 96), std::tuple(80, 1, 32),
-        std::tuple(2, 1, 2), std::tuple(4, 2, 6), std::tuple(7, 1, 10), std::tuple(2, 2, 24)}) {
+       {std::tuple(8, 1, 32), std::tuple(3, 3, 32), std::tuple(6, 2, 64), std::tuple(5, 1, 96),
+        std::tuple(80, 1, 32), std::tuple(2, 1, 2), std::tuple(4, 2, 6), std::tuple(7, 1, 10),
+        std::tuple(2, 2, 24)}) {
     if (!takes(head_dim)) continue;
     SCOPED_TRACE(testing::Message() << n_heads << " heads, " << n_kv_heads << " KV heads of " << head_dim);
     Sequences all(*kernels_, heads_of(n_heads, n_kv_heads, head_dim), type(), {77});
@@ -293,8 +299,10 @@ TEST_P(AttendTest, ARowsBitsDependOnItsSequenceAlone) {
   for (const model::Row& row : rows_of(0, length - 1, 1)) rows.push_back(row);
   ThreadPool three(3), sixteen(16);
   const std::vector<float> together = all.attend(rows, pool_);
-  EXPECT_TRUE(same_bits(all.attend(rows, three).data(), together.data(), static_cast<std::int64_t>(together.size())));
-  EXPECT_TRUE(same_bits(all.attend(rows, sixteen).data(), together.data(), static_cast<std::int64_t>(together.size())));
+  EXPECT_TRUE(
+      same_bits(all.attend(rows, three).data(), together.data(), static_cast<std::int64_t>(together.size())));
+  EXPECT_TRUE(same_bits(all.attend(rows, sixteen).data(), together.data(),
+                        static_cast<std::int64_t>(together.size())));
   for (std::size_t n = 0; n < rows.size(); ++n) {
     const float* expected = together.data() + n * static_cast<std::size_t>(config.q_size());
     bool is_split = false;
@@ -337,11 +345,13 @@ TEST_P(AttendTest, EveryFusedMultiplyAddGivesTheSameBits) {
     Sequences one(*kernels_, config, type(), {600}), other(*find_kernels("avx2"), config, type(), {600});
     const std::vector<model::Row> rows = rows_of(0, 570, 30);
     const std::vector<float> actual = one.attend(rows, pool_), expected = other.attend(rows, pool_);
-    EXPECT_TRUE(same_bits(actual.data(), expected.data(), static_cast<std::int64_t>(actual.size()))) << head_dim;
+    EXPECT_TRUE(same_bits(actual.data(), expected.data(), static_cast<std::int64_t>(actual.size())))
+        << head_dim;
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Isas, AttendTest, testing::Combine(testing::ValuesIn(isas), testing::ValuesIn(all_kv_types)),
+INSTANTIATE_TEST_SUITE_P(Isas, AttendTest,
+                         testing::Combine(testing::ValuesIn(isas), testing::ValuesIn(all_kv_types)),
                          [](const auto& info) {
                            return std::string(std::get<0>(info.param)) + "_" +
                                   std::string(model::name_of(std::get<1>(info.param)));

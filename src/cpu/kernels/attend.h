@@ -6,8 +6,8 @@
 // Attention over one page of the KV cache, for any instruction set V and type of keys and values.
 //
 // A strip of keys is widened to fp32 once and stays in the first-level cache while all queries pass over it;
-// then their softmax takes the page's scores; then the values likewise. V has vectors of eight lanes whatever the
-// processor's are, so that there is one order of sums:
+// then their softmax takes the page's scores; then the values likewise. V has vectors of eight lanes whatever
+// the processor's are, so that there is one order of sums:
 //   a score: lane d mod 8 adds the products of columns d in ascending order, then
 //     ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7))
 //   the sum of a page's exponentials: lane p mod 8 adds positions p, and so on likewise
@@ -19,8 +19,8 @@ namespace {  // see the top of unpack.h
 
 using model::KvType;
 
-// eˣ = 2ⁿ · e^r with |r| <= ln 2 / 2; e^r = 1 + r + r²·P(r), with P interpolated at Chebyshev's points: within
-// 2^-26.5 of e^r before rounding. Beyond the clamps a float has only 0 and infinity.
+// eˣ = 2ⁿ · e^r with |r| <= ln 2 / 2; e^r = 1 + r + r²·P(r), with P interpolated at Chebyshev's points:
+// within 2^-26.5 of e^r before rounding. Beyond the clamps a float has only 0 and infinity.
 template <typename V>
 typename V::Floats exponential(typename V::Floats x) {
   constexpr float log2_e = 0x1.715476p+0f, round = 0x1.8p23f;
@@ -110,7 +110,8 @@ struct StoredAs<V, KvType::q8_0> {
                      float* out) {
     const std::int64_t blocks = head_dim / model::kv_q8_block;
     const auto* from = reinterpret_cast<const std::int8_t*>(page) + first * head_dim;
-    const float* scales = reinterpret_cast<const float*>(page + kv_page_positions * head_dim) + first * blocks;
+    const float* scales =
+        reinterpret_cast<const float*>(page + kv_page_positions * head_dim) + first * blocks;
     float* to = out;
     for (std::int64_t block = 0; block < count * blocks; ++block) {
       const auto scale = V::splat(scales[block]);
@@ -187,8 +188,8 @@ void score_strip(const AttendQueries& a, Strip keys, std::int64_t first, std::in
 
 // ---- Softmax ----
 
-// Scores become exp(score − largest), and what was summed before is to be multiplied by rescale. A NaN shows in
-// the sum; `largest` is never one.
+// Scores become exp(score − largest), and what was summed before is to be multiplied by rescale. A NaN shows
+// in the sum; `largest` is never one.
 template <typename V>
 void take_scores(const AttendQueries& a, std::int64_t i) {
   float* const scores = a.scores + i * kv_page_positions;
@@ -233,13 +234,12 @@ void value_tile(const float* weights, Strip values, std::int64_t count, const fl
       each<C>([&](auto c) { sums[i][c] = V::multiply_add(weight, value[c], sums[i][c]); });
     });
   }
-  each<Q>([&](auto i) {
-    each<C>([&](auto c) { V::store(out + i * out_stride + 8 * c, sums[i][c]); });
-  });
+  each<Q>([&](auto i) { each<C>([&](auto c) { V::store(out + i * out_stride + 8 * c, sums[i][c]); }); });
 }
 
 template <typename V, int Q>
-void value_tiles(const AttendQueries& a, std::int64_t i, Strip values, std::int64_t first, std::int64_t count) {
+void value_tiles(const AttendQueries& a, std::int64_t i, Strip values, std::int64_t first,
+                 std::int64_t count) {
   const std::ptrdiff_t stride = attend_stride(a.head_dim);
   const float* const weights = a.scores + i * kv_page_positions + first;
   const auto from = [&](std::ptrdiff_t d) { return Strip{values.values + d, values.stride}; };

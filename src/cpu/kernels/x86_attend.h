@@ -2,8 +2,8 @@
 
 #include "cpu/kernels/attend.h"
 
-// The vectors of attend.h on x86, 256 bits also where there are 512, so that sums have one order. Included behind
-// <immintrin.h>.
+// The vectors of attend.h on x86, 256 bits also where there are 512, so that sums have one order. Included
+// behind <immintrin.h>.
 
 namespace trine::cpu {
 namespace {  // see the top of unpack.h
