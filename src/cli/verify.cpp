@@ -14,6 +14,7 @@
 #include "contract/gate/scope.h"
 #include "contract/receipt/receipt.h"
 #include "contract/report/report.h"
+#include "device/kv_type.h"
 #include "model/device_names.h"
 #include "reference/model.h"
 
@@ -333,6 +334,8 @@ Result<void> write_results(const GateResult& result, const VerifyOptions& option
 }
 
 Result<int> verify(const VerifyOptions& options) {
+  for (const Numerics numerics : modes(options))
+    TRINE_CHECK_OK(device::check_kv_numerics(options.model.load_options().kv_type, numerics));
   TRINE_TRY(const std::unique_ptr<Subject> subject, open_subject(options));
   if (subject->model.source.is_demo && !options.quiet) {
     note(fmt::format("no model given: verifying the demo model, {}", subject->model.source.path));

@@ -72,27 +72,37 @@ KvType safe_kv_type(KvType wanted, const model::Weights& weights, int threads) {
   return kv_fits_f16(weights, pool) ? wanted : KvType::f32;
 }
 
+namespace {
+
+tl::unexpected<Error> refuse(KvType asked, ErrorCode code, std::string what, std::string expected,
+                             std::string hint) {
+  return fail({.code = code,
+               .what = std::move(what),
+               .where = "--kv",
+               .expected = std::move(expected),
+               .actual = std::string(name_of(asked)),
+               .hint = std::move(hint)});
+}
+
+}  // namespace
+
+Result<void> check_kv_numerics(std::optional<KvType> asked, model::Numerics numerics) {
+  if (!asked || *asked == KvType::f32 || numerics != model::Numerics::exact) return {};
+  return refuse(*asked, ErrorCode::usage, "exact numerics keep keys and values as they were computed", "f32",
+                "--numerics fast has the other types");
+}
+
 Result<KvType> choose_kv_type(std::optional<KvType> asked, model::Numerics numerics,
                               const model::Weights& weights, int threads) {
   if (!asked) return safe_kv_type(kv_type_for(numerics), weights, threads);
-  const auto refuse = [&](ErrorCode code, std::string what, std::string expected, std::string hint) {
-    return fail({.code = code,
-                 .what = std::move(what),
-                 .where = "--kv",
-                 .expected = std::move(expected),
-                 .actual = std::string(name_of(*asked)),
-                 .hint = std::move(hint)});
-  };
-  if (numerics == model::Numerics::exact && *asked != KvType::f32)
-    return refuse(ErrorCode::usage, "exact numerics keep keys and values as they were computed", "f32",
-                  "--numerics fast has the other types");
+  TRINE_CHECK_OK(check_kv_numerics(asked, numerics));
   if (*asked == KvType::q8_0 && weights.config.head_dim % model::kv_q8_block != 0)
-    return refuse(ErrorCode::usage,
+    return refuse(*asked, ErrorCode::usage,
                   fmt::format("heads of {} elements are no whole blocks of q8_0", weights.config.head_dim),
                   fmt::format("a head_dim that is a multiple of {}", model::kv_q8_block),
                   "f16, bf16 and f32 take heads of any size");
   if (*asked == KvType::f16 && safe_kv_type(*asked, weights, threads) != *asked)
-    return refuse(ErrorCode::model_load,
+    return refuse(*asked, ErrorCode::model_load,
                   "keys or values of this model may be larger than f16 has numbers for",
                   "a type with the range of f32", "bf16 has it at the same size, f32 and q8_0 too");
   return *asked;

@@ -19,6 +19,9 @@ constexpr KvType kv_type_for(model::Numerics numerics) {
 // as ThreadPool takes them.
 KvType safe_kv_type(KvType wanted, const model::Weights& weights, int threads);
 
+// Errors: usage (another type than f32 in exact numerics).
+Result<void> check_kv_numerics(std::optional<KvType> asked, model::Numerics numerics);
+
 // What a model's keys and values are to be kept as: `asked`, or what the numerics ask for and the weights
 // allow. Errors: usage (another type than f32 in exact numerics, q8_0 for heads that are no whole blocks),
 // model_load (f16 was asked for, and the weights allow values that it does not have).
