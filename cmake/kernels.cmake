@@ -2,7 +2,7 @@
 # one file that holds their kernels; which one runs is chosen at run time.
 function(trine_add_kernels target)
   set(folder ${CMAKE_SOURCE_DIR}/src/cpu/kernels)
-  set(sources ${folder}/dispatch.cpp ${folder}/portable.cpp)
+  set(sources ${folder}/dispatch.cpp ${folder}/portable.cpp ${folder}/portable_dot.cpp)
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     target_compile_definitions(${target} PUBLIC TRINE_X86_KERNELS)
     list(APPEND sources ${folder}/avx2.cpp ${folder}/avx512vnni.cpp)

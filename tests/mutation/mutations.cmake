@@ -37,10 +37,11 @@ trine_mutation(MaskOffByOne FILE cpu/attend.cpp
   FROM "std::min(position - first + 1, KvCache::page_size)"
   TO "std::min(position - first + 2, KvCache::page_size)")
 
-# Dot products of activations round their partial sums to f16.
-trine_mutation(F16Accumulation FILE cpu/kernels/portable.cpp
-  FROM "sum[k] += a[i + k] * b[i + k];"
-  TO "sum[k] = half_to_float(quant::bits_of(quant::to_half(sum[k] + a[i + k] * b[i + k])));")
+# Dot products of activations keep what their running sums add up to in f16: 11 digits (Veltkamp's splitting), and
+# nothing above 65504.
+trine_mutation(F16Accumulation FILE cpu/kernels/portable_dot.cpp
+  FROM "sum[k] += sum[k + half];"
+  TO "{ const float v = sum[k] + sum[k + half], t = 8193.0f * v, r = t - (t - v); sum[k] = r > 65504.0f ? __builtin_inff() : r; }")
 
 # The rows that chose an expert get the weights of the next one.
 trine_mutation(ExpertIdOffByOne FILE cpu/router.cpp

@@ -1,6 +1,7 @@
 #include "cpu/kernels/attend.h"
 #include "cpu/kernels/kernels.h"
 #include "cpu/kernels/matmul.h"
+#include "cpu/kernels/portable_dot.h"
 #include "quant/float.h"
 
 #include <algorithm>
@@ -213,18 +214,6 @@ void quantize(const float* x, std::int64_t column, std::int64_t columns, Q8Group
 }
 
 // b(i) is a float. Every product and every sum is rounded.
-float dot_f32(const float* a, const float* b, std::int64_t n) {
-  float sum[32] = {};
-  std::int64_t i = 0;
-  for (; i + 32 <= n; i += 32)
-    for (int k = 0; k < 32; ++k) sum[k] += a[i + k] * b[i + k];
-  float rest = 0.0f;
-  for (; i < n; ++i) rest += a[i] * b[i];
-  for (int half = 16; half > 0; half /= 2)
-    for (int k = 0; k < half; ++k) sum[k] += sum[k + half];
-  return sum[0] + rest;
-}
-
 void to_f16(const float* x, std::uint16_t* out, std::int64_t n) {
   for (std::int64_t i = 0; i < n; ++i) out[i] = quant::bits_of(quant::to_half(x[i]));
 }
@@ -238,7 +227,7 @@ const Kernels& portable_kernels() {
       .exact = [](gguf::TensorType type) { return find_matmul<Portable>(type, true); },
       .quantize = quantize,
       .attend = find_attend<PortableVector>,
-      .dot_f32 = dot_f32,
+      .dot_f32 = portable_dot_f32,
       .exp = exp_of<PortableVector>,
       .to_f16 = to_f16,
   };
