@@ -10,6 +10,7 @@
 #include "cli/options.h"
 #include "cli/system.h"
 #include "cli/table.h"
+#include "device/kv.h"
 
 #include <algorithm>
 #include <memory>
@@ -85,9 +86,10 @@ Result<double> resident_share(const gguf::File& file) {
 }
 
 double bytes_per_token(const BenchReport& report, std::int32_t depth) {
-  // Exact numerics keep keys and values as 32-bit floats.
-  const bool exact = report.model.device->describe().numerics == model::Numerics::exact;
-  const double kv = static_cast<double>(report.cost.kv_bytes_per_token.value_or(0)) * (exact ? 2 : 1);
+  // The cost counts two bytes an element.
+  const std::uint64_t elements = report.cost.kv_bytes_per_token.value_or(0) / 2;
+  const model::KvType kv_type = report.model.device->describe().kv_type.value_or(model::KvType::f16);
+  const auto kv = static_cast<double>(device::kv_bytes_of(kv_type, elements));
   const double positions = depth + (report.plan.decode + 1) / 2.0;
   return static_cast<double>(report.cost.active_bytes) + kv * positions;
 }

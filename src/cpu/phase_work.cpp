@@ -27,10 +27,11 @@ void count_attention(const Pass& pass) {
     positions[row.slot] = std::max(positions[row.slot], row.position + 1);
     attended += row.position + 1;
   }
-  double read = 0;
-  for (const auto& [slot, count] : positions) read += count;
-  const double value_bytes = pass.kv.type() == KvType::f16 ? sizeof(std::uint16_t) : sizeof(float);
-  pass.times->add_work(Phase::attention, read * 2 * c.kv_size() * value_bytes, 0, 4 * attended * c.q_size());
+  std::uint64_t read = 0;
+  for (const auto& [slot, count] : positions) read += static_cast<std::uint64_t>(count);
+  const std::uint64_t bytes =
+      device::kv_bytes_of(pass.kv.type(), read * 2 * static_cast<std::uint64_t>(c.kv_size()));
+  pass.times->add_work(Phase::attention, static_cast<double>(bytes), 0, 4 * attended * c.q_size());
 }
 
 }  // namespace

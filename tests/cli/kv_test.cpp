@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #ifdef TRINE_HAS_CPU
 
@@ -50,6 +51,20 @@ TEST(Kv, TheReferenceHasNone) {
   const Outcome outcome = run_trine({"trace", "-o", file, "--backend", "reference", "--kv", "f32"});
   EXPECT_EQ(outcome.status, 2) << outcome.err;
   EXPECT_FALSE(std::filesystem::exists(file));
+}
+
+TEST(Kv, BenchCountsTheBytesOfTheType) {
+  const json cost = json::parse(run_trine({"inspect", "--json"}).out)["cost"];
+  const double weights = cost["active_bytes"], of_16_bits = cost["kv_bytes_per_token"];
+  for (const auto& [type, share] : {std::pair("f32", 2.0), {"bf16", 1.0}, {"q8_0", 9.0 / 16}}) {
+    const Outcome outcome = run_with(
+        {"bench", "--prefill", "0", "--decode", "2", "--depth", "0", "-r", "1", "--warmup", "0", "--json"},
+        {"--kv", type});
+    ASSERT_EQ(outcome.status, 0) << outcome.err;
+    EXPECT_DOUBLE_EQ(json::parse(outcome.out)["decode"][0]["bytes_per_token"].get<double>(),
+                     weights + 1.5 * share * of_16_bits)
+        << type;
+  }
 }
 
 TEST(Kv, AReceiptSaysThatAnotherTypeWasJudged) {

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <map>
 #include <numeric>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -29,9 +30,11 @@ class Phases : public testing::Test {
 
   // Sequences of these lengths, all run.
   void start(Numerics numerics, const std::vector<std::int32_t>& lengths,
-             const model::Choosing& choosing = {}) {
+             const model::Choosing& choosing = {}, std::optional<model::KvType> kv_type = {}) {
     slots.clear();
-    model = value_of(cpu::CpuModel::load(loaded.weights, options(numerics)));
+    model::LoadOptions load = options(numerics);
+    load.kv_type = kv_type;
+    model = value_of(cpu::CpuModel::load(loaded.weights, load));
     for (const std::int32_t length : lengths) {
       slots.push_back(value_of(model::OpenSlot::open(*model, choosing)));
       std::vector<std::int32_t> pages(2);
@@ -139,6 +142,18 @@ TEST_F(Phases, ReadAndMultiplyWhatATokenNeeds) {
   EXPECT_EQ(phases.at("logits").flops_8bit, 2 * V * H);
   for (const char* name : {"qkv", "attn_output", "expert_gate_up", "expert_down", "logits"})
     EXPECT_EQ(phases.at(name).flops_f32, 0) << name;
+}
+
+TEST_F(Phases, ReadKeysAndValuesAsTheyAreKept) {
+  const std::map<model::KvType, double> bytes_an_element = {{model::KvType::f32, 4},
+                                                            {model::KvType::f16, 2},
+                                                            {model::KvType::bf16, 2},
+                                                            {model::KvType::q8_0, 36.0 / 32}};
+  for (const auto& [type, bytes] : bytes_an_element) {
+    start(Numerics::fast, {20}, {}, type);
+    const auto phases = time({{{5, 20, slots[0].id(), Wants::token}}});
+    EXPECT_EQ(phases.at("attention").bytes, layers * 21 * 2 * K * bytes) << name_of(type);
+  }
 }
 
 TEST_F(Phases, OfSeveralSequencesReadWhatTheyShareOnce) {
