@@ -17,13 +17,7 @@ using nlohmann::ordered_json;
 // All phases as one, of the time that they take together.
 PhaseTime sum_of(const model::StepTime& step) {
   PhaseTime sum;
-  for (const PhaseTime& phase : step.phases) {
-    sum.microseconds += phase.microseconds;
-    sum.idle_microseconds += phase.idle_microseconds;
-    sum.bytes += phase.bytes;
-    sum.flops_8bit += phase.flops_8bit;
-    sum.flops_f32 += phase.flops_f32;
-  }
+  for (const PhaseTime& phase : step.phases) sum += phase;
   return sum;
 }
 

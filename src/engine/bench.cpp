@@ -46,16 +46,6 @@ Result<void> require_tokens(const model::StepOutput& output, std::int32_t positi
                .hint = "Judge the model with 'trine verify'"});
 }
 
-void add_to(model::PhaseTime& sum, const model::PhaseTime& one) {
-  sum.name = one.name;
-  sum.count += one.count;
-  sum.microseconds += one.microseconds;
-  sum.idle_microseconds += one.idle_microseconds;
-  sum.bytes += one.bytes;
-  sum.flops_8bit += one.flops_8bit;
-  sum.flops_f32 += one.flops_f32;
-}
-
 std::int32_t pages_for(std::int32_t positions, std::int32_t page_size) {
   return (positions + page_size - 1) / page_size;
 }
@@ -123,8 +113,10 @@ Result<model::StepTime> Bench::time_prompt(const model::OpenSlot& slot, std::int
   for (std::int32_t begin = 0; begin < tokens; begin += model_.limits().rows) {
     TRINE_TRY(const model::StepTime time, model_.time_step(prompt_step(slot, 0, begin, tokens), true));
     sum.microseconds += time.microseconds;
-    sum.phases.resize(time.phases.size());
-    for (std::size_t i = 0; i < time.phases.size(); ++i) add_to(sum.phases[i], time.phases[i]);
+    if (sum.phases.empty())
+      sum.phases = time.phases;
+    else
+      for (std::size_t i = 0; i < time.phases.size(); ++i) sum.phases[i] += time.phases[i];
   }
   return sum;
 }

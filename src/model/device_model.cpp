@@ -8,6 +8,16 @@
 #include <utility>
 
 namespace trine::model {
+
+PhaseTime& PhaseTime::operator+=(const PhaseTime& other) {
+  count += other.count;
+  microseconds += other.microseconds;
+  idle_microseconds += other.idle_microseconds;
+  bytes += other.bytes;
+  flops_8bit += other.flops_8bit;
+  flops_f32 += other.flops_f32;
+  return *this;
+}
 namespace {
 
 tl::unexpected<Error> refuse(std::string what, std::string where, std::string expected, std::int64_t actual) {

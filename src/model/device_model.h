@@ -57,6 +57,9 @@ struct PhaseTime {
   // in fp32.
   double flops_8bit = 0;
   double flops_f32 = 0;
+
+  // Adds what another took and did; the name stays.
+  PhaseTime& operator+=(const PhaseTime& other);
 };
 
 // How long a step takes, by the clock of whoever runs it.
