@@ -5,6 +5,7 @@
 #include "loaded_model.h"
 #include "random_weight.h"
 #include "reference/model.h"
+#include "sample_tokens.h"
 #include "scaled_weights.h"
 #include "step_helpers.h"
 #include "temporary_file.h"
@@ -24,7 +25,6 @@ namespace {
 
 using model::Numerics;
 using model::Stage;
-using wgpu::sample_tokens;
 using wgpu::WgpuModel;
 using wgpu::WgpuOptions;
 

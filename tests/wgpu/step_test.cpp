@@ -1,6 +1,7 @@
 // Steps of a model on the device: tokens chosen there, several steps ahead, slots side by side.
 #include "compare.h"
 #include "loaded_model.h"
+#include "sample_tokens.h"
 #include "step_helpers.h"
 #include "wgpu/model.h"
 #include "wgpu_fixture.h"
@@ -25,7 +26,6 @@ using model::Ticket;
 using model::Wants;
 using sampling::Sampler;
 using sampling::SamplingParams;
-using wgpu::sample_tokens;
 using wgpu::WgpuModel;
 
 using Tokens = std::vector<std::int32_t>;
