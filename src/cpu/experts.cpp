@@ -60,29 +60,29 @@ void down_and_combine(Pass& pass, const LayerMatrices& m) {
   Workspace& work = pass.work;
   const std::int64_t hidden = pass.config.hidden_size;
   const std::int64_t k = pass.config.experts_per_token;
-  pass.pool.parallel_for(hidden, expert_task_rows(pass, hidden, 1),
-                         [&](std::int64_t begin, std::int64_t end, int thread) {
-                           const std::int64_t chunk = end - begin;
-                           float* down = work.scratch[static_cast<std::size_t>(thread)].data();  // [S][chunk]
-                           for (const ExpertGroup& group : work.groups) {
-                             Activations act = work.expert_act.view(group.end - group.begin);
-                             act.f32 += group.begin * act.columns;
-                             if (act.q8 != nullptr) act.q8 += group.begin * q8_groups(act.columns);
-                             m.expert_down.apply(m.expert_down.slice(begin, end, group.expert), act,
-                                                 down + group.begin * chunk, chunk);
-                           }
-                           for (std::int64_t n = 0; n < pass.rows(); ++n) {
-                             float* out = work.moe_out.data() + n * hidden + begin;
-                             std::fill_n(out, chunk, 0.0f);
-                             for (std::int64_t rank = n * k; rank < (n + 1) * k; ++rank) {
-                               const float weight = work.expert_weights[static_cast<std::size_t>(rank)];
-                               const float* one = down + work.slot_of[static_cast<std::size_t>(rank)] * chunk;
-                               for (std::int64_t i = 0; i < chunk; ++i) out[i] += weight * one[i];
-                             }
-                             float* x = work.x.data() + n * hidden + begin;
-                             for (std::int64_t i = 0; i < chunk; ++i) x[i] += out[i];
-                           }
-                         });
+  const std::int64_t task_rows = expert_task_rows(pass, hidden, 1);
+  pass.pool.parallel_for(hidden, task_rows, [&](std::int64_t begin, std::int64_t end, int thread) {
+    const std::int64_t chunk = end - begin;
+    float* down = work.scratch[static_cast<std::size_t>(thread)].data();  // [S][chunk]
+    for (const ExpertGroup& group : work.groups) {
+      Activations act = work.expert_act.view(group.end - group.begin);
+      act.f32 += group.begin * act.columns;
+      if (act.q8 != nullptr) act.q8 += group.begin * q8_groups(act.columns);
+      m.expert_down.apply(m.expert_down.slice(begin, end, group.expert), act, down + group.begin * chunk,
+                          chunk);
+    }
+    for (std::int64_t n = 0; n < pass.rows(); ++n) {
+      float* out = work.moe_out.data() + n * hidden + begin;
+      std::fill_n(out, chunk, 0.0f);
+      for (std::int64_t rank = n * k; rank < (n + 1) * k; ++rank) {
+        const float weight = work.expert_weights[static_cast<std::size_t>(rank)];
+        const float* one = down + work.slot_of[static_cast<std::size_t>(rank)] * chunk;
+        for (std::int64_t i = 0; i < chunk; ++i) out[i] += weight * one[i];
+      }
+      float* x = work.x.data() + n * hidden + begin;
+      for (std::int64_t i = 0; i < chunk; ++i) x[i] += out[i];
+    }
+  });
 }
 
 // Slots are grouped by expert; the trace wants each row's choices in rank order.

@@ -28,10 +28,10 @@ void ActivationBuffer::quantize_rest(const Kernels& kernels, std::int64_t row, s
   const float* from = this->row(row);
   float* lost = this->row(rest);
   const Q8Group* groups = q8_row(row);
-  for (std::int64_t i = 0; i < columns; ++i) {
-    const Q8Group& group = groups[i / group_columns];
-    const std::int64_t at = i % group_columns;
-    lost[i] = from[i] - group.d[at / q8_block] * group.q[at];
+  for (std::int64_t block = 0; block < columns / q8_block; ++block) {
+    const Q8Group& group = groups[block / group_sub_blocks];
+    const std::int64_t at = block % group_sub_blocks;
+    for (std::int64_t i = 0; i < q8_block; ++i) *lost++ = *from++ - group.d[at] * group.q[at * q8_block + i];
   }
   quantize_row(kernels, rest);
 }

@@ -18,10 +18,11 @@ void head_forward(Pass& pass, std::span<float> logits) {
 
   const PhaseTimer timer(pass.times, Phase::logits);
   const Activations x = pass.work.normed.view(static_cast<std::int64_t>(wanted.size()), wanted.data());
-  pass.pool.parallel_for(
-      vocab, pass.rows_per_task(vocab, x.rows), [&](std::int64_t begin, std::int64_t end, int) {
-        pass.matrices.output.apply(pass.matrices.output.slice(begin, end), x, logits.data() + begin, vocab);
-      });
+  const Matrix& output = pass.matrices.output;
+  pass.pool.parallel_for(vocab, pass.rows_per_task(vocab, x.rows),
+                         [&](std::int64_t begin, std::int64_t end, int) {
+                           output.apply(output.slice(begin, end), x, logits.data() + begin, vocab);
+                         });
   if (pass.trace == nullptr || !pass.trace->wants(Stage::logits, -1)) return;
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     pass.trace->take(model::Place::device, Stage::logits, -1, wanted[i], 1, vocab,
