@@ -29,7 +29,7 @@ struct Attend::Scratch {
   float *largest, *sum, *rescale, *total_largest, *total_sum;
 
   static std::size_t floats(std::int64_t head_dim) {
-    return static_cast<std::size_t>(max_queries * (3 * attend_stride(head_dim) + kv_page_positions + 5) +
+    return static_cast<std::size_t>(max_queries * (3 * attend_stride(head_dim) + kv_page_size + 5) +
                                     attend_strip * attend_stride(head_dim));
   }
   Scratch(float* at, std::int64_t head_dim) {
@@ -42,7 +42,7 @@ struct Attend::Scratch {
     q = take(wide);
     out = take(wide);
     total = take(wide);
-    scores = take(max_queries * kv_page_positions);
+    scores = take(max_queries * kv_page_size);
     widened = take(attend_strip * attend_stride(head_dim));
     for (float** one : {&largest, &sum, &rescale, &total_largest, &total_sum}) *one = take(max_queries);
   }

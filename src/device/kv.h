@@ -9,9 +9,8 @@
 namespace trine::device {
 
 // The KV cache of every backend: keys (after head norm and rotary embedding) and values of all layers, in
-// pages of this many positions that the engine hands out.
-inline constexpr std::int32_t kv_page_size = 64;
-
+// pages that the engine hands out.
+using model::kv_page_size;
 using model::KvType;
 
 // Bytes of so many elements; of q8_0 a multiple of a block. A block's scale is an f32: it has the range of

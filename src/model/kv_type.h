@@ -16,6 +16,8 @@ enum class KvType : std::uint8_t { f32, f16, bf16, q8_0 };
 
 inline constexpr KvType all_kv_types[] = {KvType::f32, KvType::f16, KvType::bf16, KvType::q8_0};
 inline constexpr std::int64_t kv_q8_block = 32;
+// Positions of a page of the KV cache, of every backend.
+inline constexpr std::int32_t kv_page_size = 64;
 
 constexpr std::string_view name_of(KvType type) {
   constexpr std::string_view names[] = {"f32", "f16", "bf16", "q8_0"};

@@ -3,6 +3,8 @@
 #include "cpu/kernels/kernels.h"
 #include "cpu/kernels/unpack.h"
 
+#include <type_traits>
+
 // Attention over one page of the KV cache, for any instruction set V and type of keys and values.
 //
 // A strip of keys is widened to fp32 once and stays in the first-level cache while all queries pass over it;
@@ -26,15 +28,16 @@ typename V::Floats exponential(typename V::Floats x) {
   constexpr float log2_e = 0x1.715476p+0f, round = 0x1.8p23f;
   constexpr float ln2_high = 0x1.63p-1f, ln2_low = -0x1.bd0106p-13f;  // n · ln2_high is exact
   // A NaN passes the clamps.
-  x = V::smaller(V::splat(89.0f), V::larger(V::splat(-104.0f), x));
-  const auto n = V::subtract(V::multiply_add(x, V::splat(log2_e), V::splat(round)), V::splat(round));
-  auto r = V::multiply_add(n, V::splat(-ln2_high), x);
-  r = V::multiply_add(n, V::splat(-ln2_low), r);
-  auto p = V::splat(0x1.6d117cp-10f);
+  x = V::smaller(V::splat_float(89.0f), V::larger(V::splat_float(-104.0f), x));
+  const auto n =
+      V::subtract(V::multiply_add(x, V::splat_float(log2_e), V::splat_float(round)), V::splat_float(round));
+  auto r = V::multiply_add(n, V::splat_float(-ln2_high), x);
+  r = V::multiply_add(n, V::splat_float(-ln2_low), r);
+  auto p = V::splat_float(0x1.6d117cp-10f);
   for (const float c : {0x1.120be2p-7f, 0x1.555518p-5f, 0x1.5554dcp-3f, 0.5f})
-    p = V::multiply_add(p, r, V::splat(c));
+    p = V::multiply_add(p, r, V::splat_float(c));
   p = V::multiply_add(V::multiply(r, r), p, r);
-  return V::times_power_of_2(V::add(V::splat(1.0f), p), n);
+  return V::times_power_of_2(V::add(V::splat_float(1.0f), p), n);
 }
 
 template <typename V>
@@ -43,7 +46,7 @@ void exp_of(const float* x, float* out, std::int64_t n) {
     float eight[8] = {};
     const auto bytes = static_cast<std::size_t>(n - i < 8 ? n - i : 8) * sizeof(float);
     __builtin_memcpy(eight, x + i, bytes);
-    V::store(eight, exponential<V>(V::load(eight)));
+    V::store(eight, exponential<V>(V::load_floats(eight)));
     __builtin_memcpy(out + i, eight, bytes);
   }
 }
@@ -55,52 +58,34 @@ struct Strip {
   std::ptrdiff_t stride;
 };
 
+// Elements that stand alone. Columns behind head_dim become zeros.
 template <typename V, KvType type>
-struct StoredAs;
+struct StoredAs {
+  using Element = std::conditional_t<type == KvType::f32, float, std::uint16_t>;
 
-// Rows of elements that stand alone. Columns behind head_dim become zeros.
-template <typename V, typename T, typename Widen>
-void widen_rows(const T* from, std::int64_t head_dim, std::int64_t count, float* out, Widen widen) {
-  for (std::int64_t p = 0; p < count; ++p) {
-    std::int64_t d = 0;
-    for (; d + 8 <= head_dim; d += 8) V::store(out + d, widen(from + d));
-    if (d < head_dim) {
-      T last[8] = {};
-      __builtin_memcpy(last, from + d, static_cast<std::size_t>(head_dim - d) * sizeof(T));
-      V::store(out + d, widen(last));
+  static typename V::Floats widened(const Element* from) {
+    if constexpr (type == KvType::f32)
+      return V::load_floats(from);
+    else if constexpr (type == KvType::f16)
+      return V::load_f16(from);
+    else
+      return V::load_bf16(from);
+  }
+  static Strip strip(const std::byte* page, std::int64_t head_dim, std::int64_t first, std::int64_t count,
+                     float* out) {
+    const Element* from = reinterpret_cast<const Element*>(page) + first * head_dim;
+    const std::int64_t stride = attend_stride(head_dim);
+    for (std::int64_t p = 0; p < count; ++p, from += head_dim) {
+      float* const row = out + p * stride;
+      std::int64_t d = 0;
+      for (; d + 8 <= head_dim; d += 8) V::store(row + d, widened(from + d));
+      if (d < head_dim) {
+        Element last[8] = {};
+        __builtin_memcpy(last, from + d, static_cast<std::size_t>(head_dim - d) * sizeof(Element));
+        V::store(row + d, widened(last));
+      }
     }
-    from += head_dim;
-    out += attend_stride(head_dim);
-  }
-}
-
-template <typename V>
-struct StoredAs<V, KvType::f32> {
-  static Strip strip(const std::byte* page, std::int64_t head_dim, std::int64_t first, std::int64_t count,
-                     float* out) {
-    const float* from = reinterpret_cast<const float*>(page) + first * head_dim;
-    widen_rows<V>(from, head_dim, count, out, V::load);
-    return {out, attend_stride(head_dim)};
-  }
-};
-
-template <typename V>
-struct StoredAs<V, KvType::f16> {
-  static Strip strip(const std::byte* page, std::int64_t head_dim, std::int64_t first, std::int64_t count,
-                     float* out) {
-    const auto* from = reinterpret_cast<const std::uint16_t*>(page) + first * head_dim;
-    widen_rows<V>(from, head_dim, count, out, V::load_f16);
-    return {out, attend_stride(head_dim)};
-  }
-};
-
-template <typename V>
-struct StoredAs<V, KvType::bf16> {
-  static Strip strip(const std::byte* page, std::int64_t head_dim, std::int64_t first, std::int64_t count,
-                     float* out) {
-    const auto* from = reinterpret_cast<const std::uint16_t*>(page) + first * head_dim;
-    widen_rows<V>(from, head_dim, count, out, V::load_bf16);
-    return {out, attend_stride(head_dim)};
+    return {out, stride};
   }
 };
 
@@ -110,11 +95,10 @@ struct StoredAs<V, KvType::q8_0> {
                      float* out) {
     const std::int64_t blocks = head_dim / model::kv_q8_block;
     const auto* from = reinterpret_cast<const std::int8_t*>(page) + first * head_dim;
-    const float* scales =
-        reinterpret_cast<const float*>(page + kv_page_positions * head_dim) + first * blocks;
+    const float* scales = reinterpret_cast<const float*>(page + kv_page_size * head_dim) + first * blocks;
     float* to = out;
     for (std::int64_t block = 0; block < count * blocks; ++block) {
-      const auto scale = V::splat(scales[block]);
+      const auto scale = V::splat_float(scales[block]);
       each<4>([&](auto i) { V::store(to + 8 * i, V::multiply(V::load_int8(from + 8 * i), scale)); });
       from += model::kv_q8_block;
       to += model::kv_q8_block;
@@ -131,7 +115,7 @@ void prefetch_strip(const std::byte* page, std::int64_t head_dim, std::int64_t f
   for (std::int64_t at = 0; at < count * head_dim * width; at += 64) __builtin_prefetch(from + at, 0, 2);
   if constexpr (type == KvType::q8_0) {
     const std::int64_t row = head_dim / model::kv_q8_block * static_cast<std::int64_t>(sizeof(float));
-    const std::byte* scales = page + kv_page_positions * head_dim + first * row;
+    const std::byte* scales = page + kv_page_size * head_dim + first * row;
     for (std::int64_t at = 0; at < count * row; at += 64) __builtin_prefetch(scales + at, 0, 2);
   }
 }
@@ -142,12 +126,12 @@ void prefetch_strip(const std::byte* page, std::int64_t head_dim, std::int64_t f
 // multiply-add, and fill AVX2's registers with three queries and a key.
 template <typename V, int Q>
 void multiply_keys(const float* q, std::ptrdiff_t q_stride, Strip keys, typename V::Floats (&sums)[4 * Q]) {
-  each<4 * Q>([&](auto i) { sums[i] = V::splat(0.0f); });
+  each<4 * Q>([&](auto i) { sums[i] = V::splat_float(0.0f); });
   for (std::ptrdiff_t d = 0; d < q_stride; d += 8) {
     typename V::Floats query[Q];
-    each<Q>([&](auto i) { query[i] = V::load(q + i * q_stride + d); });
+    each<Q>([&](auto i) { query[i] = V::load_floats(q + i * q_stride + d); });
     each<4>([&](auto p) {
-      const auto key = V::load(keys.values + p * keys.stride + d);
+      const auto key = V::load_floats(keys.values + p * keys.stride + d);
       each<Q>([&](auto i) { sums[4 * i + p] = V::multiply_add(query[i], key, sums[4 * i + p]); });
     });
   }
@@ -165,7 +149,7 @@ void score_tile(const float* q, std::ptrdiff_t q_stride, Strip keys, float* scor
       eight[p] = first[4 * i + p];
       eight[4 + p] = second[4 * i + p];
     });
-    V::store(scores + i * kv_page_positions, V::sums(eight));
+    V::store(scores + i * kv_page_size, V::sums(eight));
   });
 }
 
@@ -174,7 +158,7 @@ void score_tiles(const AttendQueries& a, std::int64_t i, Strip keys, std::int64_
   const std::ptrdiff_t stride = attend_stride(a.head_dim);
   for (std::int64_t p = 0; p < count; p += 8)
     score_tile<V, Q>(a.q + i * stride, stride, {keys.values + p * keys.stride, keys.stride},
-                     a.scores + i * kv_page_positions + first + p);
+                     a.scores + i * kv_page_size + first + p);
 }
 
 // `count` positions, a multiple of 8, from scores[…][first] on.
@@ -192,26 +176,24 @@ void score_strip(const AttendQueries& a, Strip keys, std::int64_t first, std::in
 // in the sum; `largest` is never one.
 template <typename V>
 void take_scores(const AttendQueries& a, std::int64_t i) {
-  float* const scores = a.scores + i * kv_page_positions;
+  float* const scores = a.scores + i * kv_page_size;
   const std::int64_t seen = (a.seen[i] + 7) / 8 * 8;
   for (std::int64_t p = a.seen[i]; p < seen; ++p) scores[p] = -__builtin_inff();
-  auto largest = V::splat(a.largest[i]);
-  for (std::int64_t p = 0; p < seen; p += 8) largest = V::larger(V::load(scores + p), largest);
+  auto largest = V::splat_float(a.largest[i]);
+  for (std::int64_t p = 0; p < seen; p += 8) largest = V::larger(V::load_floats(scores + p), largest);
   const float now = V::largest(largest);
   // Where nothing but −infinity was seen, all weights are 0, not exp(−infinity + infinity).
-  const auto base = V::splat(now == -__builtin_inff() ? 0.0f : now);
-  auto sum = V::splat(0.0f);
+  const auto base = V::splat_float(now == -__builtin_inff() ? 0.0f : now);
+  auto sum = V::splat_float(0.0f);
   for (std::int64_t p = 0; p < seen; p += 8) {
-    const auto weight = exponential<V>(V::subtract(V::load(scores + p), base));
+    const auto weight = exponential<V>(V::subtract(V::load_floats(scores + p), base));
     V::store(scores + p, weight);
     sum = V::add(sum, weight);
   }
-  float change[8], page[8];
-  V::store(change, exponential<V>(V::subtract(V::splat(a.largest[i]), base)));
-  typename V::Floats sums[8] = {sum, sum, sum, sum, sum, sum, sum, sum};
-  V::store(page, V::sums(sums));
+  float change[8];
+  V::store(change, exponential<V>(V::subtract(V::splat_float(a.largest[i]), base)));
   a.rescale[i] = change[0];
-  a.sum[i] = a.sum[i] * change[0] + page[0];
+  a.sum[i] = a.sum[i] * change[0] + V::sum(sum);
   a.largest[i] = now;
 }
 
@@ -223,14 +205,14 @@ void value_tile(const float* weights, Strip values, std::int64_t count, const fl
                 std::ptrdiff_t out_stride) {
   typename V::Floats sums[Q][C];
   each<Q>([&](auto i) {
-    const auto scale = V::splat(rescale[i]);
-    each<C>([&](auto c) { sums[i][c] = V::multiply(V::load(out + i * out_stride + 8 * c), scale); });
+    const auto scale = V::splat_float(rescale[i]);
+    each<C>([&](auto c) { sums[i][c] = V::multiply(V::load_floats(out + i * out_stride + 8 * c), scale); });
   });
   for (std::int64_t p = 0; p < count; ++p) {
     typename V::Floats value[C];
-    each<C>([&](auto c) { value[c] = V::load(values.values + p * values.stride + 8 * c); });
+    each<C>([&](auto c) { value[c] = V::load_floats(values.values + p * values.stride + 8 * c); });
     each<Q>([&](auto i) {
-      const auto weight = V::splat(weights[i * kv_page_positions + p]);
+      const auto weight = V::splat_float(weights[i * kv_page_size + p]);
       each<C>([&](auto c) { sums[i][c] = V::multiply_add(weight, value[c], sums[i][c]); });
     });
   }
@@ -241,7 +223,7 @@ template <typename V, int Q>
 void value_tiles(const AttendQueries& a, std::int64_t i, Strip values, std::int64_t first,
                  std::int64_t count) {
   const std::ptrdiff_t stride = attend_stride(a.head_dim);
-  const float* const weights = a.scores + i * kv_page_positions + first;
+  const float* const weights = a.scores + i * kv_page_size + first;
   const auto from = [&](std::ptrdiff_t d) { return Strip{values.values + d, values.stride}; };
   float* const out = a.out + i * stride;
   std::ptrdiff_t d = 0;

@@ -1,5 +1,5 @@
 #include "cpu/kernels/kernels.h"
-#include "cpu/kernels/matmul.h"
+#include "cpu/kernels/table.h"
 
 #include <immintrin.h>
 
@@ -25,16 +25,13 @@ struct NoDotProduct {
   static __m256i dpbusd(__m256i sum, __m256i, __m256i) { return sum; }
 };
 
-struct Avx2 {
+struct Avx2 : X86Vectors {
   static constexpr int lanes = 8;
   static constexpr int tile = 4;
   static constexpr bool has_rows = true;
   static constexpr int fewest_for_tiles = 4;
   using Row = X86Row<NoDotProduct>;
   static constexpr bool multiplies_signed = true;
-
-  using Bits = __m256i;
-  using Floats = __m256;
 
   // Loads of the same field of every row; lane r of out[k] has bytes 4k … 4k + 3 of row r.
   static void load_16_bytes(RowGroup rows, Bits* out) {
@@ -60,44 +57,12 @@ struct Avx2 {
   static Bits load_2_bytes(RowGroup rows) { return load_each<std::uint16_t>(rows); }
   static Bits load_1_byte(RowGroup rows) { return load_each<std::uint8_t>(rows); }
 
-  static Bits splat(std::uint32_t bits) { return _mm256_set1_epi32(static_cast<int>(bits)); }
-  static Bits bit_and(Bits a, Bits b) { return _mm256_and_si256(a, b); }
-  static Bits bit_or(Bits a, Bits b) { return _mm256_or_si256(a, b); }
-  static Bits bit_xor(Bits a, Bits b) { return _mm256_xor_si256(a, b); }
-  static Bits add_bits(Bits a, Bits b) { return _mm256_add_epi32(a, b); }
-  static Bits subtract_bits(Bits a, Bits b) { return _mm256_sub_epi32(a, b); }
-  template <int n>
-  static Bits shift_left(Bits a) {
-    return _mm256_slli_epi32(a, n);
-  }
-  template <int n>
-  static Bits shift_right(Bits a) {
-    return _mm256_srli_epi32(a, n);
-  }
-  template <int n>
-  static Bits shift_right_signed(Bits a) {
-    return _mm256_srai_epi32(a, n);
-  }
-  // Every byte of `indices` (below 16) replaced by that entry of the table.
-  static Bits look_up(const std::uint8_t (&table)[16], Bits indices) {
-    const __m128i entries = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
-    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(entries), indices);
-  }
-
-  static Floats splat_float(float value) { return _mm256_set1_ps(value); }
   static Floats as_float(Bits a) { return _mm256_castsi256_ps(a); }
-  static Floats to_float(Bits a) { return _mm256_cvtepi32_ps(a); }
   // Of the lower 16 bits of each lane.
   static Floats from_half(Bits a) {
     const Bits packed = _mm256_packus_epi32(bit_and(a, splat(0xFFFF)), _mm256_setzero_si256());
     return _mm256_cvtph_ps(_mm256_castsi256_si128(_mm256_permute4x64_epi64(packed, 0b1000)));
   }
-  static Floats add(Floats a, Floats b) { return _mm256_add_ps(a, b); }
-  static Floats subtract(Floats a, Floats b) { return _mm256_sub_ps(a, b); }
-  static Floats multiply(Floats a, Floats b) { return _mm256_mul_ps(a, b); }
-  static Floats multiply_add(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
-  static Floats subtract_product(Floats a, Floats b, Floats c) { return _mm256_fnmadd_ps(a, b, c); }
-  static void store(float* out, Floats a) { _mm256_storeu_ps(out, a); }
   static float first(Floats a) { return _mm256_cvtss_f32(a); }
 
   // out[t], lane r: += Σ of row r's bytes in w[0 … steps) times token t's, as 32-bit integers.
@@ -160,17 +125,6 @@ struct Avx2 {
   }
 };
 
-float sum_of(__m256 v) {
-  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
-}
-
-// The 32 running sums of a dot product, to one.
-float sum_of(const __m256 (&sum)[4]) {
-  return sum_of(_mm256_add_ps(_mm256_add_ps(sum[0], sum[2]), _mm256_add_ps(sum[1], sum[3])));
-}
-
 float dot_f32(const float* a, const float* b, std::int64_t n) {
   __m256 sum[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps()};
   std::int64_t i = 0;
@@ -179,7 +133,7 @@ float dot_f32(const float* a, const float* b, std::int64_t n) {
       sum[k] = _mm256_fmadd_ps(_mm256_loadu_ps(a + i + 8 * k), _mm256_loadu_ps(b + i + 8 * k), sum[k]);
   float rest = 0.0f;
   for (; i < n; ++i) rest = __builtin_fmaf(a[i], b[i], rest);
-  return sum_of(sum) + rest;
+  return X86Vectors::sum(_mm256_add_ps(_mm256_add_ps(sum[0], sum[2]), _mm256_add_ps(sum[1], sum[3]))) + rest;
 }
 
 void to_f16(const float* x, std::uint16_t* out, std::int64_t n) {
@@ -196,16 +150,7 @@ void to_f16(const float* x, std::uint16_t* out, std::int64_t n) {
 }  // namespace
 
 const Kernels& avx2_kernels() {
-  static constexpr Kernels kernels{
-      .isa = "avx2",
-      .fast = [](gguf::TensorType type) { return find_matmul<Avx2>(type, false); },
-      .exact = [](gguf::TensorType type) { return find_matmul<Avx2>(type, true); },
-      .quantize = quantize,
-      .attend = find_attend<X86Vector>,
-      .dot_f32 = dot_f32,
-      .exp = exp_of<X86Vector>,
-      .to_f16 = to_f16,
-  };
+  static constexpr Kernels kernels = kernels_of<Avx2, X86Vector>("avx2", quantize, dot_f32, to_f16);
   return kernels;
 }
 

@@ -1,5 +1,5 @@
 #include "cpu/kernels/kernels.h"
-#include "cpu/kernels/matmul.h"
+#include "cpu/kernels/table.h"
 
 // GCC 12 takes the "undefined" vectors in its own header for mistakes (GCC bug 105593).
 #pragma GCC diagnostic push
@@ -129,15 +129,6 @@ struct Avx512Vnni {
   }
 };
 
-// The 32 running sums of a dot product, to one.
-float sum_of(const __m512 (&sum)[2]) {
-  const __m512 all = _mm512_add_ps(sum[0], sum[1]);
-  const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(all), _mm512_extractf32x8_ps(all, 1));
-  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
-  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
-}
-
 float dot_f32(const float* a, const float* b, std::int64_t n) {
   __m512 sum[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
   std::int64_t i = 0;
@@ -146,7 +137,8 @@ float dot_f32(const float* a, const float* b, std::int64_t n) {
       sum[k] = _mm512_fmadd_ps(_mm512_loadu_ps(a + i + 16 * k), _mm512_loadu_ps(b + i + 16 * k), sum[k]);
   float rest = 0.0f;
   for (; i < n; ++i) rest = __builtin_fmaf(a[i], b[i], rest);
-  return sum_of(sum) + rest;
+  const __m512 all = _mm512_add_ps(sum[0], sum[1]);
+  return X86Vectors::sum(_mm256_add_ps(_mm512_castps512_ps256(all), _mm512_extractf32x8_ps(all, 1))) + rest;
 }
 
 void to_f16(const float* x, std::uint16_t* out, std::int64_t n) {
@@ -163,16 +155,8 @@ void to_f16(const float* x, std::uint16_t* out, std::int64_t n) {
 }  // namespace
 
 const Kernels& avx512vnni_kernels() {
-  static constexpr Kernels kernels{
-      .isa = "avx512vnni",
-      .fast = [](gguf::TensorType type) { return find_matmul<Avx512Vnni>(type, false); },
-      .exact = [](gguf::TensorType type) { return find_matmul<Avx512Vnni>(type, true); },
-      .quantize = quantize,
-      .attend = find_attend<X86Vector>,
-      .dot_f32 = dot_f32,
-      .exp = exp_of<X86Vector>,
-      .to_f16 = to_f16,
-  };
+  static constexpr Kernels kernels =
+      kernels_of<Avx512Vnni, X86Vector>("avx512vnni", quantize, dot_f32, to_f16);
   return kernels;
 }
 

@@ -10,9 +10,8 @@
 
 namespace trine::cpu {
 
-// The arithmetic of the CPU backend, once per instruction set: portable.cpp, avx2.cpp, avx512vnni.cpp and
-// neon.h hold the same functions in the same order. Names: N activation rows (tokens), C columns, R weight
-// rows.
+// The arithmetic of the CPU backend, once per instruction set, each in a source of its name that table.h
+// gathers. Names: N activation rows (tokens), C columns, R weight rows.
 
 // 8-bit activations: blocks of 32 along a row, x ≈ d·q, held in groups of 256 columns with all that a product
 // reads of them. Behind the last column a group is zero.
@@ -58,8 +57,7 @@ struct WeightRows {
 // weight row and activation row, so any split over rows or tokens gives the same bits.
 using MatMul = void (*)(const WeightRows& rows, const Activations& x, float* out, std::int64_t out_stride);
 
-// A KV page as attention reads it, of one KV head: its keys, then elsewhere its values.
-inline constexpr std::int64_t kv_page_positions = 64;
+using model::kv_page_size;
 
 // Queries that share a KV head: what a run over pages keeps of them. A query sees some first positions of a
 // page; queries stand in ascending order of how many. D is head_dim, S ("stride") D rounded up to lanes of 8:

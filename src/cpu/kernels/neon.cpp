@@ -3,16 +3,7 @@
 namespace trine::cpu {
 
 const Kernels& neon_kernels() {
-  static constexpr Kernels kernels{
-      .isa = "neon",
-      .fast = [](gguf::TensorType type) { return find_matmul<Neon>(type, false); },
-      .exact = [](gguf::TensorType type) { return find_matmul<Neon>(type, true); },
-      .quantize = quantize,
-      .attend = find_attend<NeonVector>,
-      .dot_f32 = dot_f32,
-      .exp = exp_of<NeonVector>,
-      .to_f16 = to_f16,
-  };
+  static constexpr Kernels kernels = kernels_of<Neon, NeonVector>("neon", quantize, dot_f32, to_f16);
   return kernels;
 }
 

@@ -1,16 +1,16 @@
 #pragma once
 
 #include "cpu/kernels/kernels.h"
-#include "cpu/kernels/matmul.h"
 #include "cpu/kernels/neon_attend.h"
 #include "cpu/kernels/neon_row.h"
+#include "cpu/kernels/table.h"
 
 // What neon.cpp and neon_i8mm.cpp share: the panel form of eight rows, and the fp32 helpers.
 
 namespace trine::cpu {
 namespace {  // see the top of unpack.h
 
-struct Neon {
+struct Neon : NeonVectors {
   static constexpr int lanes = 8;
   static constexpr int tile = 4;
   static constexpr bool has_rows = true;
@@ -21,7 +21,6 @@ struct Neon {
   struct Bits {
     uint32x4_t v[2];
   };
-  using Floats = NeonRow::Floats;
 
   // Loads of the same field of every row; lane r of out[k] has bytes 4k … 4k + 3 of row r.
   static void load_16_bytes(RowGroup rows, Bits* out) {
@@ -85,22 +84,12 @@ struct Neon {
     return {entries_of(indices.v[0]), entries_of(indices.v[1])};
   }
 
-  static Floats splat_float(float value) { return NeonRow::splat_float(value); }
   static Floats as_float(Bits a) { return {vreinterpretq_f32_u32(a.v[0]), vreinterpretq_f32_u32(a.v[1])}; }
-  static Floats to_float(Bits a) { return NeonRow::to_float(to_ints(a)); }
+  static Floats to_float(Bits a) { return NeonVectors::to_float(to_ints(a)); }
   // Of the lower 16 bits of each lane.
   static Floats from_half(Bits a) {
     const auto widened = [](uint32x4_t v) { return vcvt_f32_f16(vreinterpret_f16_u16(vmovn_u32(v))); };
     return {widened(a.v[0]), widened(a.v[1])};
-  }
-  static Floats add(Floats a, Floats b) { return {vaddq_f32(a.v[0], b.v[0]), vaddq_f32(a.v[1], b.v[1])}; }
-  static Floats subtract(Floats a, Floats b) { return NeonRow::subtract(a, b); }
-  static Floats multiply(Floats a, Floats b) { return NeonRow::multiply(a, b); }
-  static Floats multiply_add(Floats a, Floats b, Floats c) { return NeonRow::multiply_add(a, b, c); }
-  static Floats subtract_product(Floats a, Floats b, Floats c) { return NeonRow::subtract_product(a, b, c); }
-  static void store(float* out, Floats a) {
-    vst1q_f32(out, a.v[0]);
-    vst1q_f32(out + 4, a.v[1]);
   }
   static float first(Floats a) { return vgetq_lane_f32(a.v[0], 0); }
 
@@ -123,7 +112,6 @@ struct Neon {
   }
 
  protected:
-  using Ints = NeonRow::Ints;
   static Ints to_ints(Bits a) { return {vreinterpretq_s32_u32(a.v[0]), vreinterpretq_s32_u32(a.v[1])}; }
   static Bits from_ints(Ints a) { return {vreinterpretq_u32_s32(a.v[0]), vreinterpretq_u32_s32(a.v[1])}; }
 };
@@ -137,8 +125,7 @@ float dot_f32(const float* a, const float* b, std::int64_t n) {
   float rest = 0.0f;
   for (; i < n; ++i) rest = __builtin_fmaf(a[i], b[i], rest);
   each<4>([&](auto k) { sum[k] = vaddq_f32(sum[k], sum[k + 4]); });
-  const float32x4_t four = vaddq_f32(vaddq_f32(sum[0], sum[2]), vaddq_f32(sum[1], sum[3]));
-  return vpadds_f32(vadd_f32(vget_low_f32(four), vget_high_f32(four))) + rest;
+  return NeonVectors::sum({vaddq_f32(sum[0], sum[2]), vaddq_f32(sum[1], sum[3])}) + rest;
 }
 
 void to_f16(const float* x, std::uint16_t* out, std::int64_t n) {

@@ -1,22 +1,14 @@
 #pragma once
 
 #include "cpu/kernels/attend.h"
-#include "cpu/kernels/neon_row.h"
+#include "cpu/kernels/neon_vectors.h"
 
 // The vectors of attend.h on Arm: two of four lanes.
 
 namespace trine::cpu {
 namespace {  // see the top of unpack.h
 
-struct NeonVector {
-  using Floats = NeonRow::Floats;
-
-  static Floats load(const float* from) { return {vld1q_f32(from), vld1q_f32(from + 4)}; }
-  static void store(float* to, Floats v) {
-    vst1q_f32(to, v.v[0]);
-    vst1q_f32(to + 4, v.v[1]);
-  }
-  static Floats splat(float value) { return NeonRow::splat_float(value); }
+struct NeonVector : NeonVectors {
   static Floats load_f16(const std::uint16_t* from) {
     const float16x8_t v = vreinterpretq_f16_u16(vld1q_u16(from));
     return {vcvt_f32_f16(vget_low_f16(v)), vcvt_high_f32_f16(v)};
@@ -31,10 +23,6 @@ struct NeonVector {
     return {vcvtq_f32_s32(vmovl_s16(vget_low_s16(v))), vcvtq_f32_s32(vmovl_high_s16(v))};
   }
 
-  static Floats add(Floats a, Floats b) { return {vaddq_f32(a.v[0], b.v[0]), vaddq_f32(a.v[1], b.v[1])}; }
-  static Floats subtract(Floats a, Floats b) { return NeonRow::subtract(a, b); }
-  static Floats multiply(Floats a, Floats b) { return NeonRow::multiply(a, b); }
-  static Floats multiply_add(Floats a, Floats b, Floats c) { return NeonRow::multiply_add(a, b, c); }
   // Where either is a NaN: b.
   static Floats larger(Floats a, Floats b) {
     const auto one = [](float32x4_t x, float32x4_t y) { return vbslq_f32(vcgtq_f32(x, y), x, y); };
@@ -60,7 +48,7 @@ struct NeonVector {
 
   // Of vectors without NaN.
   static float largest(Floats v) { return vmaxvq_f32(vmaxq_f32(v.v[0], v.v[1])); }
-  // Lane i: the sum of v[i], ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7)).
+  // Lane i: sum(v[i]).
   static Floats sums(const Floats (&v)[8]) {
     const auto two = [&](int i) {
       const float32x4_t four = vaddq_f32(v[i].v[0], v[i].v[1]);

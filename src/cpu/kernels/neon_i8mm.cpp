@@ -76,16 +76,7 @@ struct NeonI8mm : Neon {
 }  // namespace
 
 const Kernels& neon_i8mm_kernels() {
-  static constexpr Kernels kernels{
-      .isa = "neon-i8mm",
-      .fast = [](gguf::TensorType type) { return find_matmul<NeonI8mm>(type, false); },
-      .exact = [](gguf::TensorType type) { return find_matmul<NeonI8mm>(type, true); },
-      .quantize = quantize,
-      .attend = find_attend<NeonVector>,
-      .dot_f32 = dot_f32,
-      .exp = exp_of<NeonVector>,
-      .to_f16 = to_f16,
-  };
+  static constexpr Kernels kernels = kernels_of<NeonI8mm, NeonVector>("neon-i8mm", quantize, dot_f32, to_f16);
   return kernels;
 }
 

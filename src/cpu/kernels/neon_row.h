@@ -1,8 +1,7 @@
 #pragma once
 
+#include "cpu/kernels/neon_vectors.h"
 #include "cpu/kernels/rows.h"
-
-#include <arm_neon.h>
 
 // The row form for every ARMv8 processor with dot products of bytes (FEAT_DotProd), in pairs of vectors of
 // 128 bits. Whatever is unsigned elsewhere has at most 6 bits (Q6_K) and fits signed bytes, so one
@@ -11,17 +10,11 @@
 namespace trine::cpu {
 namespace {  // see the top of unpack.h
 
-struct NeonRow {
+struct NeonRow : NeonVectors {
   static constexpr bool multiplies_signed = true;
 
   struct Bits {
     uint8x16_t v[2];
-  };
-  struct Floats {
-    float32x4_t v[2];
-  };
-  struct Ints {
-    int32x4_t v[2];
   };
 
   static Bits load_32_bytes(const void* from) {
@@ -101,7 +94,6 @@ struct NeonRow {
     const uint16x4_t high = {bits(4), bits(5), bits(6), bits(7)};
     return {vcvt_f32_f16(vreinterpret_f16_u16(low)), vcvt_f32_f16(vreinterpret_f16_u16(high))};
   }
-  static Floats load_floats(const float* from) { return {vld1q_f32(from), vld1q_f32(from + 4)}; }
   // Of 16 floats those with even and those with odd places.
   static void load_pairs(const float (&from)[16], Floats (&out)[2]) {
     const float32x4x2_t low = vld2q_f32(from), high = vld2q_f32(from + 8);
@@ -110,26 +102,7 @@ struct NeonRow {
   static Floats load_even(const float (&from)[16]) {
     return {vld2q_f32(from).val[0], vld2q_f32(from + 8).val[0]};
   }
-  static Floats splat_float(float value) { return {vdupq_n_f32(value), vdupq_n_f32(value)}; }
-  static Floats to_float(Ints a) { return {vcvtq_f32_s32(a.v[0]), vcvtq_f32_s32(a.v[1])}; }
   static Floats negate(Floats a) { return {vnegq_f32(a.v[0]), vnegq_f32(a.v[1])}; }
-  static Floats subtract(Floats a, Floats b) {
-    return {vsubq_f32(a.v[0], b.v[0]), vsubq_f32(a.v[1], b.v[1])};
-  }
-  static Floats multiply(Floats a, Floats b) {
-    return {vmulq_f32(a.v[0], b.v[0]), vmulq_f32(a.v[1], b.v[1])};
-  }
-  static Floats multiply_add(Floats a, Floats b, Floats c) {
-    return {vfmaq_f32(c.v[0], a.v[0], b.v[0]), vfmaq_f32(c.v[1], a.v[1], b.v[1])};
-  }
-  static Floats subtract_product(Floats a, Floats b, Floats c) {
-    return {vfmsq_f32(c.v[0], a.v[0], b.v[0]), vfmsq_f32(c.v[1], a.v[1], b.v[1])};
-  }
-  // ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7))
-  static float sum(Floats a) {
-    const float32x4_t four = vaddq_f32(a.v[0], a.v[1]);
-    return vpadds_f32(vadd_f32(vget_low_f32(four), vget_high_f32(four)));
-  }
 
   // dots less offset · counts, where the type has an offset.
   template <int offset>

@@ -1,7 +1,7 @@
 #include "cpu/kernels/attend.h"
 #include "cpu/kernels/kernels.h"
-#include "cpu/kernels/matmul.h"
 #include "cpu/kernels/portable_dot.h"
+#include "cpu/kernels/table.h"
 #include "quant/float.h"
 
 #include <algorithm>
@@ -42,20 +42,20 @@ auto map(F f, Eight<T> a, More... more) {
 struct PortableVector {
   using Floats = Eight<float>;
 
-  static Floats load(const float* from) { return cpu::load<Floats>(from); }
+  static Floats load_floats(const float* from) { return load<Floats>(from); }
   static void store(float* to, const Floats& v) { std::memcpy(to, &v, sizeof v); }
-  static Floats splat(float value) {
+  static Floats splat_float(float value) {
     return map([=](float) { return value; }, Floats{});
   }
   static Floats load_f16(const std::uint16_t* from) {
-    return map(half_to_float, cpu::load<Eight<std::uint16_t>>(from));
+    return map(half_to_float, load<Eight<std::uint16_t>>(from));
   }
   static Floats load_bf16(const std::uint16_t* from) {
     return map([](std::uint16_t v) { return std::bit_cast<float>(std::uint32_t{v} << 16); },
-               cpu::load<Eight<std::uint16_t>>(from));
+               load<Eight<std::uint16_t>>(from));
   }
   static Floats load_int8(const std::int8_t* from) {
-    return map([](std::int8_t v) { return static_cast<float>(v); }, cpu::load<Eight<std::int8_t>>(from));
+    return map([](std::int8_t v) { return static_cast<float>(v); }, load<Eight<std::int8_t>>(from));
   }
 
   static Floats add(Floats a, Floats b) { return map(std::plus<>(), a, b); }
@@ -86,13 +86,14 @@ struct PortableVector {
 
   // Of vectors without NaN.
   static float largest(const Floats& v) { return *std::max_element(v.lane, v.lane + 8); }
-  // Lane i: the sum of v[i].
+  static float sum(const Floats& v) {
+    const float* s = v.lane;
+    return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
+  }
+  // Lane i: sum(v[i]).
   static Floats sums(const Floats (&v)[8]) {
     Floats out;
-    for (int i = 0; i < 8; ++i) {
-      const float* s = v[i].lane;
-      out.lane[i] = ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
-    }
+    for (int i = 0; i < 8; ++i) out.lane[i] = sum(v[i]);
     return out;
   }
 };
@@ -221,16 +222,8 @@ void to_f16(const float* x, std::uint16_t* out, std::int64_t n) {
 }  // namespace
 
 const Kernels& portable_kernels() {
-  static constexpr Kernels kernels{
-      .isa = "portable",
-      .fast = [](gguf::TensorType type) { return find_matmul<Portable>(type, false); },
-      .exact = [](gguf::TensorType type) { return find_matmul<Portable>(type, true); },
-      .quantize = quantize,
-      .attend = find_attend<PortableVector>,
-      .dot_f32 = portable_dot_f32,
-      .exp = exp_of<PortableVector>,
-      .to_f16 = to_f16,
-  };
+  static constexpr Kernels kernels =
+      kernels_of<Portable, PortableVector>("portable", quantize, portable_dot_f32, to_f16);
   return kernels;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "cpu/kernels/attend.h"
+#include "cpu/kernels/x86_vectors.h"
 
 // The vectors of attend.h on x86, 256 bits also where there are 512, so that sums have one order. Included
 // behind <immintrin.h>.
@@ -8,25 +9,16 @@
 namespace trine::cpu {
 namespace {  // see the top of unpack.h
 
-struct X86Vector {
-  using Floats = __m256;
-
-  static Floats load(const float* from) { return _mm256_loadu_ps(from); }
-  static void store(float* to, Floats v) { _mm256_storeu_ps(to, v); }
-  static Floats splat(float value) { return _mm256_set1_ps(value); }
-  static Floats load_f16(const std::uint16_t* from) { return _mm256_cvtph_ps(load_128(from)); }
+struct X86Vector : X86Vectors {
+  static Floats load_f16(const std::uint16_t* from) { return _mm256_cvtph_ps(_mm_loadu_si128(at128(from))); }
   static Floats load_bf16(const std::uint16_t* from) {
-    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(load_128(from)), 16));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(at128(from))), 16));
   }
   static Floats load_int8(const std::int8_t* from) {
-    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
+    const __m128i bytes = _mm_loadl_epi64(at128(from));
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
   }
 
-  static Floats add(Floats a, Floats b) { return _mm256_add_ps(a, b); }
-  static Floats subtract(Floats a, Floats b) { return _mm256_sub_ps(a, b); }
-  static Floats multiply(Floats a, Floats b) { return _mm256_mul_ps(a, b); }
-  static Floats multiply_add(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
   // Where either is a NaN: b.
   static Floats larger(Floats a, Floats b) { return _mm256_max_ps(a, b); }
   static Floats smaller(Floats a, Floats b) { return _mm256_min_ps(a, b); }
@@ -47,7 +39,7 @@ struct X86Vector {
     four = _mm_max_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_max_ss(four, _mm_movehdup_ps(four)));
   }
-  // Lane i: the sum of v[i], ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7)).
+  // Lane i: sum(v[i]).
   static Floats sums(const Floats (&v)[8]) {
     Floats four[4];  // of v[i] in the lower half, of v[i + 4] in the upper
     each<4>([&](auto i) {
@@ -61,9 +53,6 @@ struct X86Vector {
     return _mm256_add_ps(_mm256_shuffle_ps(first, second, 0b01000100),
                          _mm256_shuffle_ps(first, second, 0b11101110));
   }
-
- private:
-  static __m128i load_128(const void* from) { return _mm_loadu_si128(static_cast<const __m128i*>(from)); }
 };
 
 }  // namespace

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "cpu/kernels/rows.h"
+#include "cpu/kernels/x86_vectors.h"
 
 // The row form of vectors of 256 bits, for every x86 instruction set from AVX2 on. Included behind
 // <immintrin.h>.
@@ -10,15 +11,8 @@ namespace {  // see the top of unpack.h
 
 // M is how bytes are multiplied: `exists` says whether dpbusd(sum, unsigned, signed) is an instruction.
 template <typename M>
-struct X86Row {
+struct X86Row : X86Vectors {
   static constexpr bool multiplies_signed = !M::exists;
-
-  using Bits = __m256i;
-  using Floats = __m256;
-  using Ints = __m256i;
-
-  static const __m128i* at128(const void* from) { return static_cast<const __m128i*>(from); }
-  static const __m256i* at256(const void* from) { return static_cast<const __m256i*>(from); }
 
   static Bits load_32_bytes(const void* from) { return _mm256_loadu_si256(at256(from)); }
   // 16 bytes, then the same with every 32 bits shifted right by 4.
@@ -37,39 +31,22 @@ struct X86Row {
     return _mm256_and_si256(_mm256_cmpeq_epi8(chosen, bit), _mm256_set1_epi8(16));
   }
 
-  static Bits splat(std::uint32_t bits) { return _mm256_set1_epi32(static_cast<int>(bits)); }
-  static Bits bit_and(Bits a, Bits b) { return _mm256_and_si256(a, b); }
-  static Bits bit_or(Bits a, Bits b) { return _mm256_or_si256(a, b); }
-  static Bits bit_xor(Bits a, Bits b) { return _mm256_xor_si256(a, b); }
-  static Bits subtract_bits(Bits a, Bits b) { return _mm256_sub_epi32(a, b); }
-  template <int n>
-  static Bits shift_left(Bits a) {
-    return _mm256_slli_epi32(a, n);
-  }
-  template <int n>
-  static Bits shift_right(Bits a) {
-    return _mm256_srli_epi32(a, n);
-  }
-  static Bits look_up(const std::uint8_t (&table)[16], Bits indices) {
-    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_loadu_si128(at128(table))), indices);
-  }
-
   static Ints load_8_pairs(const void* from) { return _mm256_cvtepu16_epi32(_mm_loadu_si128(at128(from))); }
   static Ints eight_bytes(const std::uint32_t (&words)[2]) {
     return _mm256_cvtepu8_epi32(_mm_loadl_epi64(at128(words)));
   }
-  static Ints and_ints(Ints a, int mask) { return _mm256_and_si256(a, _mm256_set1_epi32(mask)); }
+  static Ints and_ints(Ints a, int mask) { return bit_and(a, _mm256_set1_epi32(mask)); }
   template <int n>
   static Ints shift_left_ints(Ints a) {
-    return _mm256_slli_epi32(a, n);
+    return shift_left<n>(a);
   }
   template <int n>
   static Ints shift_right_ints(Ints a) {
-    return _mm256_srli_epi32(a, n);
+    return shift_right<n>(a);
   }
   template <int n>
   static Ints shift_right_signed_ints(Ints a) {
-    return _mm256_srai_epi32(a, n);
+    return shift_right_signed<n>(a);
   }
 
   static Floats half(const void* from) {
@@ -86,7 +63,6 @@ struct X86Row {
     return _mm256_cvtph_ps(
         _mm_setr_epi16(bits(0), bits(1), bits(2), bits(3), bits(4), bits(5), bits(6), bits(7)));
   }
-  static Floats load_floats(const float* from) { return _mm256_loadu_ps(from); }
   // Of 16 floats those with even and those with odd places.
   static void load_pairs(const float (&from)[16], Floats (&out)[2]) {
     const Floats a = _mm256_loadu_ps(from), b = _mm256_loadu_ps(from + 8);
@@ -96,19 +72,7 @@ struct X86Row {
   static Floats load_even(const float (&from)[16]) {
     return in_order(_mm256_shuffle_ps(_mm256_loadu_ps(from), _mm256_loadu_ps(from + 8), 0b10001000));
   }
-  static Floats splat_float(float value) { return _mm256_set1_ps(value); }
-  static Floats to_float(Ints a) { return _mm256_cvtepi32_ps(a); }
   static Floats negate(Floats a) { return _mm256_xor_ps(a, _mm256_set1_ps(-0.0f)); }
-  static Floats subtract(Floats a, Floats b) { return _mm256_sub_ps(a, b); }
-  static Floats multiply(Floats a, Floats b) { return _mm256_mul_ps(a, b); }
-  static Floats multiply_add(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
-  static Floats subtract_product(Floats a, Floats b, Floats c) { return _mm256_fnmadd_ps(a, b, c); }
-  // ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7))
-  static float sum(Floats v) {
-    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
-  }
 
   // dots less offset · counts, where the type has an offset.
   template <int offset>
