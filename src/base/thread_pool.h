@@ -25,8 +25,11 @@ class FunctionRef<R(Args...)> {
   R (*call_)(void*, Args...);
 };
 
-// Threads that stay alive between phases of work. A phase costs a few microseconds: workers spin for a short
-// while before they sleep. One caller at a time; not reentrant.
+// Threads that stay alive between phases of work. A phase costs a microsecond: whoever waits spins for some
+// tens of microseconds before it sleeps, and nobody is woken who does not sleep. A thread that the system
+// keeps from running takes no part in a phase that the others finish meanwhile, so they do not wait for it.
+// One caller at a time; not reentrant. What a body throws on the calling thread leaves the call when the
+// others are done; thrown on another thread it ends the process.
 class ThreadPool {
  public:
   // `threads` counts the caller, which works too; 1 starts none. 0 means one per core of available_cores().
@@ -38,15 +41,22 @@ class ThreadPool {
 
   int size() const;
 
+  using Body = FunctionRef<void(std::int64_t begin, std::int64_t end, int thread)>;
+
   // Calls body(begin, end, thread) over disjoint ranges that cover [0, count), each at most `grain` long,
   // from any thread (0 <= thread < size()). Returns when all are done. Which thread gets which range varies
   // from call to call, so a result must not depend on `thread`: use it only to pick scratch memory.
-  void parallel_for(std::int64_t count, std::int64_t grain,
-                    FunctionRef<void(std::int64_t begin, std::int64_t end, int thread)> body);
+
+  // Ranges are handed out from the front, one by one, to whoever asks next.
+  void parallel_for(std::int64_t count, std::int64_t grain, Body body);
+  // Each thread has one stretch of [0, count), as long as the others' to within `grain`, and walks it from
+  // its front, so that it reads one stream of memory. Who is done takes over the rear half of what the thread
+  // with the most work has left. All ranges but the last are `grain` long and begin at multiples of it; fewer
+  // than 2^32 of them.
+  void parallel_ranges(std::int64_t count, std::int64_t grain, Body body);
 
   // For benchmarks. Seconds from the pool's start on, over the calls during which they were counted: how long
-  // all threads but the caller ran bodies, and how long the caller waited for them. Between calls of
-  // parallel_for() only.
+  // all threads but the caller ran bodies, and how long the caller waited for them. Between phases only.
   struct Times {
     double worked = 0;
     double waited = 0;
