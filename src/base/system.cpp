@@ -1,9 +1,9 @@
 #include "base/system.h"
 
 #include "base/file.h"
+#include "base/topology.h"
 
 #include <fmt/format.h>
-#include <sched.h>
 #include <unistd.h>
 #include <algorithm>
 #include <charconv>
@@ -230,10 +230,7 @@ std::optional<double> core_quota(const std::string& root) {
 }
 
 int available_cores(const std::string& root) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  // The set has room for 1,024 cores; a machine with more refuses to fill it.
-  const int allowed = ::sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : online_cores();
+  const auto allowed = static_cast<int>(allowed_threads().size());
   const double quota = std::ceil(core_quota(root).value_or(allowed));
   return std::max(1, static_cast<int>(std::min<double>(allowed, quota)));
 }

@@ -17,8 +17,8 @@ std::uint64_t total_memory(const std::string& root = {});
 // drops them when memory is asked for. Empty when the system does not say; 0 when nothing is left.
 std::optional<std::uint64_t> available_memory(const std::string& root = {});
 
-// Cores that this process may keep busy: those it may run on (affinity, cpuset), or as many as its share of
-// time fills, rounded up, when that is less. At least 1.
+// Cores that this process may keep busy, hyper-threads as cores of their own: those it may run on (affinity,
+// cpuset), or as many as its share of time fills, rounded up, when that is less. At least 1.
 int available_cores(const std::string& root = {});
 // The share of time alone, in cores: 1.5. Empty: no limit.
 std::optional<double> core_quota(const std::string& root = {});

@@ -1,7 +1,7 @@
 #include "base/thread_pool.h"
 
 #include "base/check.h"
-#include "base/system.h"
+#include "base/topology.h"
 
 #include <algorithm>
 #include <atomic>
@@ -258,7 +258,7 @@ struct ThreadPool::State {
 };
 
 ThreadPool::ThreadPool(int threads) {
-  if (threads <= 0) threads = available_cores();
+  if (threads <= 0) threads = default_threads();
   state_ = std::make_unique<State>(static_cast<std::size_t>(threads));
   state_->workers.reserve(static_cast<std::size_t>(threads - 1));
   try {

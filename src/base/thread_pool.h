@@ -32,7 +32,7 @@ class FunctionRef<R(Args...)> {
 // others are done; thrown on another thread it ends the process.
 class ThreadPool {
  public:
-  // `threads` counts the caller, which works too; 1 starts none. 0 means one per core of available_cores().
+  // `threads` counts the caller, which works too; 1 starts none. 0 means default_threads().
   // Throws std::system_error when the system gives no more threads.
   explicit ThreadPool(int threads = 0);
   ~ThreadPool();

@@ -1,6 +1,6 @@
 #include "backend/registry.h"
-#include "base/system.h"
 #include "base/thread_pool.h"
+#include "base/topology.h"
 #include "cli/command.h"
 #include "cli/console.h"
 #include "cli/contract_tools.h"
@@ -273,7 +273,7 @@ Result<int> run(const ContractOptions& options) {
   falsify.backend = options.backend;
   falsify.device = options.device;
   falsify.without = options.without;
-  falsify.threads = options.threads == 0 ? available_cores() : options.threads;
+  falsify.threads = options.threads == 0 ? default_threads() : options.threads;
   falsify.run_command = run_trine_command;
   LiveReport report;
   std::vector<FalsifierRun> runs;
@@ -372,8 +372,7 @@ Action define_contract(CLI::App& app) {
                                      "run: device of that backend, as trine run takes it; default: its best")
                                 .type_name("NAME"));
   options->of_run.push_back(add_without(app, options->without));
-  options->of_run.push_back(add_number(app, "--threads", options->threads, 1, 1024,
-                                       "run: threads; default: one per available core"));
+  options->of_run.push_back(add_threads(app, options->threads, "run: threads"));
   options->of_run.push_back(
       add_flag(app, "--json", options->json, "run: print one JSON object").group("Output"));
   set_footer(app,

@@ -1,7 +1,7 @@
 #include "backend/registry.h"
 #include "base/human.h"
 #include "base/system.h"
-#include "base/thread_pool.h"
+#include "base/topology.h"
 #include "cli/command.h"
 #include "cli/console.h"
 #include "cli/options.h"
@@ -103,6 +103,36 @@ std::string wgpu_text() {
   return text;
 }
 
+// Of the cores that this process may use.
+nlohmann::ordered_json topology_json() {
+  const Topology topology = read_topology(allowed_threads());
+  nlohmann::ordered_json json = {{"physical_cores", topology.cores.size()},
+                                 {"performance_cores", topology.cores_of(CoreKind::performance)},
+                                 {"efficiency_cores", topology.cores_of(CoreKind::efficiency)},
+                                 {"hardware_threads", topology.threads()},
+                                 {"nodes", topology.nodes().size()}};
+  if (const std::optional<double> quota = core_quota()) json["quota"] = *quota;
+  json["default_threads"] = default_threads(topology);
+  return json;
+}
+
+std::string cores_text() {
+  const Topology topology = read_topology(allowed_threads());
+  const int efficiency = topology.cores_of(CoreKind::efficiency);
+  std::string text = fmt::format("cores   {}", topology.cores.size());
+  if (efficiency > 0)
+    text +=
+        fmt::format(" ({} performance, {} efficiency)", topology.cores_of(CoreKind::performance), efficiency);
+  if (const std::size_t nodes = topology.nodes().size(); nodes > 1)
+    text += fmt::format(" on {} NUMA nodes", nodes);
+  text += fmt::format(", with {} of {} hardware threads, available to this process\n", topology.threads(),
+                      online_cores());
+  text += fmt::format("threads {} by default", default_threads(topology));
+  if (const std::optional<double> quota = core_quota())
+    text += fmt::format("; its control group has time for {:g} cores", *quota);
+  return text + "\n";
+}
+
 nlohmann::ordered_json devices_json() {
   nlohmann::ordered_json isas = nlohmann::ordered_json::array();
   for (const Isa& isa : cpu_isas()) isas.push_back({{"name", isa.name}, {"available", isa.available}});
@@ -114,6 +144,7 @@ nlohmann::ordered_json devices_json() {
            {{"name", processor_name()},
             {"cores", online_cores()},
             {"cores_available", available_cores()},
+            {"topology", topology_json()},
             {"last_level_cache_bytes", last_level_cache()}}},
           {"memory", {{"total_bytes", total_memory()}, {"available_bytes", available_memory().value_or(0)}}}};
 }
@@ -131,7 +162,7 @@ Result<int> show_devices(bool json) {
   }
   write_out(fmt::format("cuda    {}\n", is_built("cuda") ? "built" : "not built"));
   write_out(wgpu_text() + "\n");
-  write_out(fmt::format("cores   {} of {} available to this process\n", available_cores(), online_cores()));
+  write_out(cores_text());
   if (last_level_cache() > 0)
     write_out(fmt::format("cache   {} last level\n", human_bytes(last_level_cache())));
   write_out(fmt::format("memory  {} total, {} available\n", human_bytes(total_memory()),

@@ -57,7 +57,7 @@ OptionRef add_model_options(CLI::App& app, ModelOptions& options) {
   add_choice(app, "--numerics", options.numerics, {"exact", "fast"},
              "fast: activations as 8-bit blocks; exact: as 32-bit floats, slower; default: fast");
   add_kv(app, options);
-  add_number(app, "--threads", options.load.threads, 1, 1024, "threads; default: one per available core");
+  add_threads(app, options.load.threads, "threads");
   add_without(app, options.load.without);
   add_no_self_test(app, options);
   return model;

@@ -124,6 +124,22 @@ std::vector<std::string> split_list(const std::string& text) {
 
 }  // namespace detail
 
+OptionRef add_threads(CLI::App& app, int& target, const std::string& help) {
+  const std::int64_t most = 1024;
+  const std::string option = "--threads";
+  const auto set = [&target, option, most](const std::string& text) {
+    const std::optional<std::int64_t> number = parse_int(text);
+    if (text != "auto" && !(number && *number >= 1 && *number <= most))
+      refuse_value(option, text, fmt::format("auto or a whole number from 1 to {}", most));
+    target = static_cast<int>(number.value_or(0));
+  };
+  return add_parsed(app, option, set,
+                    fmt::format("{}; auto: one per core that may be used, not per hyper-thread; default: "
+                                "auto; 1 to {}",
+                                help, most))
+      .type_name("N|auto");
+}
+
 OptionRef add_words(CLI::App& app, const std::string& flags, std::vector<std::string>& target,
                     const std::string& help) {
   const auto set = [&target](const std::string& text) { target = detail::split_list(text); };

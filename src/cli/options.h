@@ -120,6 +120,9 @@ OptionRef add_list(CLI::App& app, const std::string& flags, std::vector<Number>&
 OptionRef add_words(CLI::App& app, const std::string& flags, std::vector<std::string>& target,
                     const std::string& help);
 
+// --threads, a number or `auto`, which is 0: as ThreadPool takes them.
+OptionRef add_threads(CLI::App& app, int& target, const std::string& help);
+
 // An option that takes one of a few words.
 OptionRef add_choice(CLI::App& app, const std::string& flags, std::string& target,
                      const std::vector<std::string>& choices, const std::string& help);

@@ -119,7 +119,7 @@ Action define_synth(CLI::App& app) {
       .type_name("N");
   add_number(app, "--layers", options->layers, 1, 1000,
              "fewer or more layers than the preset; default: the preset's");
-  add_number(app, "--threads", options->threads, 1, 1024, "threads; default: one per core");
+  add_threads(app, options->threads, "threads");
   add_flag(app, "--force", options->force, "replace OUT when it exists");
   set_footer(app,
              "Examples:\n"

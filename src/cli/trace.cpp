@@ -341,8 +341,7 @@ void add_recording(CLI::App& app, TraceOptions& options) {
   add(add_choice(app, "--numerics", options.model.numerics, {"exact", "fast"},
                  "fast: activations as 8-bit blocks; exact: as 32-bit floats; default: exact"));
   add(add_kv(app, options.model));
-  add(add_number(app, "--threads", options.model.load.threads, 1, 1024,
-                 "threads; they change no number; default: one per available core"));
+  add(add_threads(app, options.model.load.threads, "threads; they change no number"));
   add(add_without(app, options.model.load.without));
   add(add_no_self_test(app, options.model));
   group_since(app, device, "Device");

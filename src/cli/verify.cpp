@@ -373,8 +373,7 @@ Action define_verify(CLI::App& app) {
   add_choice(app, "--numerics", options->numerics, {"exact", "fast", "both"},
              "modes to judge; default: both");
   add_kv(app, options->model);
-  add_number(app, "--threads", options->model.load.threads, 1, 1024,
-             "threads; default: one per available core");
+  add_threads(app, options->model.load.threads, "threads");
   add_without(app, options->model.load.without);
   add_no_self_test(app, options->model);
   add_text(app, "--prompts", options->prompts,

@@ -1,5 +1,5 @@
 #include "base/thread_pool.h"
-#include "base/system.h"
+#include "base/topology.h"
 
 #include <gtest/gtest.h>
 #include <algorithm>
@@ -103,7 +103,7 @@ TEST_P(ThreadPoolTest, RangesSeeEarlierPhases) {
 INSTANTIATE_TEST_SUITE_P(Threads, ThreadPoolTest, testing::Values(1, 2, 5));
 
 TEST(ThreadPool, ZeroMeansOnePerCore) {
-  EXPECT_EQ(ThreadPool(0).size(), available_cores());
+  EXPECT_EQ(ThreadPool(0).size(), default_threads());
 }
 
 // The caller runs one range, which ends once all other threads have woken and run theirs.

@@ -163,7 +163,7 @@ TEST(ContractCommand, ThreadsOfTheRunAreTold) {
   const auto json =
       nlohmann::json::parse(run_contract({"run", "sampling-v1", "--contracts", contracts, "--json"}).out);
   const auto devices = nlohmann::json::parse(run_trine({"devices", "--json"}).out);
-  EXPECT_EQ(json["threads"], devices["cpu"]["cores_available"]);
+  EXPECT_EQ(json["threads"], devices["cpu"]["topology"]["default_threads"]);
 }
 
 TEST(ContractCommand, AModelThatIsNamedMustBeThere) {

@@ -110,6 +110,7 @@ TEST(ExitCode, NumbersOutOfRange) {
                                                                 {"--max-tokens", "0"},
                                                                 {"--max-tokens", "010x"},
                                                                 {"--threads", "0"},
+                                                                {"--threads", "all"},
                                                                 {"--ctx", "0"},
                                                                 {"--ctx", "99999999999999999999"},
                                                                 {"--seed", "-1"},

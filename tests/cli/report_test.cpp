@@ -107,6 +107,13 @@ TEST(Devices, AgreesWithItself) {
   EXPECT_EQ(out["backends"][1], (json{{"name", "cuda"}, {"built", false}}));
   EXPECT_EQ(out["backends"][2]["name"], "wgpu");
   EXPECT_GE(out["cpu"]["cores"], out["cpu"]["cores_available"]);
+  const json& topology = out["cpu"]["topology"];
+  EXPECT_EQ(topology["performance_cores"].get<int>() + topology["efficiency_cores"].get<int>(),
+            topology["physical_cores"]);
+  EXPECT_GE(topology["hardware_threads"], topology["physical_cores"]);
+  EXPECT_GE(topology["hardware_threads"], out["cpu"]["cores_available"]);
+  EXPECT_GE(topology["physical_cores"], topology["default_threads"]);
+  EXPECT_GE(topology["nodes"], 1);
   EXPECT_GT(out["memory"]["total_bytes"], 0);
   const std::string text = run_trine({"devices"}).out;
   for (const char* name : {"cpu", "cuda", "wgpu", "memory"}) EXPECT_NE(text.find(name), std::string::npos);

@@ -16,7 +16,7 @@ namespace trine::contract {
 struct CheckContext {
   std::string model_path;   // a GGUF file
   std::string backend;      // "reference", "cpu", "cuda", "wgpu"; empty for checks that depend on none
-  int threads = 0;          // 0: one per available core
+  int threads = 0;          // 0: default_threads()
   std::string device = {};  // of that backend; empty: its best
   std::vector<std::string> without = {};  // of its variants
   // Loads a lab's model instead of the backend of that name: tests hand in a device with a planted fault.

@@ -31,7 +31,7 @@ using GateProgress = std::function<void(std::uint64_t done, std::uint64_t total,
 
 struct GateOptions {
   std::vector<model::Numerics> numerics = {model::Numerics::exact, model::Numerics::fast};
-  int threads = 0;                           // 0: one per available core
+  int threads = 0;                           // 0: default_threads()
   std::uint64_t trace_bytes = 768ull << 20;  // of the reference's stages held at a time, at least one prompt
   GateProgress progress;                     // may be empty
   bool stop_at_failure = false;              // D, T and S are not run where X or F failed

@@ -1,7 +1,7 @@
 #include "contract/gate/runs.h"
 
-#include "base/system.h"
 #include "base/thread_pool.h"
+#include "base/topology.h"
 #include "contract/gate/choices.h"
 #include "model/device_names.h"
 #include "model/open_slot.h"
@@ -138,7 +138,7 @@ std::vector<std::vector<SharedRow>> shared_batches(std::span<const BatchedPrompt
 
 // Another number of threads than `threads`: results must not depend on it.
 int other_threads(int threads) {
-  const int now = threads == 0 ? available_cores() : threads;
+  const int now = threads == 0 ? default_threads() : threads;
   return now == 1 ? 2 : now / 2;
 }
 
