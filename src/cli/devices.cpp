@@ -5,8 +5,10 @@
 #include "cli/command.h"
 #include "cli/console.h"
 #include "cli/options.h"
+#include "cli/terminal_text.h"
 
 #include <fmt/ranges.h>
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 #ifdef TRINE_HAS_CPU
@@ -30,6 +32,15 @@ std::vector<Isa> cpu_isas() {
   for (const cpu::IsaSupport& isa : cpu::list_isas()) isas.push_back({isa.name, isa.available});
 #endif
   return isas;
+}
+
+// What TRINE_CPU names; empty where there is nothing to be chosen.
+std::string cpu_of_environment() {
+#ifdef TRINE_HAS_CPU
+  return cpu::isa_of_environment();
+#else
+  return {};
+#endif
 }
 
 bool is_built(std::string_view name) {
@@ -136,10 +147,10 @@ std::string cores_text() {
 nlohmann::ordered_json devices_json() {
   nlohmann::ordered_json isas = nlohmann::ordered_json::array();
   for (const Isa& isa : cpu_isas()) isas.push_back({{"name", isa.name}, {"available", isa.available}});
-  return {{"backends",
-           {{{"name", "cpu"}, {"built", is_built("cpu")}, {"isas", isas}},
-            {{"name", "cuda"}, {"built", is_built("cuda")}},
-            wgpu_json()}},
+  nlohmann::ordered_json cpu = {{"name", "cpu"}, {"built", is_built("cpu")}, {"isas", isas}};
+  if (const std::string name = cpu_of_environment(); !name.empty())
+    cpu["environment"] = {{"TRINE_CPU", name}};
+  return {{"backends", {cpu, {{"name", "cuda"}, {"built", is_built("cuda")}}, wgpu_json()}},
           {"cpu",
            {{"name", processor_name()},
             {"cores", online_cores()},
@@ -159,6 +170,13 @@ Result<int> show_devices(bool json) {
   for (const Isa& isa : cpu_isas()) {
     write_out(
         fmt::format("        {:<12}{}\n", isa.name, isa.available ? "available" : "not on this processor"));
+  }
+  if (const std::string name = cpu_of_environment(); !name.empty()) {
+    const std::vector<Isa> isas = cpu_isas();
+    const bool here = std::any_of(isas.begin(), isas.end(),
+                                  [&](const Isa& isa) { return isa.available && isa.name == name; });
+    write_out(fmt::format("        TRINE_CPU={} {}\n", printable(name),
+                          here ? "is what runs without --device" : "asks for what is not here"));
   }
   write_out(fmt::format("cuda    {}\n", is_built("cuda") ? "built" : "not built"));
   write_out(wgpu_text() + "\n");
@@ -180,6 +198,7 @@ Action define_devices(CLI::App& app) {
              "Examples:\n"
              "  trine devices\n"
              "  trine run --device portable \"Hello\"    run on one of the instruction sets listed\n"
+             "  TRINE_CPU=portable trine bench           the same for commands without --device\n"
              "A WebGPU adapter is named by its index or a part of its name.");
   return [json] { return show_devices(*json); };
 }

@@ -60,19 +60,29 @@ struct CpuModel::State {
 CpuModel::CpuModel(std::unique_ptr<State> state) : state_(std::move(state)) {}
 CpuModel::~CpuModel() = default;
 
+namespace {
+
+// The instruction set that a load asks for: --device's, before the environment's.
+std::string asked_isa(const std::string& device) {
+  return device.empty() ? isa_of_environment() : device;
+}
+
+}  // namespace
+
 Result<void> CpuModel::check_device(const std::string& device) {
-  if (device.empty()) return {};
+  const std::string isa_name = asked_isa(device);
+  if (isa_name.empty()) return {};
   std::string available;
-  std::string actual = fmt::format("'{}', which is no instruction set of this backend", device);
+  std::string actual = fmt::format("'{}', which is no instruction set of this backend", isa_name);
   for (const IsaSupport& isa : list_isas()) {
-    if (isa.available && isa.name == device) return {};
+    if (isa.available && isa.name == isa_name) return {};
     if (isa.available) available += (available.empty() ? "" : ", ") + isa.name;
-    if (isa.name == device) actual = fmt::format("'{}', which this processor lacks", device);
+    if (isa.name == isa_name) actual = fmt::format("'{}', which this processor lacks", isa_name);
   }
   const bool is_backend = device == "wgpu" || device == "cuda" || device == "cpu";
   return fail({.code = ErrorCode::backend_unavailable,
                .what = "device not available",
-               .where = "--device",
+               .where = device.empty() ? "TRINE_CPU" : "--device",
                .expected = "one of " + available,
                .actual = actual,
                .hint = is_backend ? fmt::format("That is a backend: --backend {}", device)
@@ -97,7 +107,7 @@ Result<std::unique_ptr<CpuModel>> CpuModel::load(const model::Weights& weights,
                                                  const model::LoadOptions& options) {
   TRINE_CHECK_OK(check_device(options.device));
   TRINE_CHECK_OK(check_without(options.without));
-  const Kernels* kernels = find_kernels(options.device);
+  const Kernels* kernels = find_kernels(asked_isa(options.device));
   TRINE_TRY(const KvType kv_type,
             device::choose_kv_type(options.kv_type, options.numerics, weights, options.threads));
   TRINE_TRY(KvCache kv, KvCache::create(weights.config, options.context, kv_type));

@@ -18,7 +18,7 @@ namespace trine::cpu {
 class CpuModel final : public model::DeviceModel {
  public:
   // What backend::BackendEntry has of a backend. A device is an instruction set: one of isa_names()
-  // (kernels/kernels.h); empty: the best this processor has.
+  // (kernels/kernels.h); empty: what TRINE_CPU names, or the best this processor has.
   static Result<void> check_device(const std::string& device);
   static Result<std::string> device_type(const std::string& device);
   static Result<void> check_without(std::span<const std::string> names);

@@ -146,6 +146,25 @@ TEST(ExitCode, Backends) {
 #endif
 }
 
+#ifdef TRINE_HAS_CPU
+TEST(ExitCode, TheEnvironmentsInstructionSet) {
+  Spawn spawn;
+  spawn.environment["TRINE_CPU"] = "sse9";
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{"run", "hi"}, {"bench"}, {"verify"}, {"run", "--backend", "cpu", "hi"}}) {
+    spawn.arguments = command;
+    const Outcome outcome = run_trine(spawn);
+    EXPECT_EQ(outcome.status, 14) << outcome.err;
+    EXPECT_NE(outcome.err.find("TRINE_CPU"), std::string::npos) << outcome.err;
+    EXPECT_NE(outcome.err.find("one of portable"), std::string::npos) << outcome.err;
+  }
+  spawn.arguments = {"devices"};
+  const Outcome devices = run_trine(spawn);
+  EXPECT_EQ(devices.status, 0) << devices.err;
+  EXPECT_NE(devices.out.find("TRINE_CPU=sse9 asks for what is not here"), std::string::npos) << devices.out;
+}
+#endif
+
 #ifdef TRINE_HAS_WGPU
 TEST(ExitCode, ALibraryThatIsNotThere) {
   Spawn spawn;

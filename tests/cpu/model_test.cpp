@@ -1,6 +1,7 @@
 #include "cpu/model.h"
 
 #include "cpu/device.h"
+#include "cpu/kernels/kernels.h"
 #include "cpu_fixture.h"
 #include "fused_model.h"
 #include "reference/model.h"
@@ -8,6 +9,7 @@
 
 #include <gtest/gtest.h>
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <functional>
@@ -337,6 +339,55 @@ TEST(CpuModelLoad, UnknownInstructionSetIsUnavailable) {
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().code, ErrorCode::backend_unavailable);
   EXPECT_NE(to_string(result.error()).find("portable"), std::string::npos);
+}
+
+// For the tests of one process: what was set before comes back.
+class CpuOfEnvironment {
+ public:
+  explicit CpuOfEnvironment(const char* isa) { ::setenv(variable, isa, 1); }
+  ~CpuOfEnvironment() {
+    if (before_) {
+      ::setenv(variable, before_->c_str(), 1);
+    } else {
+      ::unsetenv(variable);
+    }
+  }
+  CpuOfEnvironment(const CpuOfEnvironment&) = delete;
+  CpuOfEnvironment& operator=(const CpuOfEnvironment&) = delete;
+
+ private:
+  static constexpr const char* variable = "TRINE_CPU";
+  static std::optional<std::string> value() {
+    const char* text = std::getenv(variable);
+    return text == nullptr ? std::nullopt : std::optional<std::string>(text);
+  }
+  std::optional<std::string> before_ = value();
+};
+
+TEST(CpuModelLoad, TheEnvironmentNamesAnInstructionSet) {
+  const LoadedModel loaded(tiny_paths().front());
+  const auto api_of = [&](const std::string& device) {
+    model::LoadOptions asked = options(Numerics::fast);
+    asked.device = device;
+    return CpuRunner(loaded, asked).model->describe().api;
+  };
+  const CpuOfEnvironment portable("portable");
+  EXPECT_EQ(api_of(""), "portable");
+  for (const cpu::IsaSupport& isa : cpu::list_isas()) {
+    if (!isa.available) continue;
+    EXPECT_EQ(api_of(isa.name), isa.name) << "--device comes first";
+  }
+  {
+    const CpuOfEnvironment empty("");
+    EXPECT_EQ(api_of(""), cpu::find_kernels("")->isa);
+  }
+  const CpuOfEnvironment unknown("sse9");
+  const auto result = cpu::CpuModel::load(loaded.weights, options(Numerics::fast));
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, ErrorCode::backend_unavailable);
+  EXPECT_EQ(result.error().where, "TRINE_CPU");
+  EXPECT_NE(to_string(result.error()).find("'sse9'"), std::string::npos);
+  EXPECT_TRUE(cpu::CpuModel::check_device("portable")) << "nobody asks the environment then";
 }
 
 // Each against the reference, on prompts of more than a page. q8_0 and bf16 keep 8 bits of what f16 keeps 11
