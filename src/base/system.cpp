@@ -1,7 +1,7 @@
 #include "base/system.h"
 
+#include "base/affinity.h"
 #include "base/file.h"
-#include "base/topology.h"
 
 #include <fmt/format.h>
 #include <unistd.h>

@@ -1,5 +1,6 @@
 #include "base/thread_pool.h"
 
+#include "base/affinity.h"
 #include "base/check.h"
 #include "base/topology.h"
 
@@ -171,6 +172,7 @@ struct ThreadPool::State {
   std::vector<pool::Presence> presence;
   std::vector<pool::Counted> counts;
   std::vector<std::thread> workers;
+  std::optional<std::thread::id> bound_caller;
 
   pool::Counted* count_of(int thread) {
     return counts_times ? &counts[static_cast<std::size_t>(thread)] : nullptr;
@@ -263,6 +265,12 @@ ThreadPool::ThreadPool(int threads) {
   state_->workers.reserve(static_cast<std::size_t>(threads - 1));
   try {
     for (int i = 1; i < threads; ++i) state_->workers.emplace_back([this, i] { work(i); });
+    if (is_caller_bound()) {
+      // They could run there before another pool bound the caller: nothing refuses that.
+      const std::vector<int> anywhere = allowed_threads();
+      for (std::thread& worker : state_->workers)
+        static_cast<void>(bind_thread(worker.native_handle(), anywhere));
+    }
   } catch (...) {  // std::system_error: the system gives no more threads
     state_->join();
     throw;
@@ -270,7 +278,18 @@ ThreadPool::ThreadPool(int threads) {
 }
 
 ThreadPool::~ThreadPool() {
+  if (state_->bound_caller == std::this_thread::get_id()) unbind_caller();
   state_->join();
+}
+
+Result<void> ThreadPool::bind(const std::vector<int>& to) {
+  State& state = *state_;
+  check(to.size() > state.workers.size(), "each thread has a hardware thread to be bound to");
+  for (std::size_t i = 0; i < state.workers.size(); ++i)
+    TRINE_CHECK_OK(bind_thread(state.workers[i].native_handle(), {to[i + 1]}));
+  TRINE_CHECK_OK(bind_caller(to.front()));
+  state.bound_caller = std::this_thread::get_id();
+  return {};
 }
 
 int ThreadPool::size() const {

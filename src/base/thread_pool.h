@@ -1,8 +1,11 @@
 #pragma once
 
+#include "base/error.h"
+
 #include <cstdint>
 #include <memory>
 #include <type_traits>
+#include <vector>
 
 namespace trine {
 
@@ -40,6 +43,11 @@ class ThreadPool {
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   int size() const;
+
+  // Binds each thread to one hardware thread, the caller's to the first; there are at least size(). The
+  // caller's is bound until the pool goes, when that is on the same thread; pools that it starts meanwhile
+  // are not. Errors: those of bind_thread(), which leave some threads bound.
+  Result<void> bind(const std::vector<int>& to);
 
   using Body = FunctionRef<void(std::int64_t begin, std::int64_t end, int thread)>;
 

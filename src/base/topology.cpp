@@ -1,14 +1,14 @@
 #include "base/topology.h"
 
+#include "base/affinity.h"
 #include "base/file.h"
 #include "base/system.h"
 
 #include <fmt/format.h>
-#include <sched.h>
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
 #include <cmath>
+#include <map>
 #include <optional>
 #include <utility>
 
@@ -112,26 +112,6 @@ std::vector<int> Topology::nodes() const {
   return nodes;
 }
 
-std::vector<int> allowed_threads() {
-  std::vector<int> threads;
-  // The kernel refuses a set with less room than it has processors.
-  for (int room = CPU_SETSIZE; room <= 1 << 16; room *= 4) {
-    cpu_set_t* const set = CPU_ALLOC(static_cast<std::size_t>(room));
-    if (set == nullptr) break;
-    const std::size_t bytes = CPU_ALLOC_SIZE(static_cast<std::size_t>(room));
-    CPU_ZERO_S(bytes, set);
-    const bool told = ::sched_getaffinity(0, bytes, set) == 0;
-    const bool too_small = !told && errno == EINVAL;
-    for (int i = 0; told && i < room; ++i)
-      if (CPU_ISSET_S(static_cast<std::size_t>(i), bytes, set)) threads.push_back(i);
-    CPU_FREE(set);
-    if (!too_small) break;
-  }
-  if (threads.empty())
-    for (int i = 0; i < online_cores(); ++i) threads.push_back(i);
-  return threads;
-}
-
 Topology read_topology(const std::vector<int>& allowed, const std::string& root) {
   const std::vector<int> efficient = efficiency_threads(root);
   const auto nodes = node_threads(root);
@@ -162,6 +142,26 @@ int default_threads(const Topology& topology, const std::string& root) {
 
 int default_threads() {
   return default_threads(read_topology(allowed_threads()));
+}
+
+std::vector<int> binding_order(const Topology& topology) {
+  std::size_t most = 0;
+  for (const Core& core : topology.cores) most = std::max(most, core.threads.size());
+  std::vector<int> order;
+  for (std::size_t sibling = 0; sibling < most; ++sibling) {
+    for (const CoreKind kind : {CoreKind::performance, CoreKind::efficiency}) {
+      // The first core of each node, then the second of each.
+      std::vector<std::pair<std::size_t, int>> ranked;
+      std::map<int, std::size_t> cores_on;
+      for (const Core& core : topology.cores)
+        if (core.kind == kind && core.threads.size() > sibling)
+          ranked.emplace_back(cores_on[core.node]++, core.threads[sibling]);
+      std::stable_sort(ranked.begin(), ranked.end(),
+                       [](const auto& a, const auto& b) { return a.first < b.first; });
+      for (const auto& [rank, thread] : ranked) order.push_back(thread);
+    }
+  }
+  return order;
 }
 
 std::vector<int> parse_cpu_list(std::string_view text) {

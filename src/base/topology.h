@@ -28,11 +28,8 @@ struct Topology {
   std::vector<int> nodes() const;  // those of the cores, ascending
 };
 
-// The hardware threads that this process may run on, ascending: what affinity and cpuset leave. Never empty.
-std::vector<int> allowed_threads();
-
-// What /sys says of these threads. Where it says nothing, a thread is a core of its own, a core is a
-// performance core, and there is one node.
+// What /sys says of these threads, which affinity.h lists. Where it says nothing, a thread is a core of its
+// own, a core is a performance core, and there is one node.
 Topology read_topology(const std::vector<int>& allowed, const std::string& root = {});
 
 // How many threads serve best where nobody says: one a core, as the hyper-threads of a core share what matrix
@@ -41,6 +38,10 @@ Topology read_topology(const std::vector<int>& allowed, const std::string& root 
 int default_threads(const Topology& topology, const std::string& root = {});
 // The same of this machine.
 int default_threads();
+
+// All hardware threads, in the order that threads of a pool are bound to them: one of each core before a
+// second one of any, performance before efficiency cores, and the nodes in turn.
+std::vector<int> binding_order(const Topology& topology);
 
 // "0-3,8" as Linux writes sets of threads and nodes: 0, 1, 2, 3, 8. What is no such text ends it.
 std::vector<int> parse_cpu_list(std::string_view text);

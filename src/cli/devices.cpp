@@ -1,4 +1,5 @@
 #include "backend/registry.h"
+#include "base/affinity.h"
 #include "base/human.h"
 #include "base/system.h"
 #include "base/topology.h"

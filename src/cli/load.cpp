@@ -58,6 +58,8 @@ OptionRef add_model_options(CLI::App& app, ModelOptions& options) {
              "fast: activations as 8-bit blocks; exact: as 32-bit floats, slower; default: fast");
   add_kv(app, options);
   add_threads(app, options.load.threads, "threads");
+  add_flag(app, "--pin", options.load.pin,
+           "cpu: each thread stays on a hardware thread of its own, of performance cores first");
   add_without(app, options.load.without);
   add_no_self_test(app, options);
   return model;
@@ -160,6 +162,7 @@ std::string describe_device(const model::DeviceInfo& device) {
   if (!device.api.empty()) text += ", " + device.api;
   if (device.type == "software") text += ", software adapter";
   if (device.threads > 0) text += ", " + plural(static_cast<std::uint64_t>(device.threads), "thread");
+  if (device.pinned) text += ", pinned";
   text += device.numerics == model::Numerics::exact ? ", exact numerics" : ", fast numerics";
   if (device.kv_type) text += fmt::format(", {} KV cache", name_of(*device.kv_type));
   if (!device.left_out.empty()) text += fmt::format(", without {}", fmt::join(device.left_out, ", "));
@@ -175,6 +178,7 @@ nlohmann::ordered_json device_json(const model::DeviceInfo& device) {
   if (device.kv_type) out["kv_type"] = name_of(*device.kv_type);
   if (!device.driver.empty()) out["driver"] = device.driver;
   if (device.threads > 0) out["threads"] = device.threads;
+  if (device.pinned) out["pinned"] = true;
   if (!device.left_out.empty()) out["left_out"] = device.left_out;
   if (!device.switched_off.empty()) out["switched_off"] = device.switched_off;
   return out;

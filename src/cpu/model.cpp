@@ -1,7 +1,9 @@
 #include "cpu/model.h"
 
+#include "base/affinity.h"
 #include "base/check.h"
 #include "base/thread_pool.h"
+#include "base/topology.h"
 #include "cpu/arithmetic.h"
 #include "cpu/device.h"
 #include "cpu/forward.h"
@@ -50,6 +52,7 @@ struct CpuModel::State {
   model::RopeTable rope;
   KvCache kv;
   ThreadPool pool;
+  bool pinned = false;
   Workspace work;
   model::StepLimits limits;
   std::vector<sampling::Sampler> samplers;  // [slots]
@@ -103,6 +106,21 @@ Result<void> CpuModel::check_without(std::span<const std::string> names) {
                .hint = "--device names an instruction set; --without is of --backend wgpu"});
 }
 
+namespace {
+
+Result<void> pin_threads(ThreadPool& pool) {
+  const std::vector<int> order = binding_order(read_topology(allowed_threads()));
+  if (order.size() < static_cast<std::size_t>(pool.size()))
+    return fail({.code = ErrorCode::usage,
+                 .what = "more threads than hardware threads to pin them to",
+                 .where = "--threads",
+                 .expected = fmt::format("at most {} with --pin", order.size()),
+                 .actual = fmt::format("{}", pool.size())});
+  return pool.bind(order);
+}
+
+}  // namespace
+
 Result<std::unique_ptr<CpuModel>> CpuModel::load(const model::Weights& weights,
                                                  const model::LoadOptions& options) {
   TRINE_CHECK_OK(check_device(options.device));
@@ -111,8 +129,10 @@ Result<std::unique_ptr<CpuModel>> CpuModel::load(const model::Weights& weights,
   TRINE_TRY(const KvType kv_type,
             device::choose_kv_type(options.kv_type, options.numerics, weights, options.threads));
   TRINE_TRY(KvCache kv, KvCache::create(weights.config, options.context, kv_type));
-  return std::unique_ptr<CpuModel>(
-      new CpuModel(std::make_unique<State>(weights, options, *kernels, std::move(kv))));
+  auto state = std::make_unique<State>(weights, options, *kernels, std::move(kv));
+  if (options.pin) TRINE_CHECK_OK(pin_threads(state->pool));
+  state->pinned = options.pin;
+  return std::unique_ptr<CpuModel>(new CpuModel(std::move(state)));
 }
 
 const model::Config& CpuModel::config() const {
@@ -120,6 +140,7 @@ const model::Config& CpuModel::config() const {
 }
 model::DeviceInfo CpuModel::describe() const {
   model::DeviceInfo info = describe_device(state_->kernels.isa, state_->pool.size(), state_->numerics);
+  info.pinned = state_->pinned;
   info.kv_type = state_->kv.type();
   info.stage_place = stage_places();
   return info;

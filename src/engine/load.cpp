@@ -12,6 +12,7 @@ Result<backend::Choice> choose_backend(std::string_view name, const model::LoadO
   TRINE_TRY(backend::Choice choice, backend::choose_backend(name, options.device));
   TRINE_CHECK_OK(choice.entry->check_device(options.device));
   TRINE_CHECK_OK(choice.entry->check_without(options.without));
+  if (choice.entry->is_gpu) TRINE_CHECK_OK(model::refuse_host_options(options, choice.entry->name));
   return choice;
 }
 

@@ -34,7 +34,8 @@ struct LoadedModel {
 
 // The backend that `name` means here ("auto": the best), with the device and without the variants that the
 // options name: asked before a model is read, so that a slip costs nothing. Errors: those of
-// backend::choose_backend(), and of the entry's check_device and check_without.
+// backend::choose_backend(), the entry's check_device and check_without, and
+// model::refuse_host_options().
 Result<backend::Choice> choose_backend(std::string_view name, const model::LoadOptions& options);
 
 enum class Read { weights, weights_and_tokenizer };

@@ -28,6 +28,7 @@ struct DeviceInfo {
   std::string api;      // "AVX2", "Vulkan 1.3", "CUDA 13.0"
   std::string driver;   // version; empty for a CPU
   int threads = 0;      // CPU only
+  bool pinned = false;  // each of them to a hardware thread of its own
   Numerics numerics = Numerics::fast;
   StagePlaces stage_place;  // where each stage ran, as far as steps of this model were traced
   // Variants of kernels, "subgroups", that nothing runs: those that --without named, and those that failed

@@ -1,11 +1,13 @@
 #pragma once
 
+#include "base/error.h"
 #include "model/device_model.h"
 #include "model/kv_type.h"
 
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace trine::model {
@@ -14,6 +16,7 @@ namespace trine::model {
 // a comment here says that it leaves it alone.
 struct LoadOptions {
   int threads = 0;              // of the CPU backend, and of others at load; 0: default_threads()
+  bool pin = false;             // CPU: each thread stays on a hardware thread of its own
   std::int32_t context = 4096;  // positions to hold in the KV cache, all sequences together
   std::int32_t slots = 8;       // sequences at a time; fewer where the device cannot hold what they need
   Numerics numerics = Numerics::fast;
@@ -27,5 +30,8 @@ struct LoadOptions {
   // The CPU backend, which leaves it alone, has none that a driver compiles.
   bool self_test = true;
 };
+
+// For backends that have no threads of the host's to place. Errors: usage, with the option that was given.
+Result<void> refuse_host_options(const LoadOptions& options, std::string_view backend);
 
 }  // namespace trine::model

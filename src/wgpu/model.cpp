@@ -193,6 +193,7 @@ Result<std::unique_ptr<WgpuModel>> WgpuModel::load(const model::Weights& weights
 Result<std::unique_ptr<WgpuModel>> WgpuModel::load(const model::Weights& weights,
                                                    const WgpuOptions& options) {
   TRINE_TRY(const Variants asked, variants_without(options.without));
+  TRINE_CHECK_OK(model::refuse_host_options(options, "wgpu"));
   const auto load_some = [&](const model::Weights& some, const Variants& variants) {
     return load_with(some, options, asked, variants);
   };

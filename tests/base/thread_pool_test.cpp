@@ -1,7 +1,9 @@
 #include "base/thread_pool.h"
+#include "base/affinity.h"
 #include "base/topology.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -234,6 +236,52 @@ TEST(ThreadPoolDeathTest, WhatAnotherThreadsBodyThrowsEndsTheProcess) {
         });
       },
       "by another");
+}
+
+// Where the calling thread runs, as the system says.
+std::vector<int> bound_to() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  EXPECT_EQ(::sched_getaffinity(0, sizeof set, &set), 0);
+  std::vector<int> threads;
+  for (int i = 0; i < CPU_SETSIZE; ++i)
+    if (CPU_ISSET(static_cast<std::size_t>(i), &set)) threads.push_back(i);
+  return threads;
+}
+
+std::vector<std::vector<int>> bound_to(ThreadPool& pool) {
+  std::vector<std::vector<int>> places(static_cast<std::size_t>(pool.size()));
+  std::atomic<int> arrived{0};
+  pool.parallel_ranges(pool.size(), 1, [&](std::int64_t, std::int64_t, int thread) {
+    places[static_cast<std::size_t>(thread)] = bound_to();
+    meet(arrived, pool.size());
+  });
+  return places;
+}
+
+TEST(ThreadPool, ThreadsAreBoundWhenAsked) {
+  const std::vector<int> anywhere = bound_to();
+  {
+    ThreadPool pool(3);
+    const std::vector<int> to = {anywhere.back(), anywhere.front(), anywhere.back()};
+    const Result<void> bound = pool.bind(to);
+    ASSERT_TRUE(bound) << to_string(bound.error());
+    EXPECT_EQ(bound_to(pool), (std::vector<std::vector<int>>{{to[0]}, {to[1]}, {to[2]}}));
+    // What the caller does besides is not confined with it.
+    EXPECT_EQ(allowed_threads(), anywhere);
+    ThreadPool other(2);
+    EXPECT_EQ(bound_to(other)[1], anywhere);
+  }
+  EXPECT_EQ(bound_to(), anywhere);
+}
+
+TEST(ThreadPool, AProcessorThatIsNotThereIsAnError) {
+  ThreadPool pool(2);
+  const Result<void> bound = pool.bind({0, 5000});
+  ASSERT_FALSE(bound);
+  EXPECT_EQ(bound.error().code, ErrorCode::backend_unavailable);
+  EXPECT_EQ(bound.error().where, "processor 5000");
+  EXPECT_FALSE(bound.error().actual.empty());
 }
 
 // Of two threads the one that sleeps is waited for, whichever of them that is.

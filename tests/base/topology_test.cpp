@@ -1,4 +1,5 @@
 #include "base/topology.h"
+#include "base/affinity.h"
 #include "base/system.h"
 #include "temporary_folder.h"
 
@@ -173,6 +174,24 @@ TEST_F(TopologyTest, CoresLieOnNodes) {
   EXPECT_EQ(topology.cores[1].node, 0);
   EXPECT_EQ(topology.cores[2].node, 2);
   EXPECT_EQ(read_topology({3}, root_).nodes(), Numbers{2});
+}
+
+TEST_F(TopologyTest, ThreadsAreBoundCoreByCoreAndNodeByNode) {
+  plant_smt_machine();
+  EXPECT_EQ(binding_order(read_topology(numbers_to(8), root_)), numbers_to(8));
+  plant("/sys/devices/system/node/online", "0-1");
+  plant("/sys/devices/system/node/node0/cpulist", "0-1,4-5");
+  plant("/sys/devices/system/node/node1/cpulist", "2-3,6-7");
+  EXPECT_EQ(binding_order(read_topology(numbers_to(8), root_)), (Numbers{0, 2, 1, 3, 4, 6, 5, 7}));
+  EXPECT_EQ(binding_order(read_topology({2, 3, 6}, root_)), (Numbers{2, 3, 6}));
+}
+
+TEST_F(TopologyTest, PerformanceCoresAreBoundFirst) {
+  plant_hybrid_machine();
+  plant("/sys/devices/cpu_core/cpus", "0-7");
+  plant("/sys/devices/cpu_atom/cpus", "8-15");
+  EXPECT_EQ(binding_order(read_topology(numbers_to(16), root_)),
+            (Numbers{0, 2, 4, 6, 8, 9, 10, 11, 12, 13, 14, 15, 1, 3, 5, 7}));
 }
 
 TEST_F(TopologyTest, WithoutSysEachThreadIsACore) {
