@@ -7,6 +7,7 @@
 #include "cpu/arithmetic.h"
 #include "cpu/device.h"
 #include "cpu/forward.h"
+#include "cpu/populate.h"
 #include "device/kv_type.h"
 #include "model/device_names.h"
 
@@ -132,6 +133,7 @@ Result<std::unique_ptr<CpuModel>> CpuModel::load(const model::Weights& weights,
   auto state = std::make_unique<State>(weights, options, *kernels, std::move(kv));
   if (options.pin) TRINE_CHECK_OK(pin_threads(state->pool));
   state->pinned = options.pin;
+  populate_weights(weights, device::kv_bytes(weights.config, options.context, kv_type), state->pool);
   return std::unique_ptr<CpuModel>(new CpuModel(std::move(state)));
 }
 

@@ -1,0 +1,18 @@
+#pragma once
+
+#include "base/thread_pool.h"
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+namespace trine {
+
+// Brings the pages of mapped files into memory and into this process's page tables, piece by piece in the
+// order of the ranges, by all threads: what touching each page would do one by one, in the middle of the
+// work. Pages that are not in the page cache are read from disk, the next ones while these are mapped.
+// Returns false where the system does not do this (Linux before 5.14), or a page is not to be had; nothing is
+// lost then but the time that touching takes.
+bool populate_pages(const std::vector<std::span<const std::byte>>& ranges, ThreadPool& pool);
+
+}  // namespace trine
