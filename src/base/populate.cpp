@@ -1,5 +1,7 @@
 #include "base/populate.h"
 
+#include "base/node_memory.h"
+
 #include <sys/mman.h>
 #include <unistd.h>
 #include <algorithm>
@@ -65,7 +67,8 @@ bool populate_piece(std::span<const std::byte> bytes) {
 
 }  // namespace
 
-bool populate_pages(const std::vector<std::span<const std::byte>>& ranges, ThreadPool& pool) {
+bool populate_pages(const std::vector<std::span<const std::byte>>& ranges, const std::vector<int>& nodes,
+                    ThreadPool& pool) {
   std::vector<std::span<const std::byte>> pieces;
   for (std::span<const std::byte> rest : ranges) {
     while (!rest.empty()) {
@@ -76,6 +79,7 @@ bool populate_pages(const std::vector<std::span<const std::byte>>& ranges, Threa
   std::atomic<bool> works{true};
   const auto ahead = static_cast<std::size_t>(pool.size());
   const auto populate = [&](std::size_t i) {
+    const InterleavedHere interleaved(nodes);
     read_ahead(pieces[i]);
     if (i + ahead < pieces.size()) read_ahead(pieces[i + ahead]);
     if (!populate_piece(pieces[i])) works = false;

@@ -13,6 +13,8 @@ namespace trine {
 // work. Pages that are not in the page cache are read from disk, the next ones while these are mapped.
 // Returns false where the system does not do this (Linux before 5.14), or a page is not to be had; nothing is
 // lost then but the time that touching takes.
-bool populate_pages(const std::vector<std::span<const std::byte>>& ranges, ThreadPool& pool);
+// What is read comes to lie on these NUMA nodes in turn; empty: where the system puts it.
+bool populate_pages(const std::vector<std::span<const std::byte>>& ranges, const std::vector<int>& nodes,
+                    ThreadPool& pool);
 
 }  // namespace trine

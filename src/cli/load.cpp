@@ -60,9 +60,21 @@ OptionRef add_model_options(CLI::App& app, ModelOptions& options) {
   add_threads(app, options.load.threads, "threads");
   add_flag(app, "--pin", options.load.pin,
            "cpu: each thread stays on a hardware thread of its own, of performance cores first");
+  add_numa(app, options.load.numa);
   add_without(app, options.load.without);
   add_no_self_test(app, options);
   return model;
+}
+
+OptionRef add_numa(CLI::App& app, std::optional<bool>& spread) {
+  const auto set = [&spread](const std::string& text) {
+    if (text != "auto" && text != "off") refuse_value("--numa", text, "one of auto, off");
+    spread = text == "auto";
+  };
+  return add_parsed(
+             app, "--numa", set,
+             "cpu: auto takes memory from all NUMA nodes in turn where there are several; default: auto")
+      .type_name("auto|off");
 }
 
 OptionRef add_without(CLI::App& app, std::vector<std::string>& without) {
@@ -163,6 +175,7 @@ std::string describe_device(const model::DeviceInfo& device) {
   if (device.type == "software") text += ", software adapter";
   if (device.threads > 0) text += ", " + plural(static_cast<std::uint64_t>(device.threads), "thread");
   if (device.pinned) text += ", pinned";
+  if (device.memory_nodes > 0) text += fmt::format(", memory on {} nodes", device.memory_nodes);
   text += device.numerics == model::Numerics::exact ? ", exact numerics" : ", fast numerics";
   if (device.kv_type) text += fmt::format(", {} KV cache", name_of(*device.kv_type));
   if (!device.left_out.empty()) text += fmt::format(", without {}", fmt::join(device.left_out, ", "));
@@ -179,6 +192,7 @@ nlohmann::ordered_json device_json(const model::DeviceInfo& device) {
   if (!device.driver.empty()) out["driver"] = device.driver;
   if (device.threads > 0) out["threads"] = device.threads;
   if (device.pinned) out["pinned"] = true;
+  if (device.memory_nodes > 0) out["memory_nodes"] = device.memory_nodes;
   if (!device.left_out.empty()) out["left_out"] = device.left_out;
   if (!device.switched_off.empty()) out["switched_off"] = device.switched_off;
   return out;

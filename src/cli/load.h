@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -26,7 +27,7 @@ struct ModelOptions {
   std::string numerics = "fast";
   std::string kv;  // empty: what the numerics and the weights ask for
   bool skip_self_test = false;
-  model::LoadOptions load;  // threads, pin, device and without, as the flags set them
+  model::LoadOptions load;  // threads, pin, numa, device and without, as the flags set them
 
   // These with what the other flags say.
   model::LoadOptions load_options() const;
@@ -34,9 +35,11 @@ struct ModelOptions {
 
 // --model alone, for commands that run nothing. Returns it, to exclude an argument that says the same.
 OptionRef add_model_path(CLI::App& app, std::string& path);
-// --model, --backend, --device, --numerics, --kv, --threads, --pin, --without, --no-self-test. Returns
+// --model, --backend, --device, --numerics, --kv, --threads, --pin, --numa, --without, --no-self-test.
+// Returns
 // --model.
 OptionRef add_model_options(CLI::App& app, ModelOptions& options);
+OptionRef add_numa(CLI::App& app, std::optional<bool>& spread);
 OptionRef add_without(CLI::App& app, std::vector<std::string>& without);
 OptionRef add_kv(CLI::App& app, ModelOptions& options);
 OptionRef add_no_self_test(CLI::App& app, ModelOptions& options);

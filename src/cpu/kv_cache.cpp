@@ -38,6 +38,7 @@ Result<KvCache> KvCache::create(const model::Config& config, std::int32_t positi
   // calloc takes zero pages from the system: untouched positions cost nothing, and a page that was handed out
   // wrongly reads as zeros, not as another process's garbage.
   cache.memory_.reset(std::calloc(plan.kv_bytes, 1));
+  cache.bytes_ = plan.kv_bytes;
   if (cache.memory_ == nullptr)
     return fail(device::does_not_fit(plan, processor_name(), "an allocation that failed"));
   return cache;

@@ -26,6 +26,8 @@ class KvCache {
 
   std::int32_t pages() const { return pages_; }
   KvType type() const { return type_; }
+  // All of it, to say where untouched pages are to come from.
+  std::span<std::byte> memory() { return {static_cast<std::byte*>(memory_.get()), bytes_}; }
 
   static std::int64_t slot(std::span<const std::int32_t> page_table, std::int32_t position) {
     return device::kv_slot(page_table, position);
@@ -53,6 +55,7 @@ class KvCache {
     void operator()(void* memory) const;
   };
   std::unique_ptr<void, Free> memory_;
+  std::size_t bytes_ = 0;
   KvType type_ = KvType::f16;
   std::int32_t pages_ = 0;
   std::int64_t n_kv_heads_ = 0;

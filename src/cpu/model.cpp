@@ -2,6 +2,7 @@
 
 #include "base/affinity.h"
 #include "base/check.h"
+#include "base/node_memory.h"
 #include "base/thread_pool.h"
 #include "base/topology.h"
 #include "cpu/arithmetic.h"
@@ -54,6 +55,7 @@ struct CpuModel::State {
   KvCache kv;
   ThreadPool pool;
   bool pinned = false;
+  int memory_nodes = 0;
   Workspace work;
   model::StepLimits limits;
   std::vector<sampling::Sampler> samplers;  // [slots]
@@ -120,6 +122,14 @@ Result<void> pin_threads(ThreadPool& pool) {
   return pool.bind(order);
 }
 
+// The nodes that memory is taken from in turn; none where there is one, or where the user has said otherwise.
+std::vector<int> nodes_for(const model::LoadOptions& options) {
+  if (!options.numa.value_or(true) || has_memory_policy()) return {};
+  std::vector<int> nodes = read_topology(allowed_threads()).nodes();
+  if (nodes.size() < 2) nodes.clear();
+  return nodes;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<CpuModel>> CpuModel::load(const model::Weights& weights,
@@ -130,10 +140,17 @@ Result<std::unique_ptr<CpuModel>> CpuModel::load(const model::Weights& weights,
   TRINE_TRY(const KvType kv_type,
             device::choose_kv_type(options.kv_type, options.numerics, weights, options.threads));
   TRINE_TRY(KvCache kv, KvCache::create(weights.config, options.context, kv_type));
-  auto state = std::make_unique<State>(weights, options, *kernels, std::move(kv));
+  const std::vector<int> nodes = nodes_for(options);
+  const bool spread = interleave_pages(kv.memory().data(), kv.memory().size(), nodes);
+  std::unique_ptr<State> state;
+  {
+    const InterleavedHere interleaved(nodes);  // the workspace, which is written as it is made
+    state = std::make_unique<State>(weights, options, *kernels, std::move(kv));
+  }
+  if (spread) state->memory_nodes = static_cast<int>(nodes.size());
   if (options.pin) TRINE_CHECK_OK(pin_threads(state->pool));
   state->pinned = options.pin;
-  populate_weights(weights, device::kv_bytes(weights.config, options.context, kv_type), state->pool);
+  populate_weights(weights, device::kv_bytes(weights.config, options.context, kv_type), nodes, state->pool);
   return std::unique_ptr<CpuModel>(new CpuModel(std::move(state)));
 }
 
@@ -143,6 +160,7 @@ const model::Config& CpuModel::config() const {
 model::DeviceInfo CpuModel::describe() const {
   model::DeviceInfo info = describe_device(state_->kernels.isa, state_->pool.size(), state_->numerics);
   info.pinned = state_->pinned;
+  info.memory_nodes = state_->memory_nodes;
   info.kv_type = state_->kv.type();
   info.stage_place = stage_places();
   return info;

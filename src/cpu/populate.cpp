@@ -42,7 +42,8 @@ class Collector {
 
 }  // namespace
 
-void populate_weights(const model::Weights& weights, std::uint64_t besides, ThreadPool& pool) {
+void populate_weights(const model::Weights& weights, std::uint64_t besides, const std::vector<int>& nodes,
+                      ThreadPool& pool) {
   Collector collector;
   const Result<void> done = device::for_each_tensor(weights, weights, collector);
   check(done.has_value(), "collecting ranges cannot fail");
@@ -60,7 +61,7 @@ void populate_weights(const model::Weights& weights, std::uint64_t besides, Thre
       some.push_back(ranges[next]);
       taken += ranges[next].size();
     }
-    if (!populate_pages(some, pool)) return;
+    if (!populate_pages(some, nodes, pool)) return;
   }
 }
 

@@ -22,13 +22,14 @@ enum class Numerics { fast, exact };
 
 // What a backend reports of the device it runs on, as the driver or the operating system names it.
 struct DeviceInfo {
-  std::string backend;  // "cpu", "cuda", "wgpu"
-  std::string name;     // "AMD EPYC 7763 64-Core Processor"
-  std::string type;     // "cpu", "discrete-gpu", "integrated-gpu", "software"
-  std::string api;      // "AVX2", "Vulkan 1.3", "CUDA 13.0"
-  std::string driver;   // version; empty for a CPU
-  int threads = 0;      // CPU only
-  bool pinned = false;  // each of them to a hardware thread of its own
+  std::string backend;   // "cpu", "cuda", "wgpu"
+  std::string name;      // "AMD EPYC 7763 64-Core Processor"
+  std::string type;      // "cpu", "discrete-gpu", "integrated-gpu", "software"
+  std::string api;       // "AVX2", "Vulkan 1.3", "CUDA 13.0"
+  std::string driver;    // version; empty for a CPU
+  int threads = 0;       // CPU only
+  bool pinned = false;   // each of them to a hardware thread of its own
+  int memory_nodes = 0;  // NUMA nodes that memory was taken from in turn; 0: as the system gives it
   Numerics numerics = Numerics::fast;
   StagePlaces stage_place;  // where each stage ran, as far as steps of this model were traced
   // Variants of kernels, "subgroups", that nothing runs: those that --without named, and those that failed

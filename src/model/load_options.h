@@ -15,8 +15,10 @@ namespace trine::model {
 // How a model is put on a backend, the same for all of them. A backend refuses what it has no use for, unless
 // a comment here says that it leaves it alone.
 struct LoadOptions {
-  int threads = 0;              // of the CPU backend, and of others at load; 0: default_threads()
-  bool pin = false;             // CPU: each thread stays on a hardware thread of its own
+  int threads = 0;   // of the CPU backend, and of others at load; 0: default_threads()
+  bool pin = false;  // CPU: each thread stays on a hardware thread of its own
+  // CPU: whether memory is taken from all NUMA nodes that threads may run on, in turn; nothing: as true.
+  std::optional<bool> numa = {};
   std::int32_t context = 4096;  // positions to hold in the KV cache, all sequences together
   std::int32_t slots = 8;       // sequences at a time; fewer where the device cannot hold what they need
   Numerics numerics = Numerics::fast;

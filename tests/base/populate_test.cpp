@@ -48,7 +48,7 @@ class Populate : public testing::Test {
     ThreadPool pool(1);
     const Result<MappedFile> any = MappedFile::open(file_.path());
     ASSERT_TRUE(any);
-    if (!populate_pages({any->bytes().first(1)}, pool))
+    if (!populate_pages({any->bytes().first(1)}, {}, pool))
       GTEST_SKIP() << "this kernel has no MADV_POPULATE_READ (Linux 5.14)";
   }
   // The whole file, mapped anew: no page of it is in the page tables.
@@ -63,7 +63,7 @@ TEST_F(Populate, LeavesNoFaultsToTheReader) {
   for (const int threads : {1, 3}) {
     ThreadPool pool(threads);
     const MappedFile file = mapped();
-    EXPECT_TRUE(populate_pages({file.bytes()}, pool));
+    EXPECT_TRUE(populate_pages({file.bytes()}, {}, pool));
     EXPECT_EQ(faults_of_reading(file.bytes()), 0) << threads;
   }
 }
@@ -74,9 +74,9 @@ TEST_F(Populate, TakesWhatItIsGiven) {
   const MappedFile file = mapped();
   const std::span<const std::byte> bytes = file.bytes();
   const Ranges ranges = {bytes.subspan(50'000, (5u << 20) + 7), bytes.subspan(size - 33, 33), bytes.first(0)};
-  EXPECT_TRUE(populate_pages(ranges, pool));
+  EXPECT_TRUE(populate_pages(ranges, {}, pool));
   for (const std::span<const std::byte> range : ranges) EXPECT_EQ(faults_of_reading(range), 0);
-  EXPECT_TRUE(populate_pages({}, pool));
+  EXPECT_TRUE(populate_pages({}, {}, pool));
 }
 
 TEST_F(Populate, ReadsWhatIsNotInTheCache) {
@@ -89,7 +89,7 @@ TEST_F(Populate, ReadsWhatIsNotInTheCache) {
   const std::size_t pages = size / static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
   if (resident_pages(file.bytes()) == pages) GTEST_SKIP() << "this file system keeps its files in memory";
   ThreadPool pool(2);
-  EXPECT_TRUE(populate_pages({file.bytes()}, pool));
+  EXPECT_TRUE(populate_pages({file.bytes()}, {}, pool));
   EXPECT_EQ(resident_pages(file.bytes()), pages);
 }
 
@@ -98,7 +98,7 @@ TEST_F(Populate, APageThatIsGoneIsNoSignal) {
   ThreadPool pool(2);
   const MappedFile file = mapped();
   ASSERT_EQ(::truncate(file_.path().c_str(), size / 2), 0);
-  EXPECT_FALSE(populate_pages({file.bytes()}, pool));
+  EXPECT_FALSE(populate_pages({file.bytes()}, {}, pool));
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// --threads and --pin.
+// --threads, --pin and --numa.
 #include "cli/subprocess.h"
 #include "required.h"
 
@@ -41,6 +41,20 @@ TEST(Threads, PinnedOnesAreSaidToBe) {
   EXPECT_EQ(json::parse(as_json.out)["device"]["pinned"], true);
 }
 
+TEST(Threads, MemoryIsSaidToBeOnNodesWhereThereAreSeveral) {
+  const int nodes = json::parse(run_trine({"devices", "--json"}).out)["cpu"]["topology"]["nodes"];
+  for (const std::string value : {"auto", "off"}) {
+    const Outcome outcome =
+        run_trine({"run", "--backend", "cpu", "--numa", value, "-n", "1", "--json", "hi"});
+    ASSERT_EQ(outcome.status, 0) << outcome.err;
+    const json device = json::parse(outcome.out)["device"];
+    // Of several, a container may not be allowed to say so.
+    if (nodes > 1 && value == "auto") continue;
+    EXPECT_FALSE(device.contains("memory_nodes")) << device;
+  }
+  EXPECT_EQ(run_trine({"run", "--numa", "on", "hi"}).status, 2);
+}
+
 TEST(Threads, NoMoreArePinnedThanThereAreToPinTo) {
   const Outcome outcome = run_trine({"run", "--backend", "cpu", "--threads", "1024", "--pin", "hi"});
   if (outcome.status == 0)
@@ -56,10 +70,14 @@ TEST(Threads, OtherBackendsHaveNoneToPlace) {
   if (wgpu.contains("unavailable")) TRINE_CANNOT_RUN("wgpu", wgpu["unavailable"].get<std::string>());
   for (const Words& command : {Words{"run", "hi"}, Words{"bench"}, Words{"perplexity", tiny, "text.txt"}}) {
     Words arguments = command;
-    arguments.insert(arguments.end(), {"--backend", "wgpu", "--device", "0", "--pin"});
-    const Outcome outcome = run_trine(arguments);
-    EXPECT_EQ(outcome.status, 2) << outcome.err;
-    EXPECT_NE(outcome.err.find("where:    --pin"), std::string::npos) << outcome.err;
+    arguments.insert(arguments.end(), {"--backend", "wgpu", "--device", "0"});
+    for (const Words& option : {Words{"--pin"}, Words{"--numa", "off"}, Words{"--numa", "auto"}}) {
+      Words all = arguments;
+      all.insert(all.end(), option.begin(), option.end());
+      const Outcome outcome = run_trine(all);
+      EXPECT_EQ(outcome.status, 2) << outcome.err;
+      EXPECT_NE(outcome.err.find("where:    " + option[0]), std::string::npos) << outcome.err;
+    }
   }
 }
 #endif
