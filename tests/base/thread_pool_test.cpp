@@ -191,7 +191,7 @@ TEST(ThreadPool, OthersTakeOverFromASlowThread) {
                                       [&](std::int64_t begin) { return begin / 10 == slow; });
       if (taken != begins[thread].end()) first_taken = std::max(first_taken, *taken);
     }
-    EXPECT_EQ(first_taken, slow * 10 + 5) << "the rear half of the nine that were left";
+    EXPECT_GE(first_taken, slow * 10 + 5) << "the rear half of the nine that were left comes first";
   }
 }
 
