@@ -159,7 +159,11 @@ GateResult made_result(int layers, const std::string& text = "name") {
   result.prompts = {sha256("prompts"), 16, 500, text};
   result.reference_sha256 = sha256("reference");
   for (const auto& [leg, numerics] : {std::pair{'X', Numerics::exact}, {'F', Numerics::fast}}) {
-    model::DeviceInfo device{text, text, "cpu", text, text, 2, numerics, {}};
+    model::DeviceInfo device;
+    device.backend = device.name = device.api = device.driver = text;
+    device.type = "cpu";
+    device.threads = 2;
+    device.numerics = numerics;
     device.stage_place.fill(text);
     result.devices.push_back(device);
     LegResult one;
