@@ -13,6 +13,7 @@
 #include <chrono>
 #include <cstring>
 #include <memory>
+#include <span>
 #include <vector>
 
 namespace trine::cli {
@@ -33,6 +34,26 @@ Result<std::uint64_t> resident_bytes(const std::string& path) {
   return std::min<std::uint64_t>(static_cast<std::uint64_t>(resident) * page, bytes.size());
 }
 
+namespace {
+
+// As fast as memory gives them: eight sums that do not wait for each other, a line of the cache a round,
+// asked for as far ahead as the kernels ask for weights.
+std::uint64_t sum_of(std::span<const std::uint64_t> words) {
+  constexpr std::size_t line = 8, ahead = 8192 / sizeof(std::uint64_t);
+  std::uint64_t sums[line] = {};
+  std::size_t i = 0;
+  for (; i + line <= words.size(); i += line) {
+    __builtin_prefetch(words.data() + i + ahead, 0, 2);
+    for (std::size_t k = 0; k < line; ++k) sums[k] += words[i + k];
+  }
+  std::uint64_t sum = 0;
+  for (; i < words.size(); ++i) sum += words[i];
+  for (const std::uint64_t one : sums) sum += one;
+  return sum;  // which is used, so the reads cannot be dropped
+}
+
+}  // namespace
+
 Bandwidth measure_bandwidth(int threads) {
   constexpr std::int64_t grain = 1 << 16;  // words: 512 KiB a piece, so that the pool's own cost vanishes
   ThreadPool pool(threads);
@@ -45,7 +66,7 @@ Bandwidth measure_bandwidth(int threads) {
       std::min(wanted, std::max<std::uint64_t>(available_memory().value_or(0) / 4, 16ull << 20)) & ~7ull;
   const auto words = static_cast<std::int64_t>(result.buffer_bytes / 8);
   const std::unique_ptr<std::uint64_t[]> buffer(new std::uint64_t[static_cast<std::size_t>(words)]);
-  pool.parallel_for(words, grain, [&](std::int64_t begin, std::int64_t end, int) {
+  pool.parallel_ranges(words, grain, [&](std::int64_t begin, std::int64_t end, int) {
     for (std::int64_t i = begin; i < end; ++i)
       buffer[static_cast<std::size_t>(i)] = static_cast<std::uint64_t>(i);
   });
@@ -53,10 +74,8 @@ Bandwidth measure_bandwidth(int threads) {
   std::atomic<std::uint64_t> total{0};
   for (int pass = 0; pass < result.passes; ++pass) {
     const auto start = std::chrono::steady_clock::now();
-    pool.parallel_for(words, grain, [&](std::int64_t begin, std::int64_t end, int) {
-      std::uint64_t sum = 0;
-      for (std::int64_t i = begin; i < end; ++i) sum += buffer[static_cast<std::size_t>(i)];
-      total += sum;  // the sums are used, so the reads cannot be dropped
+    pool.parallel_ranges(words, grain, [&](std::int64_t begin, std::int64_t end, int) {
+      total += sum_of({buffer.get() + begin, static_cast<std::size_t>(end - begin)});
     });
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
     result.bytes_per_second =
