@@ -32,11 +32,22 @@ void choose_experts(const float* logits, std::int64_t n_experts, std::int64_t k,
 
 namespace {
 
+// Tasks of some experts for some rows: of experts alone there are too few for many threads.
 void compute_router_logits(Pass& pass, const LayerMatrices& m) {
-  const std::int64_t n_experts = pass.config.n_experts;
-  const Activations x = pass.work.normed.view(pass.rows());
-  pass.pool.parallel_for(n_experts, 16, [&](std::int64_t begin, std::int64_t end, int) {
-    m.router.apply(m.router.slice(begin, end), x, pass.work.router_logits.data() + begin, n_experts);
+  constexpr std::int64_t task_experts = 16, task_rows = 64;
+  const std::int64_t n_experts = pass.config.n_experts, rows = pass.rows();
+  const std::int64_t chunks = (n_experts + task_experts - 1) / task_experts;
+  const std::int64_t tasks = chunks * ((rows + task_rows - 1) / task_rows);
+  const Activations all = pass.work.normed.view(rows);
+  pass.pool.parallel_for(tasks, 1, [&](std::int64_t begin, std::int64_t end, int) {
+    for (std::int64_t task = begin; task < end; ++task) {
+      const std::int64_t expert = task % chunks * task_experts, row = task / chunks * task_rows;
+      Activations x = all;
+      x.rows = std::min(task_rows, rows - row);
+      x.f32 += row * x.columns;
+      m.router.apply(m.router.slice(expert, std::min(expert + task_experts, n_experts)), x,
+                     pass.work.router_logits.data() + row * n_experts + expert, n_experts);
+    }
   });
 }
 
