@@ -19,7 +19,7 @@ void head_forward(Pass& pass, std::span<float> logits) {
   const PhaseTimer timer(pass.times, Phase::logits);
   const Activations x = pass.work.normed.view(static_cast<std::int64_t>(wanted.size()), wanted.data());
   const Matrix& output = pass.matrices.output;
-  pass.pool.parallel_for(vocab, pass.rows_per_task(vocab, x.rows),
+  pass.pool.parallel_ranges(vocab, pass.rows_per_task(vocab, x.rows),
                          [&](std::int64_t begin, std::int64_t end, int) {
                            output.apply(output.slice(begin, end), x, logits.data() + begin, vocab);
                          });

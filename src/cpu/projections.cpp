@@ -13,7 +13,7 @@ void project_qkv(Pass& pass, const LayerMatrices& m) {
   const std::int64_t rows = pass.rows();
   const Activations x = pass.work.normed.view(rows), both = pass.work.normed.view(2 * rows);
   const std::int64_t task_rows = pass.rows_per_task(width, rows);
-  pass.pool.parallel_for(width, task_rows, [&](std::int64_t begin, std::int64_t end, int) {
+  pass.pool.parallel_ranges(width, task_rows, [&](std::int64_t begin, std::int64_t end, int) {
     std::int64_t first = 0;  // of the current matrix, in the list
     for (const Matrix* matrix : {&m.attn_q, &m.attn_k, &m.attn_v}) {
       const std::int64_t from = std::max(begin, first);
@@ -40,7 +40,7 @@ void project_output(Pass& pass, const LayerMatrices& m) {
   }
   const Activations attended = pass.work.attended.view(pass.rows());
   const std::int64_t task_rows = pass.rows_per_task(hidden, pass.rows(), pass.rows());
-  pass.pool.parallel_for(hidden, task_rows, [&](std::int64_t begin, std::int64_t end, int thread) {
+  pass.pool.parallel_ranges(hidden, task_rows, [&](std::int64_t begin, std::int64_t end, int thread) {
     const std::int64_t chunk = end - begin;
     float* out = pass.work.scratch[static_cast<std::size_t>(thread)].data();  // [N][chunk]
     m.attn_output.apply(m.attn_output.slice(begin, end), attended, out, chunk);
