@@ -3,18 +3,12 @@
 #include "cpu/router.h"
 
 #include <algorithm>
-#include <cmath>
 
 namespace trine::cpu {
 
 using model::Stage;
 
 namespace {
-
-// out = silu(gate)·up
-void swiglu(const float* gate, const float* up, std::int64_t n, float* out) {
-  for (std::int64_t i = 0; i < n; ++i) out[i] = gate[i] / (1.0f + std::exp(-gate[i])) * up[i];
-}
 
 // Rows of every chosen expert that a task computes, with `outputs` floats for each row and slot of an expert
 // in scratch memory.
@@ -32,7 +26,7 @@ void expert_swiglu(Pass& pass, const LayerMatrices& m) {
   const std::int64_t task_rows = expert_task_rows(pass, ffn, 2);
   const std::int64_t chunks = (ffn + task_rows - 1) / task_rows;
   const std::int64_t tasks = static_cast<std::int64_t>(work.groups.size()) * chunks;
-  pass.pool.parallel_for(tasks, 1, [&](std::int64_t begin, std::int64_t end, int thread) {
+  pass.pool.parallel_ranges(tasks, 1, [&](std::int64_t begin, std::int64_t end, int thread) {
     for (std::int64_t task = begin; task < end; ++task) {
       const ExpertGroup& group = work.groups[static_cast<std::size_t>(task / chunks)];
       const std::int64_t first = task % chunks * task_rows;
@@ -46,7 +40,8 @@ void expert_swiglu(Pass& pass, const LayerMatrices& m) {
       m.expert_gate.apply(m.expert_gate.slice(first, last, group.expert, up_rows.first), x, gate, chunk);
       m.expert_up.apply(up_rows, x, up, chunk);
       for (std::int64_t s = 0; s < slots; ++s) {
-        swiglu(gate + s * chunk, up + s * chunk, chunk, work.expert_act.row(group.begin + s) + first);
+        pass.kernels.swiglu(gate + s * chunk, up + s * chunk, work.expert_act.row(group.begin + s) + first,
+                            chunk);
         work.expert_act.quantize(pass.kernels, group.begin + s, first, chunk);
       }
     }
@@ -61,7 +56,7 @@ void down_and_combine(Pass& pass, const LayerMatrices& m) {
   const std::int64_t hidden = pass.config.hidden_size;
   const std::int64_t k = pass.config.experts_per_token;
   const std::int64_t task_rows = expert_task_rows(pass, hidden, 1);
-  pass.pool.parallel_for(hidden, task_rows, [&](std::int64_t begin, std::int64_t end, int thread) {
+  pass.pool.parallel_ranges(hidden, task_rows, [&](std::int64_t begin, std::int64_t end, int thread) {
     const std::int64_t chunk = end - begin;
     float* down = work.scratch[static_cast<std::size_t>(thread)].data();  // [S][chunk]
     for (const ExpertGroup& group : work.groups) {

@@ -204,7 +204,7 @@ TEST_F(Phases, TimingAStepChangesNoChoice) {
 }
 
 // Each instruction does eight products a cycle and core at least, and no processor has 10 GHz, or more than
-// 512 of them a cycle.
+// 2048 of them a cycle.
 TEST(CpuArithmetic, IsMeasuredForEveryInstructionSetThatHasSome) {
   ThreadPool pool(1);
   for (const cpu::IsaSupport& isa : cpu::list_isas()) {
@@ -213,7 +213,7 @@ TEST(CpuArithmetic, IsMeasuredForEveryInstructionSetThatHasSome) {
     ASSERT_TRUE(rate) << isa.name;
     EXPECT_GT(rate->flops_f32, 1e8) << isa.name;
     EXPECT_GT(rate->flops_8bit, rate->flops_f32) << isa.name;
-    EXPECT_LT(rate->flops_8bit, 1e13) << isa.name;
+    EXPECT_LT(rate->flops_8bit, 4.1e13) << isa.name;
     EXPECT_FALSE(rate->instructions.empty());
   }
   EXPECT_FALSE(cpu::measure_arithmetic("portable", pool));

@@ -103,6 +103,36 @@ TEST_P(VectorsTest, DotProductsAgreeWithFp64) {
   }
 }
 
+// silu(gate) · up in fp64; the exponential errs by 1.25 units, sum, division and product by half a unit each.
+// Below −88.72, where the exponential has left the range of a float, 0 stands for what is less than 2.7e-37.
+TEST_P(VectorsTest, SwigluAgreesWithFp64) {
+  for (std::int64_t n = 0; n <= 50; ++n) {
+    SCOPED_TRACE(n);
+    std::vector<float> gate = random_values(n, random_);
+    const std::vector<float> up = random_values(n, random_);
+    for (std::int64_t i = 0; i < n; ++i) gate[i] *= i % 3 == 0 ? 30.0f : 4.0f;
+    std::vector<float> out(static_cast<std::size_t>(n + 1), 7.0f);
+    kernels_->swiglu(gate.data(), up.data(), out.data(), n);
+    for (std::int64_t i = 0; i < n; ++i) {
+      const double expected = double{gate[i]} / (1.0 + std::exp(-double{gate[i]})) * up[i];
+      const double lost = gate[i] < -88.7f ? 2.7e-37 * std::abs(up[i]) : 0x1p-149;
+      EXPECT_NEAR(out[i], expected, 3 * 2 * unit_roundoff * std::abs(expected) + lost) << gate[i];
+    }
+    EXPECT_EQ(out[n], 7.0f);
+  }
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  const float gate[] = {-200.0f, -87.0f, -infinity, infinity, std::numeric_limits<float>::quiet_NaN(), 0.0f};
+  const float up[] = {1.0f, 1.0f, 1.0f, 1.0f, 1.0f, 5.0f};
+  float out[6];
+  kernels_->swiglu(gate, up, out, 6);
+  EXPECT_EQ(out[0], 0.0f);
+  EXPECT_NEAR(out[1], -87.0 / (1.0 + std::exp(87.0)), 1e-41);
+  EXPECT_TRUE(std::isnan(out[2]));  // −∞ / ∞, as in any order of IEEE operations
+  EXPECT_EQ(out[3], infinity);
+  EXPECT_TRUE(std::isnan(out[4]));
+  EXPECT_EQ(out[5], 0.0f);
+}
+
 TEST_P(VectorsTest, HalvesAreRoundedToNearestEven) {
   std::vector<float> x = random_values(100, random_);
   for (const float value :

@@ -2,6 +2,8 @@
 
 #if defined(TRINE_X86_KERNELS)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #elif defined(TRINE_ARM_KERNELS) && defined(__APPLE__)
 #include <sys/sysctl.h>
 #elif defined(TRINE_ARM_KERNELS)
@@ -31,6 +33,26 @@ bool has_avx512vnni() {
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
          __builtin_cpu_supports("avx512vnni");
+}
+
+// Bits of CPUID's leaf 7, by Intel's manual, volume 2A; not every compiler we build with knows their names.
+bool has_avxvnni() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return has_avx2() && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax >> 4 & 1) != 0;
+}
+// Linux keeps the tiles of a thread only for a process that has asked for it, since they are large
+// (Documentation/arch/x86/xstate.rst).
+bool has_amx_int8() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  const bool is_here = has_avx512vnni() && __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0 &&
+                       (edx >> 24 & 1) != 0 && (edx >> 25 & 1) != 0;
+#if defined(__linux__)
+  constexpr long request_permission = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  static const bool is_allowed = is_here && syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+  return is_allowed;
+#else
+  return false && is_here;
+#endif
 }
 
 #elif defined(TRINE_ARM_KERNELS) && defined(__APPLE__)
@@ -65,6 +87,10 @@ constexpr Isa all_isas[] = {
     {"portable", [] { return true; }, portable_kernels},
 #if defined(TRINE_X86_KERNELS)
     {"avx2", has_avx2, avx2_kernels},
+    {"avxvnni", has_avxvnni, avxvnni_kernels},
+    // Behind AVX-512 wherever both were measured: products of 32 columns, each with a scale of its own, leave the
+    // matrix unit waiting for the rest.
+    {"amx-int8", has_amx_int8, amx_int8_kernels},
     {"avx512vnni", has_avx512vnni, avx512vnni_kernels},
 #elif defined(TRINE_ARM_KERNELS)
     {"neon", has_neon, neon_kernels},

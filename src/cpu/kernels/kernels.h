@@ -113,6 +113,8 @@ struct Kernels {
   // to last, that is added at the end.
   float (*dot_f32)(const float* a, const float* b, std::int64_t n);
   void (*exp)(const float* x, float* out, std::int64_t n);
+  // silu(gate) · up, where silu(x) = x / (1 + exp(−x)).
+  void (*swiglu)(const float* gate, const float* up, float* out, std::int64_t n);
   void (*to_f16)(const float* x, std::uint16_t* out, std::int64_t n);
 };
 
@@ -136,15 +138,18 @@ bool reads_q8(gguf::TensorType type);
 const Kernels& portable_kernels();
 #if defined(TRINE_X86_KERNELS)
 const Kernels& avx2_kernels();
+const Kernels& avxvnni_kernels();
 const Kernels& avx512vnni_kernels();
+const Kernels& amx_int8_kernels();
 #elif defined(TRINE_ARM_KERNELS)
 const Kernels& neon_kernels();
 const Kernels& neon_i8mm_kernels();
 #endif
 
-// The instruction sets that this build has kernels for, slowest first: "portable", then of x86 "avx2" and
-// "avx512vnni", of Arm "neon" (ARMv8 with dot products of bytes) and "neon-i8mm" (and with products of
-// matrices of bytes).
+// The instruction sets that this build has kernels for, slowest first: "portable"; of x86 "avx2", "avxvnni"
+// (and with dot products of bytes), "amx-int8" and "avx512vnni" (512 bits and dot products of bytes, the former
+// with the matrix unit for many tokens); of Arm "neon" (ARMv8 with dot products of bytes) and "neon-i8mm" (and
+// with products of matrices of bytes).
 std::vector<const char*> isa_names();
 
 // The kernels of an instruction set by name, or the best this processor runs when `isa` is empty.

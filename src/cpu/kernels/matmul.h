@@ -6,9 +6,10 @@
 
 // The two matrix products, for any instruction set S and block type.
 //
-// N tokens, C columns, R rows, P = S::lanes rows to a group, T tokens to a tile. A row group is unpacked 256
-// columns at a time into a panel that stays in the first-level cache, and every token's dot product with it
-// is taken there. A few tokens take one row after the other instead (rows.h).
+// N tokens, C columns, R rows, P = S::lanes rows to a group, T tokens to a tile. A row group is unpacked into
+// panels of 256 columns, up to eight of them, which stay in the second-level cache; then a tile of tokens,
+// which stays in the first, takes its dot products with them, with its running sums in registers. A few
+// tokens take one row after the other instead (rows.h).
 //
 // The order of sums is one, so a token's result has the same bits alone and in any tile, group or split, and
 // on every instruction set that has fused multiply-adds. With 8-bit activations: a sub-block of 32 columns,
@@ -20,7 +21,22 @@ namespace trine::cpu {
 namespace {  // see the top of unpack.h
 
 // Tokens whose running sums are kept while a row group is walked.
-inline constexpr std::int64_t token_group = 32;
+inline constexpr std::int64_t token_group = 64;
+// Panels that are unpacked together.
+inline constexpr int most_panels = 8;
+
+// The panels of a row group that tiles are multiplied with: all have eight sub-blocks but the last of a row.
+template <typename S>
+struct Panels {
+  Panel<S> at[most_panels];
+  int count;
+  int sub_blocks_of_last;
+  std::int64_t first;  // of the row, in groups of 256 columns
+};
+
+// Running sums by [sub-block mod 8][token].
+template <typename S>
+using RunningSums = typename S::Floats[group_sub_blocks][token_group];
 
 // body(first row, rows, whole): row groups that cover [0, n_rows). The last group steps back over rows
 // already done rather than past the end; fewer than P rows are taken one by one, in all lanes at once (whole
@@ -46,43 +62,137 @@ void store_outputs(typename S::Floats value, bool whole, float* out) {
     *out = S::first(value);
 }
 
-// Asks for the bytes that the next row group will want, a panel's worth at a time. A prefetch never faults,
-// so it may point past the last row.
+// Asks for the bytes that the next row group will want, a panel's worth at a time, into the second-level
+// cache: the first has no room for them beside what is being multiplied. A prefetch never faults, so it may
+// point past the last row.
 inline void prefetch_ahead(const std::byte* from, std::int64_t bytes) {
   for (std::int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(from + at);
 }
 
-// sums[lane][first …] += the group's columns times the T tokens of a tile.
-template <typename S, typename U, int T>
-[[gnu::flatten]] void dot_tile(const Panel<S>& panel, int n_sub_blocks, const Q8Group* const* tokens,
-                               typename S::Floats (&sums)[group_sub_blocks][token_group], int first) {
+// dots[t] less the type's offset times what the token's bytes add up to.
+template <typename S, int offset>
+typename S::Bits begin_dot([[maybe_unused]] const std::int32_t& count) {
+  if constexpr (offset == 0) return S::splat(0);
+  if constexpr (requires { S::template begin_dot<offset>(count); })
+    return S::template begin_dot<offset>(count);
+  return S::splat(static_cast<std::uint32_t>(-offset * count));
+}
+
+// Row groups that a tile takes side by side: where registers allow, an activation that is loaded once serves
+// several.
+template <typename S>
+constexpr int groups_together() {
+  if constexpr (requires { S::groups_together; }) return S::groups_together;
+  return 1;
+}
+
+// out[r][t]: += Σ of the bytes of w[r] times token t's.
+template <typename S, typename U, int steps, int R, int T>
+void add_dots(const typename S::Bits* const (&w)[R], const std::int8_t* const (&q)[T], std::ptrdiff_t offset,
+              typename S::Bits (&out)[R][T]) {
+  if constexpr (R == 1)
+    S::template add_dots<U, steps, T>(w[0], q, offset, out[0]);
+  else
+    S::template add_dots<U, steps, R, T>(w, q, offset, out);
+}
+
+// sums[…][…][first …] += the columns of R row groups' panels times the T tokens of a tile.
+template <typename S, typename U, int R, int T>
+[[gnu::flatten]] void dot_tile(const Panels<S>* panels, const Q8Group* const* tokens, RunningSums<S>* sums,
+                               int first) {
   constexpr int steps = 8 / U::halves;
-  const std::int8_t* q[T];
-  each<T>([&](auto t) { q[t] = tokens[t]->q; });
-  for (int sub = 0; sub < n_sub_blocks; ++sub) {
-    typename S::Floats sum[T];
-    each<T>([&](auto t) { sum[t] = sums[sub][first + t]; });
-    each<U::halves>([&](auto half) {
-      typename S::Bits dot[T];
-      each<T>([&](auto t) {
-        const std::int32_t count =
-            U::halves == 2 ? tokens[t]->half_counts[half][sub] : tokens[t]->counts[sub];
-        dot[t] = S::splat(static_cast<std::uint32_t>(-U::offset * count));
-      });
-      S::template add_dots<U, steps, T>(panel.q[sub] + steps * half, q, 32 * sub + 16 * half, dot);
-      each<T>([&](auto t) {
-        const auto scale = S::multiply(panel.scale[sub][half], S::splat_float(tokens[t]->d[sub]));
-        sum[t] = S::multiply_add(S::to_float(dot[t]), scale, sum[t]);
-      });
+  const Q8Group* group[T];
+  each<T>([&](auto t) { group[t] = tokens[t] + panels[0].first; });
+  const bool begins = panels[0].first == 0;
+  for (int sub = 0; sub < group_sub_blocks; ++sub) {
+    const int count = panels[0].count - (sub < panels[0].sub_blocks_of_last ? 0 : 1);
+    typename S::Floats sum[R][T];
+    each<R>([&](auto r) {
+      each<T>([&](auto t) { sum[r][t] = begins ? S::splat_float(0.0f) : sums[r][sub][first + t]; });
     });
-    if constexpr (U::has_min)
+    for (int g = 0; g < count; ++g) {
       each<U::halves>([&](auto half) {
+        typename S::Bits dot[R][T];
+        const typename S::Bits* w[R];
+        const std::int8_t* q[T];
+        each<R>([&](auto r) { w[r] = panels[r].at[g].q[sub] + steps * half; });
         each<T>([&](auto t) {
-          const float x = U::halves == 2 ? tokens[t]->half_sums[half][sub] : tokens[t]->sums[sub];
-          sum[t] = S::subtract_product(panel.min[sub][half], S::splat_float(x), sum[t]);
+          const Q8Group& x = group[t][g];
+          q[t] = x.q;
+          const auto begin =
+              begin_dot<S, U::offset>(U::halves == 2 ? x.half_counts[half][sub] : x.counts[sub]);
+          each<R>([&](auto r) { dot[r][t] = begin; });
+        });
+        add_dots<S, U, steps>(w, q, 32 * sub + 16 * half, dot);
+        each<T>([&](auto t) {
+          const auto d = S::splat_float(group[t][g].d[sub]);
+          each<R>([&](auto r) {
+            const auto scale = S::multiply(panels[r].at[g].scale[sub][half], d);
+            sum[r][t] = S::multiply_add(S::to_float(dot[r][t]), scale, sum[r][t]);
+          });
         });
       });
-    each<T>([&](auto t) { sums[sub][first + t] = sum[t]; });
+      if constexpr (U::has_min)
+        each<U::halves>([&](auto half) {
+          each<T>([&](auto t) {
+            const Q8Group& x = group[t][g];
+            const auto x_sum = S::splat_float(U::halves == 2 ? x.half_sums[half][sub] : x.sums[sub]);
+            each<R>([&](auto r) {
+              sum[r][t] = S::subtract_product(panels[r].at[g].min[sub][half], x_sum, sum[r][t]);
+            });
+          });
+        });
+    }
+    each<R>([&](auto r) { each<T>([&](auto t) { sums[r][sub][first + t] = sum[r][t]; }); });
+  }
+}
+
+// All n tokens.
+template <typename S, typename U, int R>
+void dot_tiles(const Panels<S>* panels, const Q8Group* const* tokens, int t, int n, RunningSums<S>* sums) {
+  for (; t + S::tile <= n; t += S::tile) dot_tile<S, U, R, S::tile>(panels, tokens + t, sums, t);
+  if constexpr (S::tile > 4)
+    for (; t + 4 <= n; t += 4) dot_tile<S, U, R, 4>(panels, tokens + t, sums, t);
+  for (; t + 2 <= n; t += 2) dot_tile<S, U, R, 2>(panels, tokens + t, sums, t);
+  if (t < n) dot_tile<S, U, R, 1>(panels, tokens + t, sums, t);
+}
+
+// An instruction set may have a unit for products of matrices, with a state for each product of `columns` of
+// `tokens`, that takes as many of a tile's tokens as it is good for.
+template <typename S>
+concept HasMatrixUnit = requires {
+  typename S::MatrixUnit;
+};
+struct NoMatrixUnit {
+  NoMatrixUnit(int /*columns*/, int /*tokens*/) {}
+};
+template <typename S>
+struct MatrixUnitChoice {
+  using Type = NoMatrixUnit;
+};
+template <HasMatrixUnit S>
+struct MatrixUnitChoice<S> {
+  using Type = typename S::MatrixUnit;
+};
+
+// Columns from group `first` on of the row group, as many as panels hold, with `next` moved on by as much.
+template <typename S, gguf::TensorType type>
+void unpack_panels(RowGroup rows, std::int64_t first, std::int64_t n_sub_blocks, const std::byte*& next,
+                   Panels<S>& panels) {
+  panels.first = first;
+  std::int64_t sub = first * group_sub_blocks;
+  for (panels.count = 0; panels.count < most_panels && sub < n_sub_blocks; sub += group_sub_blocks) {
+    using Block = typename Unpack<S, type>::Block;
+    constexpr std::int64_t panel_bytes =
+        S::lanes * group_columns / Block::elements * static_cast<std::int64_t>(sizeof(Block));
+    prefetch_ahead(next, panel_bytes);
+    next += panel_bytes;
+    const std::int64_t left = n_sub_blocks - sub;
+    panels.sub_blocks_of_last = static_cast<int>(left < group_sub_blocks ? left : group_sub_blocks);
+    Panel<S>& panel = panels.at[panels.count++];
+    unpack<S, type>(rows, sub, panels.sub_blocks_of_last, panel);
+    if constexpr (requires { S::pair_rows(panel.q[0]); })
+      for (int i = 0; i < panels.sub_blocks_of_last; ++i) S::pair_rows(panel.q[i]);
   }
 }
 
@@ -90,33 +200,45 @@ template <typename S, gguf::TensorType type>
 void tiles_q8(const WeightRows& w, const Q8Group* const* tokens, int n, std::int64_t n_sub_blocks, float* out,
               std::int64_t out_stride) {
   using U = Unpack<S, type>;
-  each_row_group<S>(w, [&](std::int64_t r, RowGroup rows, bool whole) {
-    Panel<S> panel;
-    typename S::Floats sums[group_sub_blocks][token_group];
-    const Q8Group* at[token_group];
-    for (int t = 0; t < n; ++t) at[t] = tokens[t];
-    for (auto& lane : sums)
-      for (int t = 0; t < n; ++t) lane[t] = S::splat_float(0.0f);
-    const std::byte* next = rows.first + S::lanes * rows.stride;
-    for (std::int64_t sub = 0; sub < n_sub_blocks; sub += group_sub_blocks) {
-      const std::int64_t left = n_sub_blocks - sub;
-      const int count = static_cast<int>(left < group_sub_blocks ? left : group_sub_blocks);
-      constexpr std::int64_t panel_bytes = S::lanes * group_columns / U::Block::elements *
-                                           static_cast<std::int64_t>(sizeof(typename U::Block));
-      prefetch_ahead(next, panel_bytes);
-      next += panel_bytes;
-      unpack<S, type>(rows, sub, count, panel);
-      if constexpr (requires { S::pair_rows(panel.q[0]); })
-        for (int i = 0; i < count; ++i) S::pair_rows(panel.q[i]);
+  constexpr int together = groups_together<S>();
+  [[maybe_unused]] typename MatrixUnitChoice<S>::Type unit(32 / U::halves, n);
+  // The row groups that wait for as many as are taken together.
+  struct Waiting {
+    std::int64_t row;
+    RowGroup rows;
+    const std::byte* next;
+  };
+  const auto run = [&]<int R>(std::integral_constant<int, R>, Waiting(&waiting)[together], bool whole) {
+    Panels<S> panels[R];
+    RunningSums<S> sums[R];
+    for (std::int64_t first = 0; first * group_sub_blocks < n_sub_blocks; first += most_panels) {
+      each<R>([&](auto r) {
+        unpack_panels<S, type>(waiting[r].rows, first, n_sub_blocks, waiting[r].next, panels[r]);
+      });
       int t = 0;
-      for (; t + S::tile <= n; t += S::tile) dot_tile<S, U, S::tile>(panel, count, at + t, sums, t);
-      for (; t < n; ++t) dot_tile<S, U, 1>(panel, count, at + t, sums, t);
-      for (int i = 0; i < n; ++i) ++at[i];
+      if constexpr (HasMatrixUnit<S>)
+        each<R>([&](auto r) { t = unit.template take<U>(panels[r], tokens, n, sums[r]); });
+      dot_tiles<S, U, R>(panels, tokens, t, n, sums);
     }
-    for (int t = 0; t < n; ++t) {
-      const auto pair = [&](int l) { return S::add(sums[l][t], sums[l + 4][t]); };
-      store_outputs<S>(S::add(S::add(pair(0), pair(2)), S::add(pair(1), pair(3))), whole,
-                       out + t * out_stride + r);
+    each<R>([&](auto r) {
+      for (int t = 0; t < n; ++t) {
+        const auto pair = [&](int l) { return S::add(sums[r][l][t], sums[r][l + 4][t]); };
+        store_outputs<S>(S::add(S::add(pair(0), pair(2)), S::add(pair(1), pair(3))), whole,
+                         out + t * out_stride + waiting[r].row);
+      }
+    });
+  };
+  int held = 0;
+  Waiting waiting[together];
+  each_row_group<S>(w, [&](std::int64_t r, RowGroup rows, bool whole) {
+    waiting[held++] = {r, rows, r + S::lanes < w.count ? rows.first + S::lanes * rows.stride : w.next};
+    const bool is_last = r + (whole ? S::lanes : 1) >= w.count;
+    if (held == together) {
+      run(std::integral_constant<int, together>(), waiting, whole);
+      held = 0;
+    } else if (is_last || !whole) {
+      run(std::integral_constant<int, 1>(), waiting, whole);
+      held = 0;
     }
   });
 }

@@ -62,8 +62,9 @@ struct NeonRow : NeonVectors {
   static Ints load_8_pairs(const void* from) {
     return widened(vreinterpretq_u16_u8(vld1q_u8(static_cast<const std::uint8_t*>(from))));
   }
-  static Ints eight_bytes(const std::uint32_t (&words)[2]) {
-    return widened(vmovl_u8(vreinterpret_u8_u32(vld1_u32(words))));
+  static Ints eight_bytes(std::uint64_t bytes) { return widened(vmovl_u8(vcreate_u8(bytes))); }
+  static Ints eight_pairs(std::uint64_t first, std::uint64_t second) {
+    return widened(vcombine_u16(vcreate_u16(first), vcreate_u16(second)));
   }
   static Ints and_ints(Ints a, int mask) {
     return {vandq_s32(a.v[0], vdupq_n_s32(mask)), vandq_s32(a.v[1], vdupq_n_s32(mask))};

@@ -31,6 +31,7 @@ struct NeonVectors {
   static Floats multiply(Floats a, Floats b) {
     return {vmulq_f32(a.v[0], b.v[0]), vmulq_f32(a.v[1], b.v[1])};
   }
+  static Floats divide(Floats a, Floats b) { return {vdivq_f32(a.v[0], b.v[0]), vdivq_f32(a.v[1], b.v[1])}; }
   static Floats multiply_add(Floats a, Floats b, Floats c) {
     return {vfmaq_f32(c.v[0], a.v[0], b.v[0]), vfmaq_f32(c.v[1], a.v[1], b.v[1])};
   }

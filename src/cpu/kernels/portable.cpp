@@ -61,6 +61,7 @@ struct PortableVector {
   static Floats add(Floats a, Floats b) { return map(std::plus<>(), a, b); }
   static Floats subtract(Floats a, Floats b) { return map(std::minus<>(), a, b); }
   static Floats multiply(Floats a, Floats b) { return map(std::multiplies<>(), a, b); }
+  static Floats divide(Floats a, Floats b) { return map(std::divides<>(), a, b); }
   // Rounds twice, as Portable does.
   static Floats multiply_add(Floats a, Floats b, Floats c) {
     return map([](float x, float y, float z) { return x * y + z; }, a, b, c);

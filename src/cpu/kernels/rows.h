@@ -33,6 +33,21 @@ typename R::Bits bit_moved(typename R::Bits v) {
   return move_bits<R, from, to>(v, static_cast<std::uint8_t>(1u << to));
 }
 
+// Small numbers become vectors by way of registers: a vector that is loaded from where two words were stored
+// waits for both to reach the cache.
+inline std::uint64_t joined(std::uint32_t low, std::uint32_t high) {
+  return low | std::uint64_t{high} << 32;
+}
+
+// Eight numbers of 2 or 4 bits as bytes.
+template <int bits>
+std::uint64_t spread(std::uint64_t packed) {
+  constexpr std::uint64_t one = (1u << bits) - 1, two = one | one << bits, four = two | two << 2 * bits;
+  packed = (packed | packed << (32 - 4 * bits)) & (four | four << 32);
+  packed = (packed | packed << (16 - 2 * bits)) & (two * 0x0001000100010001u);
+  return (packed | packed << (8 - bits)) & (one * 0x0101010101010101u);
+}
+
 // Two bytes of 16 scales make a lane: the first halves' are its low bytes.
 template <typename R>
 void unsigned_bytes(typename R::Ints pairs, typename R::Floats (&out)[2]) {
@@ -57,7 +72,8 @@ inline void set_block_sums(Q8Group& group, std::size_t block, float scale, std::
   group.half_sums[1][block] = scale * static_cast<float>(second);
 }
 
-// From the blocks of a group, one of 256 columns or eight of 32, to a panel.
+// From the blocks of a group, one of 256 columns or eight of 32, to a panel: RowPanel, or one that an
+// instruction set has of its own for a type, with members of the same names.
 template <typename R, gguf::TensorType type>
 struct RowUnpack;
 
@@ -122,13 +138,14 @@ struct RowUnpack<R, gguf::TensorType::Q2_K> {
 template <typename R>
 struct RowUnpack<R, gguf::TensorType::Q3_K> {
   static void group(const quant::BlockQ3_K* b, RowPanel<R>& panel) {
-    std::uint32_t low[2], high, scales[4];
+    std::uint32_t low[2], high;
     __builtin_memcpy(low, b->scales, sizeof low);
     __builtin_memcpy(&high, b->scales + 8, sizeof high);
-    each<4>([&](auto g) {  // scales 4g … 4g + 3
-      scales[g] = (low[g % 2] >> 4 * (g / 2) & 0x0F0F0F0Fu) | (high >> 2 * g & 0x03030303u) << 4;
-    });
-    unsigned_bytes<R>(R::load_8_pairs(scales), panel.scale);
+    const auto scales = [&](auto g) {  // 4g … 4g + 3
+      return (low[g % 2] >> 4 * (g / 2) & 0x0F0F0F0Fu) | (high >> 2 * g & 0x03030303u) << 4;
+    };
+    unsigned_bytes<R>(R::eight_pairs(joined(scales(0), scales(1)), joined(scales(2), scales(3))),
+                      panel.scale);
     const auto d = R::half(&b->d);
     const auto masks = R::load_32_bytes(b->hmask);
     each<2>([&](auto half) {
@@ -142,14 +159,14 @@ struct RowUnpack<R, gguf::TensorType::Q3_K> {
 };
 
 // Q4_K and Q5_K: d, dmin, and 8 scales and mins of 6 bits.
-template <typename R, typename Block>
-void row_scales_and_mins(const Block* b, RowPanel<R>& panel) {
+template <typename R, typename Block, typename Panel>
+void row_scales_and_mins(const Block* b, Panel& panel) {
   std::uint32_t packed[3];
-  __builtin_memcpy(packed, b->scales, sizeof packed);
-  const std::uint32_t scales[2] = {packed[0] & 0x3F3F3F3Fu,
-                                   (packed[2] & 0x0F0F0F0Fu) | (packed[0] >> 2 & 0x30303030u)};
-  const std::uint32_t mins[2] = {packed[1] & 0x3F3F3F3Fu,
-                                 (packed[2] >> 4 & 0x0F0F0F0Fu) | (packed[1] >> 2 & 0x30303030u)};
+  each<3>([&](auto i) { __builtin_memcpy(packed + i, b->scales + 4 * i, sizeof packed[i]); });
+  const std::uint64_t scales =
+      joined(packed[0] & 0x3F3F3F3Fu, (packed[2] & 0x0F0F0F0Fu) | (packed[0] >> 2 & 0x30303030u));
+  const std::uint64_t mins =
+      joined(packed[1] & 0x3F3F3F3Fu, (packed[2] >> 4 & 0x0F0F0F0Fu) | (packed[1] >> 2 & 0x30303030u));
   panel.scale[0] = R::multiply(R::to_float(R::eight_bytes(scales)), R::half(&b->d));
   panel.min[0] = R::multiply(R::to_float(R::eight_bytes(mins)), R::half(&b->dmin));
 }
@@ -157,7 +174,7 @@ void row_scales_and_mins(const Block* b, RowPanel<R>& panel) {
 template <typename R>
 struct RowUnpack<R, gguf::TensorType::Q4_K> {
   static void group(const quant::BlockQ4_K* b, RowPanel<R>& panel) {
-    row_scales_and_mins(b, panel);
+    row_scales_and_mins<R>(b, panel);
     each<4>([&](auto c) {
       const auto v = R::load_32_bytes(b->qs + 32 * c);
       panel.q[2 * c] = masked<R>(v, 0x0F);
@@ -169,7 +186,7 @@ struct RowUnpack<R, gguf::TensorType::Q4_K> {
 template <typename R>
 struct RowUnpack<R, gguf::TensorType::Q5_K> {
   static void group(const quant::BlockQ5_K* b, RowPanel<R>& panel) {
-    row_scales_and_mins(b, panel);
+    row_scales_and_mins<R>(b, panel);
     const auto high = R::load_32_bytes(b->qh);
     each<4>([&](auto c) {
       const auto v = R::load_32_bytes(b->qs + 32 * c);
@@ -214,14 +231,13 @@ struct RowUnpack<R, gguf::TensorType::IQ4_XS> {
     std::uint32_t low;
     __builtin_memcpy(&high, &b->scales_h, sizeof high);
     __builtin_memcpy(&low, b->scales_l, sizeof low);
-    float scales[8];
+    const std::uint64_t scales = spread<4>(low) | spread<2>(high) << 4;
+    panel.scale[0] =
+        R::multiply(R::subtract(R::to_float(R::eight_bytes(scales)), R::splat_float(32.0f)), R::half(&b->d));
     each<8>([&](auto s) {
-      const auto scale = static_cast<int>((low >> 4 * s & 15u) | (high >> 2 * s & 3u) << 4);
-      scales[s] = static_cast<float>(scale - 32);
       panel.q[s] =
           R::look_up(levels, row_nibbles<R>(*reinterpret_cast<const std::uint8_t(*)[16]>(b->qs + 16 * s)));
     });
-    panel.scale[0] = R::multiply(R::load_floats(scales), R::half(&b->d));
   }
 };
 
@@ -269,9 +285,21 @@ struct PaddedGroup {
   }
 };
 
+template <typename R, gguf::TensorType type>
+struct RowPanelChoice {
+  using Type = RowPanel<R>;
+};
+template <typename R, gguf::TensorType type>
+requires requires {
+  typename RowUnpack<R, type>::Panel;
+}
+struct RowPanelChoice<R, type> {
+  using Type = typename RowUnpack<R, type>::Panel;
+};
+
 // sums += the group's columns times a token's.
-template <typename R, typename U>
-void dot_group(const RowPanel<R>& panel, const Q8Group& x, typename R::Floats& sums) {
+template <typename R, typename U, typename Panel>
+void dot_group(const Panel& panel, const Q8Group& x, typename R::Floats& sums) {
   typename R::Ints dots[2];
   R::template sub_dots<U>(panel.q, x.q, dots);
   const auto d = R::load_floats(x.d);
@@ -303,12 +331,16 @@ template <typename R, gguf::TensorType type, int T>
   const std::byte* const end = w.first + w.count * static_cast<std::ptrdiff_t>(w.row_bytes);
   for (std::int64_t r = 0; r < w.count; ++r) {
     typename R::Floats sums[T];
-    each<T>([&](auto t) { sums[t] = R::splat_float(0.0f); });
+    const Q8Group* x[T];
+    each<T>([&](auto t) {
+      sums[t] = R::splat_float(0.0f);
+      x[t] = tokens[t];
+    });
     for (std::int64_t g = 0; g < n_groups; ++g) {
       const std::byte* ahead = at + rows_prefetch_distance;
       if (ahead >= end) ahead = w.next + (ahead - end);
       each<(group_bytes + 63) / 64>([&](auto k) { R::prefetch_second_level(ahead + 64 * k); });
-      RowPanel<R> panel;
+      typename RowPanelChoice<R, type>::Type panel;
       const std::int64_t left = n_sub_blocks - g * group_sub_blocks;
       if (blocks_a_group > 1 && left < group_sub_blocks) [[unlikely]] {
         const PaddedGroup<Block> padded(at, left);
@@ -318,7 +350,7 @@ template <typename R, gguf::TensorType type, int T>
         RowUnpack<R, type>::group(reinterpret_cast<const Block*>(at), panel);
         at += group_bytes;
       }
-      each<T>([&](auto t) { dot_group<R, U>(panel, tokens[t][g], sums[t]); });
+      each<T>([&](auto t) { dot_group<R, U>(panel, *x[t]++, sums[t]); });
     }
     each<T>([&](auto t) { out[t * out_stride + r] = R::sum(sums[t]); });
   }

@@ -18,6 +18,7 @@ constexpr Kernels kernels_of(std::string_view isa, decltype(Kernels::quantize) q
       .attend = find_attend<V>,
       .dot_f32 = dot_f32,
       .exp = exp_of<V>,
+      .swiglu = swiglu_of<V>,
       .to_f16 = to_f16,
   };
 }

@@ -32,8 +32,12 @@ struct X86Row : X86Vectors {
   }
 
   static Ints load_8_pairs(const void* from) { return _mm256_cvtepu16_epi32(_mm_loadu_si128(at128(from))); }
-  static Ints eight_bytes(const std::uint32_t (&words)[2]) {
-    return _mm256_cvtepu8_epi32(_mm_loadl_epi64(at128(words)));
+  static Ints eight_bytes(std::uint64_t bytes) {
+    return _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<long long>(bytes)));
+  }
+  static Ints eight_pairs(std::uint64_t first, std::uint64_t second) {
+    return _mm256_cvtepu16_epi32(
+        _mm_set_epi64x(static_cast<long long>(second), static_cast<long long>(first)));
   }
   static Ints and_ints(Ints a, int mask) { return bit_and(a, _mm256_set1_epi32(mask)); }
   template <int n>

@@ -1,0 +1,66 @@
+#pragma once
+
+#include "cpu/kernels/x86_attend.h"
+
+// The vectors of attend.h on processors that have 512 bits. Included behind <immintrin.h>.
+
+namespace trine::cpu {
+namespace {  // see the top of unpack.h
+
+struct Avx512Vector : X86Vector {
+  // Sixteen lanes, or two vectors of eight side by side.
+  struct Wide {
+    using Floats = __m512;
+    template <model::KvType type>
+    using Is = std::integral_constant<model::KvType, type>;
+
+    static Floats splat_float(float value) { return _mm512_set1_ps(value); }
+    static Floats splat_two(float low, float high) {
+      return _mm512_insertf32x8(_mm512_set1_ps(low), _mm256_set1_ps(high), 1);
+    }
+    static Floats load_floats(const float* from) { return _mm512_loadu_ps(from); }
+    static Floats load_twice(const float* from) { return _mm512_broadcast_f32x8(_mm256_loadu_ps(from)); }
+    static void store(float* to, Floats a) { _mm512_storeu_ps(to, a); }
+    static Floats multiply(Floats a, Floats b) { return _mm512_mul_ps(a, b); }
+    static Floats multiply_add(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
+    static X86Vector::Floats low(Floats a) { return _mm512_castps512_ps256(a); }
+    static X86Vector::Floats high(Floats a) { return _mm512_extractf32x8_ps(a, 1); }
+
+    static Floats load(const float* from, Is<model::KvType::f32>) { return _mm512_loadu_ps(from); }
+    static Floats load(const std::uint16_t* from, Is<model::KvType::f16>) {
+      return _mm512_cvtph_ps(_mm256_loadu_si256(at256(from)));
+    }
+    static Floats load(const std::uint16_t* from, Is<model::KvType::bf16>) {
+      return bf16(_mm256_loadu_si256(at256(from)));
+    }
+    static Floats load(const std::int8_t* from, Is<model::KvType::q8_0>) {
+      return int8(_mm_loadu_si128(at128(from)));
+    }
+
+    static Floats load_two(const float* low, const float* high, Is<model::KvType::f32>) {
+      return _mm512_insertf32x8(_mm512_castps256_ps512(_mm256_loadu_ps(low)), _mm256_loadu_ps(high), 1);
+    }
+    static Floats load_two(const std::uint16_t* low, const std::uint16_t* high, Is<model::KvType::f16>) {
+      return _mm512_cvtph_ps(two(low, high));
+    }
+    static Floats load_two(const std::uint16_t* low, const std::uint16_t* high, Is<model::KvType::bf16>) {
+      return bf16(two(low, high));
+    }
+    static Floats load_two(const std::int8_t* low, const std::int8_t* high, Is<model::KvType::q8_0>) {
+      return int8(_mm_unpacklo_epi64(_mm_loadl_epi64(at128(low)), _mm_loadl_epi64(at128(high))));
+    }
+
+   private:
+    static __m256i two(const std::uint16_t* low, const std::uint16_t* high) {
+      return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128(at128(low))),
+                                     _mm_loadu_si128(at128(high)), 1);
+    }
+    static Floats bf16(__m256i bits) {
+      return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+    }
+    static Floats int8(__m128i bytes) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)); }
+  };
+};
+
+}  // namespace
+}  // namespace trine::cpu
