@@ -1,9 +1,7 @@
 #include "cpu/kernels/kernels.h"
-#include "cpu/kernels/table.h"
 
 #include "cpu/kernels/avx512_intrinsics.h"
 
-#include "cpu/kernels/avx512_attend.h"
 #include "cpu/kernels/avx512_panel.h"
 
 namespace trine::cpu {
@@ -12,6 +10,10 @@ namespace {
 // Products of AVX-512, but for tiles of many tokens, whose integers the matrix unit multiplies: 16 tokens'
 // bytes [16][K] times a panel's step of 16 rows, which lies as the unit wants it, [K/4][16 rows][4 bytes].
 struct AmxInt8 : Avx512Panel {
+  // For what few tokens the unit leaves.
+  static constexpr int tile = 2;
+  static constexpr int groups_together = 1;
+
   class MatrixUnit;
 };
 
@@ -160,8 +162,14 @@ class AmxInt8::MatrixUnit {
 
 }  // namespace
 
+// All else is AVX-512's.
 const Kernels& amx_int8_kernels() {
-  static constexpr Kernels kernels = kernels_of<AmxInt8, Avx512Vector>("amx-int8", quantize, dot_f32, to_f16);
+  static const Kernels kernels = [] {
+    Kernels same = avx512vnni_kernels();
+    same.isa = "amx-int8";
+    same.fast = [](gguf::TensorType type) { return find_matmul<AmxInt8, false>(type); };
+    return same;
+  }();
   return kernels;
 }
 

@@ -88,8 +88,8 @@ constexpr Isa all_isas[] = {
 #if defined(TRINE_X86_KERNELS)
     {"avx2", has_avx2, avx2_kernels},
     {"avxvnni", has_avxvnni, avxvnni_kernels},
-    // Behind AVX-512 wherever both were measured: products of 32 columns, each with a scale of its own, leave the
-    // matrix unit waiting for the rest.
+    // Behind AVX-512 wherever both were measured: products of 32 columns, each with a scale of its own, leave
+    // the matrix unit waiting for the rest.
     {"amx-int8", has_amx_int8, amx_int8_kernels},
     {"avx512vnni", has_avx512vnni, avx512vnni_kernels},
 #elif defined(TRINE_ARM_KERNELS)

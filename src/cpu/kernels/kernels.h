@@ -147,9 +147,9 @@ const Kernels& neon_i8mm_kernels();
 #endif
 
 // The instruction sets that this build has kernels for, slowest first: "portable"; of x86 "avx2", "avxvnni"
-// (and with dot products of bytes), "amx-int8" and "avx512vnni" (512 bits and dot products of bytes, the former
-// with the matrix unit for many tokens); of Arm "neon" (ARMv8 with dot products of bytes) and "neon-i8mm" (and
-// with products of matrices of bytes).
+// (and with dot products of bytes), "amx-int8" and "avx512vnni" (512 bits and dot products of bytes, the
+// former with the matrix unit for many tokens); of Arm "neon" (ARMv8 with dot products of bytes) and
+// "neon-i8mm" (and with products of matrices of bytes).
 std::vector<const char*> isa_names();
 
 // The kernels of an instruction set by name, or the best this processor runs when `isa` is empty.

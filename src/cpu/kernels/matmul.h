@@ -147,12 +147,15 @@ template <typename S, typename U, int R, int T>
   }
 }
 
-// All n tokens.
+// Tokens from t on. A row group without another is the last of its rows at most, and worth no tiles of its
+// own.
 template <typename S, typename U, int R>
 void dot_tiles(const Panels<S>* panels, const Q8Group* const* tokens, int t, int n, RunningSums<S>* sums) {
-  for (; t + S::tile <= n; t += S::tile) dot_tile<S, U, R, S::tile>(panels, tokens + t, sums, t);
-  if constexpr (S::tile > 4)
-    for (; t + 4 <= n; t += 4) dot_tile<S, U, R, 4>(panels, tokens + t, sums, t);
+  if constexpr (R == groups_together<S>()) {
+    for (; t + S::tile <= n; t += S::tile) dot_tile<S, U, R, S::tile>(panels, tokens + t, sums, t);
+    if constexpr (S::tile > 4)
+      for (; t + 4 <= n; t += 4) dot_tile<S, U, R, 4>(panels, tokens + t, sums, t);
+  }
   for (; t + 2 <= n; t += 2) dot_tile<S, U, R, 2>(panels, tokens + t, sums, t);
   if (t < n) dot_tile<S, U, R, 1>(panels, tokens + t, sums, t);
 }
@@ -389,72 +392,72 @@ void matmul_f32(const WeightRows& w, const Activations& x, float* out, std::int6
   }
 }
 
-template <typename S, gguf::TensorType type>
-constexpr MatMul pick([[maybe_unused]] bool exact) {
+template <typename S, gguf::TensorType type, bool exact>
+constexpr MatMul pick() {
   using enum gguf::TensorType;
   if constexpr (!is_built(type))
     return nullptr;
-  else if constexpr (type == F32 || type == F16 || type == BF16)
+  else if constexpr (exact || type == F32 || type == F16 || type == BF16)
     return matmul_f32<S, type>;
   else
-    return exact ? matmul_f32<S, type> : matmul_q8<S, type>;
+    return matmul_q8<S, type>;
 }
 
 // Null for a type that quant::all_codecs() lacks.
-template <typename S>
-MatMul find_matmul(gguf::TensorType type, bool exact) {
+template <typename S, bool exact>
+MatMul find_matmul(gguf::TensorType type) {
   using enum gguf::TensorType;
   switch (type) {
     case F32:
-      return pick<S, F32>(exact);
+      return pick<S, F32, exact>();
     case F16:
-      return pick<S, F16>(exact);
+      return pick<S, F16, exact>();
     case BF16:
-      return pick<S, BF16>(exact);
+      return pick<S, BF16, exact>();
     case Q4_0:
-      return pick<S, Q4_0>(exact);
+      return pick<S, Q4_0, exact>();
     case Q4_1:
-      return pick<S, Q4_1>(exact);
+      return pick<S, Q4_1, exact>();
     case Q5_0:
-      return pick<S, Q5_0>(exact);
+      return pick<S, Q5_0, exact>();
     case Q5_1:
-      return pick<S, Q5_1>(exact);
+      return pick<S, Q5_1, exact>();
     case Q8_0:
-      return pick<S, Q8_0>(exact);
+      return pick<S, Q8_0, exact>();
     case Q2_K:
-      return pick<S, Q2_K>(exact);
+      return pick<S, Q2_K, exact>();
     case Q3_K:
-      return pick<S, Q3_K>(exact);
+      return pick<S, Q3_K, exact>();
     case Q4_K:
-      return pick<S, Q4_K>(exact);
+      return pick<S, Q4_K, exact>();
     case Q5_K:
-      return pick<S, Q5_K>(exact);
+      return pick<S, Q5_K, exact>();
     case Q6_K:
-      return pick<S, Q6_K>(exact);
+      return pick<S, Q6_K, exact>();
     case IQ4_NL:
-      return pick<S, IQ4_NL>(exact);
+      return pick<S, IQ4_NL, exact>();
     case IQ4_XS:
-      return pick<S, IQ4_XS>(exact);
+      return pick<S, IQ4_XS, exact>();
     case MXFP4:
-      return pick<S, MXFP4>(exact);
+      return pick<S, MXFP4, exact>();
     case IQ2_XXS:
-      return pick<S, IQ2_XXS>(exact);
+      return pick<S, IQ2_XXS, exact>();
     case IQ2_XS:
-      return pick<S, IQ2_XS>(exact);
+      return pick<S, IQ2_XS, exact>();
     case IQ2_S:
-      return pick<S, IQ2_S>(exact);
+      return pick<S, IQ2_S, exact>();
     case IQ3_XXS:
-      return pick<S, IQ3_XXS>(exact);
+      return pick<S, IQ3_XXS, exact>();
     case IQ3_S:
-      return pick<S, IQ3_S>(exact);
+      return pick<S, IQ3_S, exact>();
     case IQ1_S:
-      return pick<S, IQ1_S>(exact);
+      return pick<S, IQ1_S, exact>();
     case IQ1_M:
-      return pick<S, IQ1_M>(exact);
+      return pick<S, IQ1_M, exact>();
     case TQ1_0:
-      return pick<S, TQ1_0>(exact);
+      return pick<S, TQ1_0, exact>();
     case TQ2_0:
-      return pick<S, TQ2_0>(exact);
+      return pick<S, TQ2_0, exact>();
     default:
       return nullptr;
   }

@@ -12,8 +12,8 @@ constexpr Kernels kernels_of(std::string_view isa, decltype(Kernels::quantize) q
                              decltype(Kernels::dot_f32) dot_f32, decltype(Kernels::to_f16) to_f16) {
   return {
       .isa = isa,
-      .fast = [](gguf::TensorType type) { return find_matmul<S>(type, false); },
-      .exact = [](gguf::TensorType type) { return find_matmul<S>(type, true); },
+      .fast = [](gguf::TensorType type) { return find_matmul<S, false>(type); },
+      .exact = [](gguf::TensorType type) { return find_matmul<S, true>(type); },
       .quantize = quantize,
       .attend = find_attend<V>,
       .dot_f32 = dot_f32,
