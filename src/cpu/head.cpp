@@ -20,9 +20,9 @@ void head_forward(Pass& pass, std::span<float> logits) {
   const Activations x = pass.work.normed.view(static_cast<std::int64_t>(wanted.size()), wanted.data());
   const Matrix& output = pass.matrices.output;
   pass.pool.parallel_ranges(vocab, pass.rows_per_task(vocab, x.rows),
-                         [&](std::int64_t begin, std::int64_t end, int) {
-                           output.apply(output.slice(begin, end), x, logits.data() + begin, vocab);
-                         });
+                            [&](std::int64_t begin, std::int64_t end, int) {
+                              output.apply(output.slice(begin, end), x, logits.data() + begin, vocab);
+                            });
   if (pass.trace == nullptr || !pass.trace->wants(Stage::logits, -1)) return;
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     pass.trace->take(model::Place::device, Stage::logits, -1, wanted[i], 1, vocab,
