@@ -17,7 +17,7 @@
 namespace trine {
 namespace {
 
-// Long enough for the disk, short enough to share out and to be interrupted.
+// Long enough for the disk, short enough to share out.
 constexpr std::size_t piece_bytes = std::size_t{4} << 20;
 
 // Linux' fault_around_bytes, unless somebody has set it: aligned blocks that a fault maps.

@@ -245,7 +245,7 @@ struct ThreadPool::State {
       }
     } while (take_over(own));
   }
-  // Fills an empty share with half of the largest; false when all are empty.
+  // Fills an empty share with half of the largest; false when there was nothing left in it.
   bool take_over(Share& own) {
     while (true) {
       const auto largest = std::max_element(

@@ -164,7 +164,7 @@ nlohmann::ordered_json devices_json() {
 Result<int> show_devices(bool json) {
   backend::install_abort_handlers();
   if (json) {
-    write_json(devices_json().dump(2) + "\n");
+    write_json(devices_json().dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
     return 0;
   }
   write_out(fmt::format("cpu     {}\n", is_built("cpu") ? processor_name() : "not built (TRINE_CPU=OFF)"));
@@ -176,8 +176,9 @@ Result<int> show_devices(bool json) {
     const std::vector<Isa> isas = cpu_isas();
     const bool here = std::any_of(isas.begin(), isas.end(),
                                   [&](const Isa& isa) { return isa.available && isa.name == name; });
-    write_out(fmt::format("        TRINE_CPU={} {}\n", printable(name),
-                          here ? "is what runs without --device" : "asks for what is not here"));
+    write_out(
+        fmt::format("        TRINE_CPU={} {}\n", printable(name),
+                    here ? "is what the CPU backend runs without --device" : "asks for what is not here"));
   }
   write_out(fmt::format("cuda    {}\n", is_built("cuda") ? "built" : "not built"));
   write_out(wgpu_text() + "\n");

@@ -36,8 +36,7 @@ struct ModelOptions {
 // --model alone, for commands that run nothing. Returns it, to exclude an argument that says the same.
 OptionRef add_model_path(CLI::App& app, std::string& path);
 // --model, --backend, --device, --numerics, --kv, --threads, --pin, --numa, --without, --no-self-test.
-// Returns
-// --model.
+// Returns --model.
 OptionRef add_model_options(CLI::App& app, ModelOptions& options);
 OptionRef add_numa(CLI::App& app, std::optional<bool>& spread);
 OptionRef add_without(CLI::App& app, std::vector<std::string>& without);

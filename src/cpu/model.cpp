@@ -27,14 +27,14 @@ constexpr std::int32_t max_rows = 512;
 
 struct CpuModel::State {
   State(const model::Weights& weights, const model::LoadOptions& options, const Kernels& kernels,
-        KvCache cache)
+        KvCache cache, const std::vector<int>& nodes)
       : kernels(kernels),
         numerics(options.numerics),
         matrices(bind_weights(weights, kernels, options.numerics)),
         rope(model::rope_table(weights.config)),
         kv(std::move(cache)),
         pool(options.threads),
-        work(weights.config, matrices, max_rows, std::int64_t{kv.pages()} * KvCache::page_size, pool.size()),
+        work(make_workspace(nodes)),
         limits{.kv_page_size = KvCache::page_size,
                .kv_pages = kv.pages(),
                .rows = max_rows,
@@ -44,6 +44,12 @@ struct CpuModel::State {
         last_choices(samplers.size(), model::no_token) {}
 
   const model::Config& config() const { return matrices.source->config; }
+  // It is written as it is made: its pages come from these nodes.
+  Workspace make_workspace(const std::vector<int>& nodes) const {
+    const InterleavedHere interleaved(nodes);
+    return Workspace(config(), matrices, max_rows, std::int64_t{kv.pages()} * KvCache::page_size,
+                     pool.size());
+  }
   // Runs a step: the logits of its head rows, and the tokens that it wants by the rules of each slot.
   model::StepOutput run(const model::StepPlan& plan, model::StageTap* trace, PhaseTimes* times,
                         std::vector<sampling::Sampler>& rules);
@@ -142,11 +148,7 @@ Result<std::unique_ptr<CpuModel>> CpuModel::load(const model::Weights& weights,
   TRINE_TRY(KvCache kv, KvCache::create(weights.config, options.context, kv_type));
   const std::vector<int> nodes = nodes_for(options);
   const bool spread = interleave_pages(kv.memory().data(), kv.memory().size(), nodes);
-  std::unique_ptr<State> state;
-  {
-    const InterleavedHere interleaved(nodes);  // the workspace, which is written as it is made
-    state = std::make_unique<State>(weights, options, *kernels, std::move(kv));
-  }
+  auto state = std::make_unique<State>(weights, options, *kernels, std::move(kv), nodes);
   if (spread) state->memory_nodes = static_cast<int>(nodes.size());
   if (options.pin) TRINE_CHECK_OK(pin_threads(state->pool));
   state->pinned = options.pin;

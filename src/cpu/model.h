@@ -22,8 +22,8 @@ class CpuModel final : public model::DeviceModel {
   static Result<void> check_device(const std::string& device);
   static Result<std::string> device_type(const std::string& device);
   static Result<void> check_without(std::span<const std::string> names);
-  // `weights` must outlive the model. Errors: backend_unavailable (a device this build or processor lacks),
-  // and a thread that cannot be pinned), usage (anything to leave out; more threads than can be pinned; a
+  // `weights` must outlive the model. Errors: backend_unavailable (a device this build or processor lacks,
+  // a thread that cannot be pinned), usage (anything to leave out; more threads than can be pinned; a
   // type of KV cache that the numerics or the model's heads do not go with), model_load (the KV cache does
   // not fit into memory).
   static Result<std::unique_ptr<CpuModel>> load(const model::Weights& weights,

@@ -1,5 +1,7 @@
 #include "cpu/router.h"
 
+#include "base/check.h"
+
 #include <algorithm>
 #include <cmath>
 
@@ -38,6 +40,7 @@ void compute_router_logits(Pass& pass, const LayerMatrices& m) {
   const std::int64_t n_experts = pass.config.n_experts, rows = pass.rows();
   const std::int64_t chunks = (n_experts + task_experts - 1) / task_experts;
   const std::int64_t tasks = chunks * ((rows + task_rows - 1) / task_rows);
+  check(!m.router.reads_q8, "routers multiply in fp32");
   const Activations all = pass.work.normed.view(rows);
   pass.pool.parallel_for(tasks, 1, [&](std::int64_t begin, std::int64_t end, int) {
     for (std::int64_t task = begin; task < end; ++task) {

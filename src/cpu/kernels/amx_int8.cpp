@@ -35,6 +35,8 @@ class AmxInt8::MatrixUnit {
       c.row_bytes[first + 2] = 64;
       c.rows[first + 2] = static_cast<std::uint8_t>(columns / 4);
     }
+    // Compilers do not see that the unit reads memory, here and below.
+    asm volatile("" ::: "memory");
     _tile_loadconfig(&c);
   }
   // Else every switch to another thread would save and load eight kilobytes.
@@ -48,7 +50,6 @@ class AmxInt8::MatrixUnit {
     const int rest = rest_of(n), taken = n - n % most_tokens + rest;
     if (taken == 0) return 0;
     arrange(panels, tokens, taken);
-    // Compilers do not see that the unit reads memory.
     asm volatile("" ::: "memory");
     for (int t = 0; t + most_tokens <= taken; t += most_tokens)
       dot_matrix<U, most_tokens>(panels, tokens + t, most_tokens, sums, t);

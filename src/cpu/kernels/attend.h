@@ -9,8 +9,9 @@
 // Attention over one page of the KV cache, for any instruction set V and type of keys and values.
 //
 // A strip of keys is widened to fp32 once and stays in the first-level cache while all queries pass over it;
-// then their softmax takes the page's scores; then the values likewise. V has vectors of eight lanes whatever
-// the processor's are, so that there is one order of sums:
+// then their softmax takes the page's scores; then the values likewise. (With registers enough, keys and
+// values are widened there instead, for eight queries at a time: see below.) V has vectors of eight lanes
+// whatever the processor's are, so that there is one order of sums:
 //   a score: lane d mod 8 adds the products of columns d in ascending order, then
 //     ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7))
 //   the sum of a page's exponentials: lane p mod 8 adds positions p, and so on likewise

@@ -100,7 +100,7 @@ struct Avx512Panel {
   static void store(float* out, Floats a) { _mm512_storeu_ps(out, a); }
   static float first(Floats a) { return _mm512_cvtss_f32(a); }
 
-  // −offset · count, which fits 16 bits as the largest of either is 128 · 127 · 32, in one instruction.
+  // −offset · count, whose factors fit 16 bits: at most 128, and 127 · 32.
   template <int offset>
   static Bits begin_dot(const std::int32_t& count) {
     return _mm512_dpwssd_epi32(_mm512_setzero_si512(), _mm512_set1_epi32(count), splat(0x10000u - offset));

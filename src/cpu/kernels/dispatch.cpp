@@ -10,6 +10,8 @@
 #include <sys/auxv.h>
 #endif
 
+#include <iterator>
+
 namespace trine::cpu {
 namespace {
 
@@ -111,10 +113,10 @@ std::vector<const char*> isa_names() {
 }
 
 const Kernels* find_kernels(std::string_view name) {
-  const Kernels* best = nullptr;
-  for (const Isa& isa : all_isas)
-    if ((name.empty() || name == isa.name) && isa.is_here()) best = &isa.kernels();
-  return best;
+  // From the best on: what is asked after need not be (a matrix unit is asked of the system).
+  for (auto isa = std::rbegin(all_isas); isa != std::rend(all_isas); ++isa)
+    if ((name.empty() || name == isa->name) && isa->is_here()) return &isa->kernels();
+  return nullptr;
 }
 
 }  // namespace trine::cpu

@@ -234,7 +234,11 @@ void tiles_q8(const WeightRows& w, const Q8Group* const* tokens, int n, std::int
   int held = 0;
   Waiting waiting[together];
   each_row_group<S>(w, [&](std::int64_t r, RowGroup rows, bool whole) {
-    waiting[held++] = {r, rows, r + S::lanes < w.count ? rows.first + S::lanes * rows.stride : w.next};
+    // What is read after all that are taken together: in these rows, or as far behind what comes next.
+    const std::int64_t behind = r + together * S::lanes;
+    const std::byte* const next = behind < w.count ? rows.first + together * S::lanes * rows.stride
+                                                   : w.next + held * S::lanes * rows.stride;
+    waiting[held++] = {r, rows, next};
     const bool is_last = r + (whole ? S::lanes : 1) >= w.count;
     if (held == together) {
       run(std::integral_constant<int, together>(), waiting, whole);

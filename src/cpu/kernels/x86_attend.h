@@ -3,8 +3,8 @@
 #include "cpu/kernels/attend.h"
 #include "cpu/kernels/x86_vectors.h"
 
-// The vectors of attend.h on x86, 256 bits also where there are 512, so that sums have one order. Included
-// behind <immintrin.h>.
+// The vectors of attend.h on x86: eight lanes also where there are sixteen, so that sums have one order
+// (which avx512_attend.h keeps with two of them side by side). Included behind <immintrin.h>.
 
 namespace trine::cpu {
 namespace {  // see the top of unpack.h

@@ -58,7 +58,7 @@ struct X86Panel : X86Vectors {
   }
   static float first(Floats a) { return _mm256_cvtss_f32(a); }
 
-  // −offset · count, which fits 16 bits as the largest of either is 128 · 127 · 32.
+  // −offset · count, whose factors fit 16 bits: at most 128, and 127 · 32.
   template <int offset>
   static Bits begin_dot(const std::int32_t& count) {
     return _mm256_madd_epi16(splat(static_cast<std::uint32_t>(count)), splat(0x10000u - offset));
