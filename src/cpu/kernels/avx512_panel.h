@@ -9,13 +9,6 @@
 namespace trine::cpu {
 namespace {  // see the top of unpack.h
 
-template <typename T>
-T load(const void* from) {
-  T value;
-  __builtin_memcpy(&value, from, sizeof value);
-  return value;
-}
-
 struct DotProduct {
   static constexpr bool exists = true;
   static __m256i dpbusd(__m256i sum, __m256i a, __m256i b) { return _mm256_dpbusd_epi32(sum, a, b); }

@@ -62,9 +62,8 @@ void store_outputs(typename S::Floats value, bool whole, float* out) {
     *out = S::first(value);
 }
 
-// Asks for the bytes that the next row group will want, a panel's worth at a time, into the second-level
-// cache: the first has no room for them beside what is being multiplied. A prefetch never faults, so it may
-// point past the last row.
+// Asks for the bytes that row groups later on will want, a panel's worth at a time. A prefetch never faults,
+// so it may point past the last row.
 inline void prefetch_ahead(const std::byte* from, std::int64_t bytes) {
   for (std::int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(from + at);
 }

@@ -159,8 +159,8 @@ struct RowUnpack<R, gguf::TensorType::Q3_K> {
 };
 
 // Q4_K and Q5_K: d, dmin, and 8 scales and mins of 6 bits.
-template <typename R, typename Block, typename Panel>
-void row_scales_and_mins(const Block* b, Panel& panel) {
+template <typename R, typename Block>
+void row_scales_and_mins(const Block* b, RowPanel<R>& panel) {
   std::uint32_t packed[3];
   each<3>([&](auto i) { __builtin_memcpy(packed + i, b->scales + 4 * i, sizeof packed[i]); });
   const std::uint64_t scales =
@@ -174,7 +174,7 @@ void row_scales_and_mins(const Block* b, Panel& panel) {
 template <typename R>
 struct RowUnpack<R, gguf::TensorType::Q4_K> {
   static void group(const quant::BlockQ4_K* b, RowPanel<R>& panel) {
-    row_scales_and_mins<R>(b, panel);
+    row_scales_and_mins(b, panel);
     each<4>([&](auto c) {
       const auto v = R::load_32_bytes(b->qs + 32 * c);
       panel.q[2 * c] = masked<R>(v, 0x0F);
@@ -186,7 +186,7 @@ struct RowUnpack<R, gguf::TensorType::Q4_K> {
 template <typename R>
 struct RowUnpack<R, gguf::TensorType::Q5_K> {
   static void group(const quant::BlockQ5_K* b, RowPanel<R>& panel) {
-    row_scales_and_mins<R>(b, panel);
+    row_scales_and_mins(b, panel);
     const auto high = R::load_32_bytes(b->qh);
     each<4>([&](auto c) {
       const auto v = R::load_32_bytes(b->qs + 32 * c);

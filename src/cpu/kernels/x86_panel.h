@@ -9,13 +9,6 @@
 namespace trine::cpu {
 namespace {  // see the top of unpack.h
 
-template <typename T>
-T load(const void* from) {
-  T value;
-  __builtin_memcpy(&value, from, sizeof value);
-  return value;
-}
-
 // M is how bytes are multiplied, as in x86_row.h.
 template <typename M>
 struct X86Panel : X86Vectors {

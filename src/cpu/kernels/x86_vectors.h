@@ -7,6 +7,13 @@
 namespace trine::cpu {
 namespace {  // see the top of unpack.h
 
+template <typename T>
+T load(const void* from) {
+  T value;
+  __builtin_memcpy(&value, from, sizeof value);
+  return value;
+}
+
 struct X86Vectors {
   using Bits = __m256i;
   using Ints = __m256i;
