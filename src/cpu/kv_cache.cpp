@@ -6,15 +6,10 @@
 #include "quant/float.h"
 
 #include <fmt/format.h>
-#include <cstdlib>
 #include <cstring>
 #include <optional>
 
 namespace trine::cpu {
-
-void KvCache::Free::operator()(void* memory) const {
-  std::free(memory);
-}
 
 Result<KvCache> KvCache::create(const model::Config& config, std::int32_t positions, KvType type) {
   check(positions > 0, "a KV cache holds at least one position");
@@ -35,11 +30,9 @@ Result<KvCache> KvCache::create(const model::Config& config, std::int32_t positi
         plan, processor_name(),
         fmt::format("{:.2f} GiB available", static_cast<double>(*available) / (1 << 30))));
   }
-  // calloc takes zero pages from the system: untouched positions cost nothing, and a page that was handed out
-  // wrongly reads as zeros, not as another process's garbage.
-  cache.memory_.reset(std::calloc(plan.kv_bytes, 1));
-  cache.bytes_ = plan.kv_bytes;
-  if (cache.memory_ == nullptr)
+  // Zeroed: a page that was handed out wrongly must not read as another process's garbage.
+  cache.memory_ = ZeroedPages::map(plan.kv_bytes + first_byte);
+  if (!cache.memory_)
     return fail(device::does_not_fit(plan, processor_name(), "an allocation that failed"));
   return cache;
 }

@@ -1,12 +1,12 @@
 #pragma once
 
 #include "base/error.h"
+#include "base/zeroed_pages.h"
 #include "cpu/kernels/kernels.h"
 #include "device/kv.h"
 #include "model/config.h"
 
 #include <cstdint>
-#include <memory>
 #include <span>
 
 namespace trine::cpu {
@@ -19,7 +19,8 @@ class KvCache {
  public:
   static constexpr std::int32_t page_size = device::kv_page_size;
 
-  // Holds at least `positions` positions. Memory is touched only as positions are written.
+  // Holds at least `positions` positions. Memory is taken as positions are written, in huge pages where the
+  // system has them.
   // Errors: model_load when it cannot fit into memory, saying how much it needs. q8_0 wants a head_dim of
   // whole blocks.
   static Result<KvCache> create(const model::Config& config, std::int32_t positions, KvType type);
@@ -27,7 +28,7 @@ class KvCache {
   std::int32_t pages() const { return pages_; }
   KvType type() const { return type_; }
   // All of it, to say where untouched pages are to come from.
-  std::span<std::byte> memory() { return {static_cast<std::byte*>(memory_.get()), bytes_}; }
+  std::span<std::byte> memory() { return memory_.bytes(); }
 
   static std::int64_t slot(std::span<const std::int32_t> page_table, std::int32_t position) {
     return device::kv_slot(page_table, position);
@@ -47,15 +48,15 @@ class KvCache {
  private:
   std::byte* at(int layer, int which, std::int64_t page, std::int64_t kv_head) const {
     const std::int64_t before = ((2 * std::int64_t{layer} + which) * pages_ + page) * n_kv_heads_ + kv_head;
-    return static_cast<std::byte*>(memory_.get()) + before * head_bytes_;
+    return memory_.bytes().data() + first_byte + before * head_bytes_;
   }
   void write_heads(const Kernels& kernels, int layer, int which, std::int64_t slot, const float* values);
 
-  struct Free {
-    void operator()(void* memory) const;
-  };
-  std::unique_ptr<void, Free> memory_;
-  std::size_t bytes_ = 0;
+  // Keys begin a line of the cache behind a page's beginning. Measured on Zen 5: 15 to 40 % faster to read
+  // from huge pages than where they begin with it, as behind every odd line; why is not known.
+  static constexpr std::int64_t first_byte = 64;
+
+  ZeroedPages memory_;
   KvType type_ = KvType::f16;
   std::int32_t pages_ = 0;
   std::int64_t n_kv_heads_ = 0;

@@ -1,0 +1,39 @@
+#include "base/zeroed_pages.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <utility>
+
+namespace trine {
+namespace {
+
+TEST(ZeroedPagesTest, AreZeroAndCanBeWritten) {
+  constexpr std::size_t size = (4 << 20) + 100;
+  const ZeroedPages pages = ZeroedPages::map(size);
+  ASSERT_TRUE(pages);
+  ASSERT_EQ(pages.bytes().size(), size);
+  EXPECT_TRUE(
+      std::all_of(pages.bytes().begin(), pages.bytes().end(), [](std::byte b) { return b == std::byte{0}; }));
+  std::fill(pages.bytes().begin(), pages.bytes().end(), std::byte{7});
+  EXPECT_EQ(pages.bytes().front(), std::byte{7});
+  EXPECT_EQ(pages.bytes().back(), std::byte{7});
+}
+
+TEST(ZeroedPagesTest, AreNoneWhereThereIsNoAddressSpace) {
+  EXPECT_FALSE(ZeroedPages::map(std::numeric_limits<std::size_t>::max() / 2));
+  EXPECT_FALSE(ZeroedPages());
+}
+
+TEST(ZeroedPagesTest, MoveWithTheirBytes) {
+  ZeroedPages pages = ZeroedPages::map(4096);
+  ASSERT_TRUE(pages);
+  pages.bytes()[5] = std::byte{9};
+  const ZeroedPages other = std::move(pages);
+  EXPECT_EQ(other.bytes()[5], std::byte{9});
+}
+
+}  // namespace
+}  // namespace trine
