@@ -30,7 +30,7 @@ struct Attend::Scratch {
 
   static std::size_t floats(std::int64_t head_dim) {
     return static_cast<std::size_t>(max_queries * (3 * attend_stride(head_dim) + kv_page_size + 5) +
-                                    attend_strip * attend_stride(head_dim));
+                                    attend_widened(head_dim));
   }
   Scratch(float* at, std::int64_t head_dim) {
     const std::int64_t wide = max_queries * attend_stride(head_dim);
@@ -43,7 +43,7 @@ struct Attend::Scratch {
     out = take(wide);
     total = take(wide);
     scores = take(max_queries * kv_page_size);
-    widened = take(attend_strip * attend_stride(head_dim));
+    widened = take(attend_widened(head_dim));
     for (float** one : {&largest, &sum, &rescale, &total_largest, &total_sum}) *one = take(max_queries);
   }
 };

@@ -21,10 +21,40 @@ struct Avx512Vector : X86Vector {
     static Floats load_floats(const float* from) { return _mm512_loadu_ps(from); }
     static Floats load_twice(const float* from) { return _mm512_broadcast_f32x8(_mm256_loadu_ps(from)); }
     static void store(float* to, Floats a) { _mm512_storeu_ps(to, a); }
+    static Floats add(Floats a, Floats b) { return _mm512_add_ps(a, b); }
+    static Floats subtract(Floats a, Floats b) { return _mm512_sub_ps(a, b); }
     static Floats multiply(Floats a, Floats b) { return _mm512_mul_ps(a, b); }
+    static Floats divide(Floats a, Floats b) { return _mm512_div_ps(a, b); }
     static Floats multiply_add(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
     static X86Vector::Floats low(Floats a) { return _mm512_castps512_ps256(a); }
     static X86Vector::Floats high(Floats a) { return _mm512_extractf32x8_ps(a, 1); }
+
+    // Where either is a NaN: b.
+    static Floats larger(Floats a, Floats b) { return _mm512_max_ps(a, b); }
+    static Floats smaller(Floats a, Floats b) { return _mm512_min_ps(a, b); }
+    // v · 2ⁿ for whole n, rounded once.
+    static Floats times_power_of_2(Floats v, Floats n) { return _mm512_scalef_ps(v, n); }
+    // Of vectors without NaN.
+    static float largest(Floats v) { return X86Vector::largest(_mm256_max_ps(low(v), high(v))); }
+
+    // Of vectors that hold eight sums of one position and of the next: four of each, of a's positions and of
+    // b's.
+    static Floats fold(Floats a, Floats b) {
+      return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0b10001000), _mm512_shuffle_f32x4(a, b, 0b11011101));
+    }
+    // The sums of positions 0 … 3 and 4 … 7, folded, of one query and of another, to the scores of each.
+    static void store_sums(Floats a0, Floats a4, Floats b0, Floats b4, float* a, float* b) {
+      const auto two = [](Floats x, Floats y) {
+        return _mm512_add_ps(_mm512_unpacklo_ps(x, y), _mm512_unpackhi_ps(x, y));
+      };
+      const Floats first = two(a0, a4), second = two(b0, b4);
+      const Floats sums = _mm512_add_ps(_mm512_shuffle_ps(first, second, 0b01000100),
+                                        _mm512_shuffle_ps(first, second, 0b11101110));
+      const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+      const Floats in_order = _mm512_permutexvar_ps(order, sums);
+      X86Vector::store(b, high(in_order));
+      X86Vector::store(a, low(in_order));
+    }
 
     static Floats load(const float* from, Is<model::KvType::f32>) { return _mm512_loadu_ps(from); }
     static Floats load(const std::uint16_t* from, Is<model::KvType::f16>) {

@@ -2,10 +2,26 @@
 
 #include "cpu/kernels/unpack.h"
 
-// Functions of single numbers, for the vectors V of attend.h, eight lanes each.
+// Functions of single numbers, for the vectors V of attend.h: of eight lanes each, and of sixteen where
+// V::Wide has them.
 
 namespace trine::cpu {
 namespace {  // see the top of unpack.h
+
+// Sixteen lanes, or two vectors of eight side by side, where V has them.
+template <typename V>
+concept HasWide = requires {
+  typename V::Wide;
+};
+
+template <typename V>
+struct WidestOf {
+  using Type = V;
+};
+template <HasWide V>
+struct WidestOf<V> {
+  using Type = typename V::Wide;
+};
 
 // eˣ = 2ⁿ · e^r with |r| <= ln 2 / 2; e^r = 1 + r + r²·P(r), with P interpolated at Chebyshev's points:
 // within 2^-26.5 of e^r before rounding. Beyond the clamps a float has only 0 and infinity.
@@ -27,32 +43,40 @@ typename V::Floats exponential(typename V::Floats x) {
 }
 
 template <typename V>
+constexpr std::int64_t lanes_of = sizeof(typename V::Floats) / sizeof(float);
+
+template <typename V>
 void exp_of(const float* x, float* out, std::int64_t n) {
-  for (std::int64_t i = 0; i < n; i += 8) {
-    float eight[8] = {};
-    const auto bytes = static_cast<std::size_t>(n - i < 8 ? n - i : 8) * sizeof(float);
-    __builtin_memcpy(eight, x + i, bytes);
-    V::store(eight, exponential<V>(V::load_floats(eight)));
-    __builtin_memcpy(out + i, eight, bytes);
+  using W = typename WidestOf<V>::Type;
+  constexpr std::int64_t lanes = lanes_of<W>;
+  for (std::int64_t i = 0; i < n; i += lanes) {
+    float some[lanes] = {};
+    const auto bytes = static_cast<std::size_t>(n - i < lanes ? n - i : lanes) * sizeof(float);
+    __builtin_memcpy(some, x + i, bytes);
+    W::store(some, exponential<W>(W::load_floats(some)));
+    __builtin_memcpy(out + i, some, bytes);
   }
 }
 
 // silu(gate) · up, silu(x) = x / (1 + e^−x)
 template <typename V>
 void swiglu_of(const float* gate, const float* up, float* out, std::int64_t n) {
-  const auto one = V::splat_float(1.0f);
+  using W = typename WidestOf<V>::Type;
+  constexpr std::int64_t lanes = lanes_of<W>;
+  const auto one = W::splat_float(1.0f);
   const auto swiglu = [&](auto g, auto u) {
-    const auto e = exponential<V>(V::subtract(V::splat_float(0.0f), g));
-    return V::multiply(V::divide(g, V::add(one, e)), u);
+    const auto e = exponential<W>(W::subtract(W::splat_float(0.0f), g));
+    return W::multiply(W::divide(g, W::add(one, e)), u);
   };
   std::int64_t i = 0;
-  for (; i + 8 <= n; i += 8) V::store(out + i, swiglu(V::load_floats(gate + i), V::load_floats(up + i)));
+  for (; i + lanes <= n; i += lanes)
+    W::store(out + i, swiglu(W::load_floats(gate + i), W::load_floats(up + i)));
   if (i == n) return;
-  float g[8] = {}, u[8] = {};
+  float g[lanes] = {}, u[lanes] = {};
   const auto bytes = static_cast<std::size_t>(n - i) * sizeof(float);
   __builtin_memcpy(g, gate + i, bytes);
   __builtin_memcpy(u, up + i, bytes);
-  V::store(g, swiglu(V::load_floats(g), V::load_floats(u)));
+  W::store(g, swiglu(W::load_floats(g), W::load_floats(u)));
   __builtin_memcpy(out + i, g, bytes);
 }
 
