@@ -26,9 +26,12 @@ void expert_swiglu(Pass& pass, const LayerMatrices& m) {
   const std::int64_t task_rows = expert_task_rows(pass, ffn, 2);
   const std::int64_t chunks = (ffn + task_rows - 1) / task_rows;
   const std::int64_t tasks = static_cast<std::int64_t>(work.groups.size()) * chunks;
+  const auto group_of = [&](std::int64_t task) {
+    return work.groups[static_cast<std::size_t>(task / chunks)];
+  };
   pass.pool.parallel_ranges(tasks, 1, [&](std::int64_t begin, std::int64_t end, int thread) {
     for (std::int64_t task = begin; task < end; ++task) {
-      const ExpertGroup& group = work.groups[static_cast<std::size_t>(task / chunks)];
+      const ExpertGroup group = group_of(task);
       const std::int64_t first = task % chunks * task_rows;
       const std::int64_t last = std::min(first + task_rows, ffn);
       const std::int64_t chunk = last - first;
@@ -36,7 +39,10 @@ void expert_swiglu(Pass& pass, const LayerMatrices& m) {
       const Activations x = work.normed.view(slots, work.row_of.data() + group.begin);
       float* gate = work.scratch[static_cast<std::size_t>(thread)].data();  // [slots][chunk]
       float* up = gate + slots * chunk;                                     // [slots][chunk]
-      const WeightRows up_rows = m.expert_up.slice(first, last, group.expert);
+      const std::int64_t after = std::min(task + 1, tasks - 1);
+      const std::byte* const next_gate =
+          m.expert_gate.row(after % chunks * task_rows, group_of(after).expert);
+      const WeightRows up_rows = m.expert_up.slice(first, last, group.expert, next_gate);
       m.expert_gate.apply(m.expert_gate.slice(first, last, group.expert, up_rows.first), x, gate, chunk);
       m.expert_up.apply(up_rows, x, up, chunk);
       for (std::int64_t s = 0; s < slots; ++s) {
@@ -59,12 +65,17 @@ void down_and_combine(Pass& pass, const LayerMatrices& m) {
   pass.pool.parallel_ranges(hidden, task_rows, [&](std::int64_t begin, std::int64_t end, int thread) {
     const std::int64_t chunk = end - begin;
     float* down = work.scratch[static_cast<std::size_t>(thread)].data();  // [S][chunk]
-    for (const ExpertGroup& group : work.groups) {
+    for (std::size_t g = 0; g < work.groups.size(); ++g) {
+      const ExpertGroup& group = work.groups[g];
+      // Behind the last expert the first one's rows of the next task, which mostly is this thread's too.
+      const bool is_last = g + 1 == work.groups.size();
+      const std::int64_t next_row = is_last ? std::min(end, hidden - 1) : begin;
+      const std::byte* const next = m.expert_down.row(next_row, work.groups[is_last ? 0 : g + 1].expert);
       Activations act = work.expert_act.view(group.end - group.begin);
       act.f32 += group.begin * act.columns;
       if (act.q8 != nullptr) act.q8 += group.begin * q8_groups(act.columns);
-      m.expert_down.apply(m.expert_down.slice(begin, end, group.expert), act, down + group.begin * chunk,
-                          chunk);
+      m.expert_down.apply(m.expert_down.slice(begin, end, group.expert, next), act,
+                          down + group.begin * chunk, chunk);
     }
     for (std::int64_t n = 0; n < pass.rows(); ++n) {
       float* out = work.moe_out.data() + n * hidden + begin;

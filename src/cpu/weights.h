@@ -18,10 +18,11 @@ struct Matrix {
   std::int64_t rows() const { return weight->rows; }
   std::int64_t columns() const { return weight->columns; }
 
+  const std::byte* row(std::int64_t r, std::int64_t expert = 0) const { return weight->row(r, expert); }
   // Weight rows [begin, end) of one expert; `next` as WeightRows has it, by itself what follows them.
   WeightRows slice(std::int64_t begin, std::int64_t end, std::int64_t expert = 0,
                    const std::byte* next = nullptr) const {
-    const std::byte* const first = weight->row(begin, expert);
+    const std::byte* const first = row(begin, expert);
     const auto row_bytes = static_cast<std::int64_t>(weight->row_bytes);
     return {first, row_bytes, end - begin, next != nullptr ? next : first + (end - begin) * row_bytes};
   }
