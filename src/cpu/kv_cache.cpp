@@ -32,8 +32,7 @@ Result<KvCache> KvCache::create(const model::Config& config, std::int32_t positi
   }
   // Zeroed: a page that was handed out wrongly must not read as another process's garbage.
   cache.memory_ = ZeroedPages::map(plan.kv_bytes + first_byte);
-  if (!cache.memory_)
-    return fail(device::does_not_fit(plan, processor_name(), "an allocation that failed"));
+  if (!cache.memory_) return fail(device::does_not_fit(plan, processor_name(), "an allocation that failed"));
   return cache;
 }
 
