@@ -52,6 +52,7 @@ struct Scene {
     auto made = KvCache::create(config, length, type);
     if (!made) std::abort();
     cache = std::move(*made);
+    cache.prefer_huge_pages();
     std::mt19937 random(1);
     std::normal_distribution<float> normal;
     for (float& value : q) value = normal(random);

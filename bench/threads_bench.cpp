@@ -209,7 +209,9 @@ void measure_with(int threads, const Options& options) {
 int run(int argc, char** argv) {
   Options options;
   CLI::App app("What a phase of the thread pool costs.");
-  app.add_option("--threads", options.threads, "default: 2 and one per core")->delimiter(',');
+  app.add_option("--threads", options.threads, "default: 2 and one per core")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 1024));
   app.add_option("--phases", options.phases, "of a repetition")->check(CLI::Range(1, 10'000'000));
   app.add_option("--repetitions", options.repetitions)->check(CLI::Range(1, 1000));
   CLI11_PARSE(app, argc, argv);

@@ -52,7 +52,7 @@ OptionRef add_model_options(CLI::App& app, ModelOptions& options) {
              "what computes; auto says what it chose; default: auto");
   add_text(app, "--device", options.load.device,
            "device of the backend; for cpu an instruction set, as trine devices lists them; for wgpu an "
-           "adapter's index or part of its name; default: the best one here")
+           "adapter's index or part of its name; default: TRINE_CPU for cpu, else the best one here")
       .type_name("NAME");
   add_choice(app, "--numerics", options.numerics, {"exact", "fast"},
              "fast: activations as 8-bit blocks; exact: as 32-bit floats, slower; default: fast");

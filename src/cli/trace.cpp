@@ -336,7 +336,7 @@ void add_recording(CLI::App& app, TraceOptions& options) {
                  "default: auto"));
   add(add_text(app, "--device", options.model.load.device,
                "device of the backend; for cpu an instruction set, as trine devices lists them; for wgpu an "
-               "adapter's index or part of its name; default: the best one here"))
+               "adapter's index or part of its name; default: TRINE_CPU for cpu, else the best one here"))
       .type_name("NAME");
   add(add_choice(app, "--numerics", options.model.numerics, {"exact", "fast"},
                  "fast: activations as 8-bit blocks; exact: as 32-bit floats; default: exact"));

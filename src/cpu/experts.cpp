@@ -39,6 +39,7 @@ void expert_swiglu(Pass& pass, const LayerMatrices& m) {
       const Activations x = work.normed.view(slots, work.row_of.data() + group.begin);
       float* gate = work.scratch[static_cast<std::size_t>(thread)].data();  // [slots][chunk]
       float* up = gate + slots * chunk;                                     // [slots][chunk]
+      // Behind this task mostly comes the next; behind the last there is none, and any address will do.
       const std::int64_t after = std::min(task + 1, tasks - 1);
       const std::byte* const next_gate =
           m.expert_gate.row(after % chunks * task_rows, group_of(after).expert);

@@ -16,6 +16,7 @@ Result<KvCache> KvCache::create(const model::Config& config, std::int32_t positi
   KvCache cache;
   cache.type_ = type;
   cache.pages_ = device::kv_pages(positions);
+  cache.n_layers_ = config.n_layers;
   cache.n_kv_heads_ = config.n_kv_heads;
   cache.head_dim_ = config.head_dim;
   check(type != KvType::q8_0 || config.head_dim % model::kv_q8_block == 0, "heads are whole blocks of q8_0");
@@ -31,7 +32,7 @@ Result<KvCache> KvCache::create(const model::Config& config, std::int32_t positi
         fmt::format("{:.2f} GiB available", static_cast<double>(*available) / (1 << 30))));
   }
   // Zeroed: a page that was handed out wrongly must not read as another process's garbage.
-  cache.memory_ = ZeroedPages::map(plan.kv_bytes + first_byte);
+  cache.memory_ = ZeroedPages::map(plan.kv_bytes);
   if (!cache.memory_) return fail(device::does_not_fit(plan, processor_name(), "an allocation that failed"));
   return cache;
 }

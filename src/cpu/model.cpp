@@ -148,6 +148,8 @@ Result<std::unique_ptr<CpuModel>> CpuModel::load(const model::Weights& weights,
   TRINE_TRY(KvCache kv, KvCache::create(weights.config, options.context, kv_type));
   const std::vector<int> nodes = nodes_for(options);
   const bool spread = interleave_pages(kv.memory().data(), kv.memory().size(), nodes);
+  // Nodes take turns by page: a huge one has several layers of a page of positions on the same node.
+  if (!spread) kv.prefer_huge_pages();
   auto state = std::make_unique<State>(weights, options, *kernels, std::move(kv), nodes);
   if (spread) state->memory_nodes = static_cast<int>(nodes.size());
   if (options.pin) TRINE_CHECK_OK(pin_threads(state->pool));

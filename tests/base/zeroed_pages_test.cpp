@@ -12,8 +12,9 @@ namespace {
 
 TEST(ZeroedPagesTest, AreZeroAndCanBeWritten) {
   constexpr std::size_t size = (4 << 20) + 100;
-  const ZeroedPages pages = ZeroedPages::map(size);
+  ZeroedPages pages = ZeroedPages::map(size);
   ASSERT_TRUE(pages);
+  pages.prefer_huge();
   ASSERT_EQ(pages.bytes().size(), size);
   EXPECT_TRUE(
       std::all_of(pages.bytes().begin(), pages.bytes().end(), [](std::byte b) { return b == std::byte{0}; }));
@@ -24,7 +25,10 @@ TEST(ZeroedPagesTest, AreZeroAndCanBeWritten) {
 
 TEST(ZeroedPagesTest, AreNoneWhereThereIsNoAddressSpace) {
   EXPECT_FALSE(ZeroedPages::map(std::numeric_limits<std::size_t>::max() / 2));
-  EXPECT_FALSE(ZeroedPages());
+  ZeroedPages none;
+  EXPECT_FALSE(none);
+  EXPECT_TRUE(none.bytes().empty());
+  none.prefer_huge();
 }
 
 TEST(ZeroedPagesTest, MoveWithTheirBytes) {
@@ -33,6 +37,8 @@ TEST(ZeroedPagesTest, MoveWithTheirBytes) {
   pages.bytes()[5] = std::byte{9};
   const ZeroedPages other = std::move(pages);
   EXPECT_EQ(other.bytes()[5], std::byte{9});
+  EXPECT_FALSE(pages);  // NOLINT(bugprone-use-after-move)
+  EXPECT_TRUE(pages.bytes().empty());
 }
 
 }  // namespace

@@ -37,12 +37,13 @@ struct Avx512Vector : X86Vector {
     // Of vectors without NaN.
     static float largest(Floats v) { return X86Vector::largest(_mm256_max_ps(low(v), high(v))); }
 
-    // Of vectors that hold eight sums of one position and of the next: four of each, of a's positions and of
-    // b's.
+    // a has the eight running sums of one position and of the next, b of the two behind them: the sums 0 + 4,
+    // 1 + 5, 2 + 6 and 3 + 7 of all four positions.
     static Floats fold(Floats a, Floats b) {
       return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0b10001000), _mm512_shuffle_f32x4(a, b, 0b11011101));
     }
-    // The sums of positions 0 … 3 and 4 … 7, folded, of one query and of another, to the scores of each.
+    // What is left to add of such sums, of a query's positions 0 … 3 (a0) and 4 … 7 (a4) and of another's:
+    // eight scores to `a` and eight to `b`.
     static void store_sums(Floats a0, Floats a4, Floats b0, Floats b4, float* a, float* b) {
       const auto two = [](Floats x, Floats y) {
         return _mm512_add_ps(_mm512_unpacklo_ps(x, y), _mm512_unpackhi_ps(x, y));

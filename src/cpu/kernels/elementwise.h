@@ -23,6 +23,9 @@ struct WidestOf<V> {
   using Type = typename V::Wide;
 };
 
+template <typename V>
+constexpr std::int64_t lanes_of = sizeof(typename V::Floats) / sizeof(float);
+
 // eˣ = 2ⁿ · e^r with |r| <= ln 2 / 2; e^r = 1 + r + r²·P(r), with P interpolated at Chebyshev's points:
 // within 2^-26.5 of e^r before rounding. Beyond the clamps a float has only 0 and infinity.
 template <typename V>
@@ -41,9 +44,6 @@ typename V::Floats exponential(typename V::Floats x) {
   p = V::multiply_add(V::multiply(r, r), p, r);
   return V::times_power_of_2(V::add(V::splat_float(1.0f), p), n);
 }
-
-template <typename V>
-constexpr std::int64_t lanes_of = sizeof(typename V::Floats) / sizeof(float);
 
 template <typename V>
 void exp_of(const float* x, float* out, std::int64_t n) {

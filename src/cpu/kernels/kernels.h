@@ -74,14 +74,16 @@ struct AttendQueries {
   float* rescale = nullptr;            // [count], scratch
   float* widened = nullptr;            // [attend_widened(D)], scratch
 };
-inline constexpr std::int64_t attend_strip = 16;         // positions that are widened together
-inline constexpr std::int64_t attend_wide_columns = 32;  // or columns, of a whole page
+inline constexpr std::int64_t attend_strip = 16;  // positions that are widened together
+inline constexpr std::int64_t attend_wide_columns =
+    32;  // columns of a page's values, likewise (wide_attend.h)
 constexpr std::int64_t attend_stride(std::int64_t head_dim) {
   return (head_dim + 7) / 8 * 8;
 }
 constexpr std::int64_t attend_widened(std::int64_t head_dim) {
   const std::int64_t strip = attend_strip * attend_stride(head_dim);
-  return strip < kv_page_size * attend_wide_columns ? kv_page_size * attend_wide_columns : strip;
+  const std::int64_t columns = kv_page_size * attend_wide_columns;
+  return strip < columns ? columns : strip;
 }
 
 // Keys and values [64][D] in their type; of q8_0 bytes [64][D] and behind them f32 scales [64][D/32].

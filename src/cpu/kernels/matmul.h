@@ -364,33 +364,76 @@ template <typename S, int T>
   each<T>([&](auto t) { each<4>([&](auto k) { sums[t].by_column[k] = sum[t][k]; }); });
 }
 
+constexpr int float_panel_columns = 32 * group_sub_blocks;
+
+// A row group of floats times up to token_group tokens. `panel_at(column, count)` loads `count` columns.
+template <typename S, typename F>
+void dot_group_f32(const Activations& x, std::int64_t first, int n, F&& panel_at, FloatSums<S>* sums) {
+  const float* tokens[token_group];
+  for (int t = 0; t < n; ++t) {
+    tokens[t] = x.f32 + x.row(first + t) * x.columns;
+    for (auto& sum : sums[t].by_column) sum = S::splat_float(0.0f);
+  }
+  for (std::int64_t column = 0; column < x.columns; column += float_panel_columns) {
+    const std::int64_t left = x.columns - column;
+    const int count = static_cast<int>(left < float_panel_columns ? left : float_panel_columns);
+    const FloatPanel<S>& panel = panel_at(column, count);
+    int t = 0;
+    for (; t + 2 <= n; t += 2) dot_tile_f32<S, 2>(panel, count, tokens + t, sums + t);
+    if (t < n) dot_tile_f32<S, 1>(panel, count, tokens + t, sums + t);
+    for (int i = 0; i < n; ++i) tokens[i] += count;
+  }
+}
+
+template <typename S>
+typename S::Floats total(const FloatSums<S>& sums) {
+  const auto& sum = sums.by_column;
+  return S::add(S::add(sum[0], sum[1]), S::add(sum[2], sum[3]));
+}
+
+// Fewer rows than lanes, beside rows of zeros: the router of a model with few experts.
+template <typename S>
+void few_rows_f32(const WeightRows& w, const Activations& x, std::int64_t first, int n, float* out,
+                  std::int64_t out_stride) {
+  constexpr std::ptrdiff_t row_bytes = float_panel_columns * sizeof(float);
+  std::byte padded[S::lanes * row_bytes] = {};
+  FloatPanel<S> panel;
+  FloatSums<S> sums[token_group];
+  const auto panel_at = [&](std::int64_t column, int count) -> const FloatPanel<S>& {
+    for (std::int64_t r = 0; r < w.count; ++r)
+      __builtin_memcpy(padded + r * row_bytes,
+                       w.first + r * w.row_bytes + column * static_cast<std::int64_t>(sizeof(float)),
+                       static_cast<std::size_t>(count) * sizeof(float));
+    load_floats<S, gguf::TensorType::F32>(RowGroup{padded, row_bytes}, 0, count, panel);
+    return panel;
+  };
+  dot_group_f32<S>(x, first, n, panel_at, sums);
+  for (int t = 0; t < n; ++t) {
+    float lanes[S::lanes];
+    S::store(lanes, total<S>(sums[t]));
+    for (std::int64_t r = 0; r < w.count; ++r) out[(first + t) * out_stride + r] = lanes[r];
+  }
+}
+
 template <typename S, gguf::TensorType type>
 void matmul_f32(const WeightRows& w, const Activations& x, float* out, std::int64_t out_stride) {
   for (std::int64_t first = 0; first < x.rows; first += token_group) {
     const auto n = static_cast<int>(x.rows - first < token_group ? x.rows - first : token_group);
+    if constexpr (type == gguf::TensorType::F32)
+      if (w.count < S::lanes) {
+        few_rows_f32<S>(w, x, first, n, out, out_stride);
+        continue;
+      }
     each_row_group<S>(w, [&](std::int64_t r, RowGroup rows, bool whole) {
       FloatPanel<S> panel;
       FloatSums<S> sums[token_group];
-      const float* tokens[token_group];
-      for (int t = 0; t < n; ++t) {
-        tokens[t] = x.f32 + x.row(first + t) * x.columns;
-        for (auto& sum : sums[t].by_column) sum = S::splat_float(0.0f);
-      }
-      constexpr int panel_columns = 32 * group_sub_blocks;
-      for (std::int64_t column = 0; column < x.columns; column += panel_columns) {
-        const std::int64_t left = x.columns - column;
-        const int count = static_cast<int>(left < panel_columns ? left : panel_columns);
+      const auto panel_at = [&](std::int64_t column, int count) -> const FloatPanel<S>& {
         load_floats<S, type>(rows, column, count, panel);
-        int t = 0;
-        for (; t + 2 <= n; t += 2) dot_tile_f32<S, 2>(panel, count, tokens + t, sums + t);
-        if (t < n) dot_tile_f32<S, 1>(panel, count, tokens + t, sums + t);
-        for (int i = 0; i < n; ++i) tokens[i] += count;
-      }
-      for (int t = 0; t < n; ++t) {
-        const auto& sum = sums[t].by_column;
-        store_outputs<S>(S::add(S::add(sum[0], sum[1]), S::add(sum[2], sum[3])), whole,
-                         out + (first + t) * out_stride + r);
-      }
+        return panel;
+      };
+      dot_group_f32<S>(x, first, n, panel_at, sums);
+      for (int t = 0; t < n; ++t)
+        store_outputs<S>(total<S>(sums[t]), whole, out + (first + t) * out_stride + r);
     });
   }
 }

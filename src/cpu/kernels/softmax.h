@@ -26,29 +26,28 @@ void take_scores(const AttendQueries& a) {
   using W = typename WidestOf<V>::Type;
   constexpr std::int64_t lanes = lanes_of<W>;
   constexpr float nothing = -__builtin_inff();
-  const auto whole = [&](std::int64_t i) { return (a.seen[i] + lanes - 1) / lanes * lanes; };
+  const auto whole_seen = [&](std::int64_t i) { return (a.seen[i] + lanes - 1) / lanes * lanes; };
   for (std::int64_t first = 0; first < a.count; first += lanes) {
     const std::int64_t queries = a.count - first < lanes ? a.count - first : lanes;
     // What is subtracted from a query's scores, now and before. Where nothing but −infinity was seen, all
     // weights are 0, not exp(−infinity + infinity).
-    alignas(64) float base[lanes] = {}, before[lanes] = {}, change[lanes];
+    float base[lanes] = {}, before[lanes] = {}, change[lanes];
     for (std::int64_t k = 0; k < queries; ++k) {
-      const std::int64_t i = first + k, seen = whole(i);
+      const std::int64_t i = first + k, end = whole_seen(i);
       float* const scores = a.scores + i * kv_page_size;
-      for (std::int64_t p = a.seen[i]; p < seen; ++p) scores[p] = nothing;
+      for (std::int64_t p = a.seen[i]; p < end; ++p) scores[p] = nothing;
       auto largest = W::splat_float(before[k] = a.largest[i]);
-      for (std::int64_t p = 0; p < seen; p += lanes) largest = W::larger(W::load_floats(scores + p), largest);
+      for (std::int64_t p = 0; p < end; p += lanes) largest = W::larger(W::load_floats(scores + p), largest);
       a.largest[i] = W::largest(largest);
       base[k] = a.largest[i] == nothing ? 0.0f : a.largest[i];
     }
     W::store(change, exponential<W>(W::subtract(W::load_floats(before), W::load_floats(base))));
     for (std::int64_t k = 0; k < queries; ++k) {
-      const std::int64_t i = first + k, seen = whole(i);
+      const std::int64_t i = first + k, end = whole_seen(i);
       float* const scores = a.scores + i * kv_page_size;
-      const auto subtrahend = W::splat_float(base[k]);
       auto sum = V::splat_float(0.0f);
-      for (std::int64_t p = 0; p < seen; p += lanes) {
-        const auto weight = exponential<W>(W::subtract(W::load_floats(scores + p), subtrahend));
+      for (std::int64_t p = 0; p < end; p += lanes) {
+        const auto weight = exponential<W>(W::subtract(W::load_floats(scores + p), W::splat_float(base[k])));
         W::store(scores + p, weight);
         sum = add_eights<V>(sum, weight);
       }

@@ -15,7 +15,6 @@ namespace {  // see the top of unpack.h
 
 using model::KvType;
 
-constexpr std::int64_t wide_columns = attend_wide_columns;  // head_dim is a multiple of it
 constexpr std::int64_t many_queries = 16;
 
 // Keys or values of a page as they are stored.
@@ -81,16 +80,16 @@ struct WidenedValues {
   WidenedValues(const Stored& values, std::int64_t first, std::int64_t count, float* to)
       : at(to), first(first) {
     for (std::int64_t p = 0; p < count; ++p)
-      for (std::int64_t d = first; d < first + wide_columns; d += 16, to += 16)
+      for (std::int64_t d = first; d < first + attend_wide_columns; d += 16, to += 16)
         W::store(to, values.one(p, d));
   }
   typename W::Floats one(std::int64_t position, std::int64_t column) const {
-    return W::load_floats(at + position * wide_columns + column - first);
+    return W::load_floats(at + position * attend_wide_columns + column - first);
   }
 };
 
 // What comes next, asked for a step of a loop at a time: a burst would wait until memory has taken it. A step
-// of 32 elements goes over as many bytes as the loop reads.
+// of the loops below is 32 elements, of this page and of what is asked for.
 template <KvType type>
 struct Ask {
   static constexpr std::int64_t bytes = 32 * (type == KvType::f32 ? 4 : type == KvType::q8_0 ? 1 : 2);
@@ -101,6 +100,14 @@ struct Ask {
     at += bytes;
   }
 };
+// The scales of `elements` elements of a page from `first` on, where there are any.
+template <KvType type>
+void ask_for_scales(const std::byte* page, std::int64_t head_dim, std::int64_t first, std::int64_t elements) {
+  if constexpr (type != KvType::q8_0) return;
+  constexpr std::int64_t a_byte = model::kv_q8_block / static_cast<std::int64_t>(sizeof(float));  // elements
+  const std::byte* const scales = page + kv_page_size * head_dim + first / a_byte;
+  for (std::int64_t at = 0; at < elements / a_byte; at += 64) __builtin_prefetch(scales + at, 0, 2);
+}
 struct AskNothing {
   static void step() {}
 };
@@ -127,10 +134,10 @@ void wide_scores(const AttendQueries& a, std::int64_t i, const Keys& keys, std::
   });
   float* const scores = a.scores + i * kv_page_size + position;
   if constexpr (Q == 1)
-    W::store_sums(folded[0][0], folded[1][0], folded[0][0], folded[1][0], scores, scores);
+    W::store_sums(folded[0][0], folded[1][0], folded[0][0], folded[1][0], scores, scores);  // twice the same
   else
-    each<Q / 2>([&](auto half) {
-      constexpr int k = 2 * half;
+    each<Q / 2>([&](auto pair) {
+      constexpr int k = 2 * pair;
       W::store_sums(folded[0][k], folded[1][k], folded[0][k + 1], folded[1][k + 1], scores + k * kv_page_size,
                     scores + (k + 1) * kv_page_size);
     });
@@ -194,8 +201,10 @@ void score_page_wide(const KvPage& page, const AttendQueries& a) {
     each_query_run(0, a.count, [&]<int Q>(std::integral_constant<int, Q>, std::int64_t i) {
       const std::int64_t end = a.seen[i + Q - 1] < to ? a.seen[i + Q - 1] : to;
       if (i == 0)
-        for (std::int64_t p = from; p < end; p += 8)
+        for (std::int64_t p = from; p < end; p += 8) {
+          ask_for_scales<type>(page.values, a.head_dim, p * a.head_dim, 8 * a.head_dim);
           wide_scores<V, Q>(a, i, keys, p, Ask<type>{page.values + p * row});
+        }
       else
         for (std::int64_t p = from; p < end; p += 8) wide_scores<V, Q>(a, i, keys, p, AskNothing());
     });
@@ -215,6 +224,8 @@ void add_page_wide(const KvPage& page, const AttendQueries& a) {
   const auto add = [&](const auto& values, std::int64_t d) {
     each_run_of_seen(a, [&]<int Q>(std::integral_constant<int, Q>, std::int64_t i) {
       if (i == 0 && ask != nullptr) {
+        ask_for_scales<type>(page.next_keys, a.head_dim, d * kv_page_size,
+                             attend_wide_columns * kv_page_size);
         wide_values<V, Q>(a, i, values, d, Ask<type>{ask});
         ask += a.seen[0] * Ask<type>::bytes;
       } else {
@@ -223,7 +234,7 @@ void add_page_wide(const KvPage& page, const AttendQueries& a) {
     });
   };
   const std::int64_t seen = a.seen[a.count - 1];
-  for (std::int64_t d = 0; d < a.head_dim; d += wide_columns)
+  for (std::int64_t d = 0; d < a.head_dim; d += attend_wide_columns)
     if (a.count < many_queries)
       add(stored, d);
     else
