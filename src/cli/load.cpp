@@ -46,14 +46,19 @@ OptionRef add_model_path(CLI::App& app, std::string& path) {
   return add_text(app, "-m,--model", path, "GGUF file; default: the demo model").type_name("FILE");
 }
 
+OptionRef add_device(CLI::App& app, std::string& device) {
+  return add_text(
+             app, "--device", device,
+             "device of the backend; for cpu an instruction set, as trine devices lists them; for wgpu an "
+             "adapter's index or part of its name; default: TRINE_CPU for cpu, else the best one here")
+      .type_name("NAME");
+}
+
 OptionRef add_model_options(CLI::App& app, ModelOptions& options) {
   const OptionRef model = add_model_path(app, options.path);
   add_choice(app, "--backend", options.backend, {"auto", "cpu", "cuda", "wgpu"},
              "what computes; auto says what it chose; default: auto");
-  add_text(app, "--device", options.load.device,
-           "device of the backend; for cpu an instruction set, as trine devices lists them; for wgpu an "
-           "adapter's index or part of its name; default: TRINE_CPU for cpu, else the best one here")
-      .type_name("NAME");
+  add_device(app, options.load.device);
   add_choice(app, "--numerics", options.numerics, {"exact", "fast"},
              "fast: activations as 8-bit blocks; exact: as 32-bit floats, slower; default: fast");
   add_kv(app, options);

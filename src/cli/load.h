@@ -38,6 +38,7 @@ OptionRef add_model_path(CLI::App& app, std::string& path);
 // --model, --backend, --device, --numerics, --kv, --threads, --pin, --numa, --without, --no-self-test.
 // Returns --model.
 OptionRef add_model_options(CLI::App& app, ModelOptions& options);
+OptionRef add_device(CLI::App& app, std::string& device);
 OptionRef add_numa(CLI::App& app, std::optional<bool>& spread);
 OptionRef add_without(CLI::App& app, std::vector<std::string>& without);
 OptionRef add_kv(CLI::App& app, ModelOptions& options);

@@ -334,10 +334,7 @@ void add_recording(CLI::App& app, TraceOptions& options) {
   add(add_choice(app, "--backend", options.model.backend, {"auto", "cpu", "cuda", "wgpu", "reference"},
                  "what computes; reference is the model's definition, and slow; auto says what it chose; "
                  "default: auto"));
-  add(add_text(app, "--device", options.model.load.device,
-               "device of the backend; for cpu an instruction set, as trine devices lists them; for wgpu an "
-               "adapter's index or part of its name; default: TRINE_CPU for cpu, else the best one here"))
-      .type_name("NAME");
+  add(add_device(app, options.model.load.device));
   add(add_choice(app, "--numerics", options.model.numerics, {"exact", "fast"},
                  "fast: activations as 8-bit blocks; exact: as 32-bit floats; default: exact"));
   add(add_kv(app, options.model));

@@ -203,11 +203,13 @@ GateResult judge(const Subject& subject, const VerifyOptions& options) {
   result.prompts.source = options.prompts.empty() ? "built-in" : options.prompts;
   result.left_out = contract::left_out(
       result, {options.quick, subject.all_prompts.prompts.size(), !options.prompts.empty()});
-  const Result<model::KvType> usual =
-      device::choose_kv_type({}, Numerics::fast, subject.weights, options.model.load.threads);
-  if (!options.model.kv.empty() && (!usual || options.model.kv != model::name_of(*usual)))
-    result.left_out.push_back(
-        fmt::format("the KV cache's usual type: --kv {} was asked for", options.model.kv));
+  if (!options.model.kv.empty()) {
+    const Result<model::KvType> usual =
+        device::choose_kv_type({}, Numerics::fast, subject.weights, options.model.load.threads);
+    if (!usual || options.model.kv != model::name_of(*usual))
+      result.left_out.push_back(
+          fmt::format("the KV cache's usual type: --kv {} was asked for", options.model.kv));
+  }
   contract::conclude(result);
   return result;
 }
@@ -368,10 +370,7 @@ Action define_verify(CLI::App& app) {
       .excludes("MODEL");
   add_choice(app, "--backend", options->model.backend, {"auto", "cpu", "cuda", "wgpu"},
              "what is judged; auto says what it chose; default: auto");
-  add_text(app, "--device", options->model.load.device,
-           "device of the backend; for cpu an instruction set, as trine devices lists them; for wgpu an "
-           "adapter's index or part of its name; default: TRINE_CPU for cpu, else the best one here")
-      .type_name("NAME");
+  add_device(app, options->model.load.device);
   add_choice(app, "--numerics", options->numerics, {"exact", "fast", "both"},
              "modes to judge; default: both");
   add_kv(app, options->model);

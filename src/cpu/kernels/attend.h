@@ -1,11 +1,10 @@
 #pragma once
 
 #include "cpu/kernels/kernels.h"
+#include "cpu/kernels/kv_page.h"
 #include "cpu/kernels/softmax.h"
 #include "cpu/kernels/unpack.h"
 #include "cpu/kernels/wide_attend.h"
-
-#include <type_traits>
 
 // Attention over one page of the KV cache, for any instruction set V and type of keys and values.
 //
@@ -22,8 +21,6 @@
 namespace trine::cpu {
 namespace {  // see the top of unpack.h
 
-using model::KvType;
-
 // ---- Strips: positions [first, first + count) of a page as fp32 ----
 
 struct Strip {
@@ -34,7 +31,7 @@ struct Strip {
 // Elements that stand alone. Columns behind head_dim become zeros.
 template <typename V, KvType type>
 struct StoredAs {
-  using Element = std::conditional_t<type == KvType::f32, float, std::uint16_t>;
+  using Element = KvElement<type>;
 
   static typename V::Floats widened(const Element* from) {
     if constexpr (type == KvType::f32)
@@ -46,7 +43,7 @@ struct StoredAs {
   }
   static Strip strip(const std::byte* page, std::int64_t head_dim, std::int64_t first, std::int64_t count,
                      float* out) {
-    const Element* from = reinterpret_cast<const Element*>(page) + first * head_dim;
+    const Element* from = kv_elements<type>(page) + first * head_dim;
     const std::int64_t stride = attend_stride(head_dim);
     for (std::int64_t p = 0; p < count; ++p, from += head_dim) {
       float* const row = out + p * stride;
@@ -67,8 +64,8 @@ struct StoredAs<V, KvType::q8_0> {
   static Strip strip(const std::byte* page, std::int64_t head_dim, std::int64_t first, std::int64_t count,
                      float* out) {
     const std::int64_t blocks = head_dim / model::kv_q8_block;
-    const auto* from = reinterpret_cast<const std::int8_t*>(page) + first * head_dim;
-    const float* scales = reinterpret_cast<const float*>(page + kv_page_size * head_dim) + first * blocks;
+    const auto* from = kv_elements<KvType::q8_0>(page) + first * head_dim;
+    const float* scales = kv_scales(page, head_dim) + first * blocks;
     float* to = out;
     for (std::int64_t block = 0; block < count * blocks; ++block) {
       const auto scale = V::splat_float(scales[block]);
@@ -80,17 +77,12 @@ struct StoredAs<V, KvType::q8_0> {
   }
 };
 
-// Asks for `count` positions from `first` on, while something else is computed.
+// Asks for `count` positions from `first` on.
 template <KvType type>
 void prefetch_strip(const std::byte* page, std::int64_t head_dim, std::int64_t first, std::int64_t count) {
-  constexpr std::int64_t width = type == KvType::f32 ? 4 : type == KvType::q8_0 ? 1 : 2;
-  const std::byte* from = page + first * head_dim * width;
-  for (std::int64_t at = 0; at < count * head_dim * width; at += 64) __builtin_prefetch(from + at, 0, 2);
-  if constexpr (type == KvType::q8_0) {
-    const std::int64_t row = head_dim / model::kv_q8_block * static_cast<std::int64_t>(sizeof(float));
-    const std::byte* scales = page + kv_page_size * head_dim + first * row;
-    for (std::int64_t at = 0; at < count * row; at += 64) __builtin_prefetch(scales + at, 0, 2);
-  }
+  prefetch_lines(kv_elements<type>(page) + first * head_dim,
+                 count * head_dim * static_cast<std::int64_t>(sizeof(KvElement<type>)));
+  prefetch_scales<type>(page, head_dim, first * head_dim, count * head_dim);
 }
 
 // ---- Scores ----

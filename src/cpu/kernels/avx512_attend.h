@@ -1,5 +1,6 @@
 #pragma once
 
+#include "cpu/kernels/avx512_vectors.h"
 #include "cpu/kernels/x86_attend.h"
 
 // The vectors of attend.h on processors that have 512 bits. Included behind <immintrin.h>.
@@ -9,25 +10,14 @@ namespace {  // see the top of unpack.h
 
 struct Avx512Vector : X86Vector {
   // Sixteen lanes, or two vectors of eight side by side.
-  struct Wide {
-    using Floats = __m512;
+  struct Wide : Avx512Floats {
     template <model::KvType type>
     using Is = std::integral_constant<model::KvType, type>;
 
-    static Floats splat_float(float value) { return _mm512_set1_ps(value); }
     static Floats splat_two(float low, float high) {
       return _mm512_insertf32x8(_mm512_set1_ps(low), _mm256_set1_ps(high), 1);
     }
-    static Floats load_floats(const float* from) { return _mm512_loadu_ps(from); }
     static Floats load_twice(const float* from) { return _mm512_broadcast_f32x8(_mm256_loadu_ps(from)); }
-    static void store(float* to, Floats a) { _mm512_storeu_ps(to, a); }
-    static Floats add(Floats a, Floats b) { return _mm512_add_ps(a, b); }
-    static Floats subtract(Floats a, Floats b) { return _mm512_sub_ps(a, b); }
-    static Floats multiply(Floats a, Floats b) { return _mm512_mul_ps(a, b); }
-    static Floats divide(Floats a, Floats b) { return _mm512_div_ps(a, b); }
-    static Floats multiply_add(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
-    static X86Vector::Floats low(Floats a) { return _mm512_castps512_ps256(a); }
-    static X86Vector::Floats high(Floats a) { return _mm512_extractf32x8_ps(a, 1); }
 
     // Where either is a NaN: b.
     static Floats larger(Floats a, Floats b) { return _mm512_max_ps(a, b); }

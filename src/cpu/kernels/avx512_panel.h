@@ -1,6 +1,7 @@
 #pragma once
 
 #include "cpu/kernels/avx512_row.h"
+#include "cpu/kernels/avx512_vectors.h"
 #include "cpu/kernels/matmul.h"
 
 // The panel form of vectors of 512 bits with dot products of bytes, and what else a table of kernels wants of
@@ -14,7 +15,7 @@ struct DotProduct {
   static __m256i dpbusd(__m256i sum, __m256i a, __m256i b) { return _mm256_dpbusd_epi32(sum, a, b); }
 };
 
-struct Avx512Panel {
+struct Avx512Panel : Avx512Floats {
   static constexpr int lanes = 16;
   static constexpr int tile = 6;
   static constexpr int groups_together = 2;
@@ -25,7 +26,6 @@ struct Avx512Panel {
   static constexpr bool multiplies_signed = false;
 
   using Bits = __m512i;
-  using Floats = __m512;
 
   // Loads of the same field of every row; lane r of out[k] has bytes 4k … 4k + 3 of row r.
   static void load_16_bytes(RowGroup rows, Bits* out) {
@@ -80,17 +80,10 @@ struct Avx512Panel {
     return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(entries), indices);
   }
 
-  static Floats splat_float(float value) { return _mm512_set1_ps(value); }
   static Floats as_float(Bits a) { return _mm512_castsi512_ps(a); }
   static Floats to_float(Bits a) { return _mm512_cvtepi32_ps(a); }
   // Of the lower 16 bits of each lane.
   static Floats from_half(Bits a) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(a)); }
-  static Floats add(Floats a, Floats b) { return _mm512_add_ps(a, b); }
-  static Floats subtract(Floats a, Floats b) { return _mm512_sub_ps(a, b); }
-  static Floats multiply(Floats a, Floats b) { return _mm512_mul_ps(a, b); }
-  static Floats multiply_add(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
-  static Floats subtract_product(Floats a, Floats b, Floats c) { return _mm512_fnmadd_ps(a, b, c); }
-  static void store(float* out, Floats a) { _mm512_storeu_ps(out, a); }
   static float first(Floats a) { return _mm512_cvtss_f32(a); }
 
   // −offset · count, whose factors fit 16 bits: at most 128, and 127 · 32.
@@ -141,7 +134,7 @@ inline float dot_f32(const float* a, const float* b, std::int64_t n) {
   float rest = 0.0f;
   for (; i < n; ++i) rest = __builtin_fmaf(a[i], b[i], rest);
   const __m512 all = _mm512_add_ps(sum[0], sum[1]);
-  return X86Vectors::sum(_mm256_add_ps(_mm512_castps512_ps256(all), _mm512_extractf32x8_ps(all, 1))) + rest;
+  return X86Vectors::sum(_mm256_add_ps(Avx512Floats::low(all), Avx512Floats::high(all))) + rest;
 }
 
 inline void to_f16(const float* x, std::uint16_t* out, std::int64_t n) {
@@ -149,10 +142,7 @@ inline void to_f16(const float* x, std::uint16_t* out, std::int64_t n) {
   for (; i + 16 <= n; i += 16)
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i),
                         _mm512_cvtps_ph(_mm512_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT));
-  for (; i < n; ++i) {
-    const __m128i half = _mm_cvtps_ph(_mm_set_ss(x[i]), _MM_FROUND_TO_NEAREST_INT);
-    out[i] = static_cast<std::uint16_t>(_mm_cvtsi128_si32(half));
-  }
+  to_f16_one_by_one(x + i, out + i, n - i);
 }
 
 }  // namespace

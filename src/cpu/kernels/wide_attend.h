@@ -1,5 +1,6 @@
 #pragma once
 
+#include "cpu/kernels/kv_page.h"
 #include "cpu/kernels/softmax.h"
 #include "cpu/kernels/unpack.h"
 
@@ -13,24 +14,19 @@
 namespace trine::cpu {
 namespace {  // see the top of unpack.h
 
-using model::KvType;
-
 constexpr std::int64_t many_queries = 16;
 
 // Keys or values of a page as they are stored.
 template <typename V, KvType type>
 struct WideStored {
   using W = typename V::Wide;
-  using Element = std::conditional_t<type == KvType::f32, float,
-                                     std::conditional_t<type == KvType::q8_0, std::int8_t, std::uint16_t>>;
+  using Element = KvElement<type>;
   const Element* elements;
   const float* scales;  // of q8_0
   std::int64_t head_dim;
 
   WideStored(const std::byte* page, std::int64_t head_dim)
-      : elements(reinterpret_cast<const Element*>(page)),
-        scales(reinterpret_cast<const float*>(page + kv_page_size * head_dim)),
-        head_dim(head_dim) {}
+      : elements(kv_elements<type>(page)), scales(kv_scales(page, head_dim)), head_dim(head_dim) {}
 
   const float* scale(std::int64_t position, std::int64_t column) const {
     return scales + position * (head_dim / model::kv_q8_block) + column / model::kv_q8_block;
@@ -92,22 +88,14 @@ struct WidenedValues {
 // of the loops below is 32 elements, of this page and of what is asked for.
 template <KvType type>
 struct Ask {
-  static constexpr std::int64_t bytes = 32 * (type == KvType::f32 ? 4 : type == KvType::q8_0 ? 1 : 2);
+  static constexpr std::int64_t bytes = 32 * sizeof(KvElement<type>);
   const std::byte* at;
 
   void step() {
-    for (std::int64_t line = 0; line < bytes; line += 64) __builtin_prefetch(at + line, 0, 2);
+    prefetch_lines(at, bytes);
     at += bytes;
   }
 };
-// The scales of `elements` elements of a page from `first` on, where there are any.
-template <KvType type>
-void ask_for_scales(const std::byte* page, std::int64_t head_dim, std::int64_t first, std::int64_t elements) {
-  if constexpr (type != KvType::q8_0) return;
-  constexpr std::int64_t a_byte = model::kv_q8_block / static_cast<std::int64_t>(sizeof(float));  // elements
-  const std::byte* const scales = page + kv_page_size * head_dim + first / a_byte;
-  for (std::int64_t at = 0; at < elements / a_byte; at += 64) __builtin_prefetch(scales + at, 0, 2);
-}
 struct AskNothing {
   static void step() {}
 };
@@ -202,7 +190,7 @@ void score_page_wide(const KvPage& page, const AttendQueries& a) {
       const std::int64_t end = a.seen[i + Q - 1] < to ? a.seen[i + Q - 1] : to;
       if (i == 0)
         for (std::int64_t p = from; p < end; p += 8) {
-          ask_for_scales<type>(page.values, a.head_dim, p * a.head_dim, 8 * a.head_dim);
+          prefetch_scales<type>(page.values, a.head_dim, p * a.head_dim, 8 * a.head_dim);
           wide_scores<V, Q>(a, i, keys, p, Ask<type>{page.values + p * row});
         }
       else
@@ -224,8 +212,8 @@ void add_page_wide(const KvPage& page, const AttendQueries& a) {
   const auto add = [&](const auto& values, std::int64_t d) {
     each_run_of_seen(a, [&]<int Q>(std::integral_constant<int, Q>, std::int64_t i) {
       if (i == 0 && ask != nullptr) {
-        ask_for_scales<type>(page.next_keys, a.head_dim, d * kv_page_size,
-                             attend_wide_columns * kv_page_size);
+        prefetch_scales<type>(page.next_keys, a.head_dim, d * kv_page_size,
+                              attend_wide_columns * kv_page_size);
         wide_values<V, Q>(a, i, values, d, Ask<type>{ask});
         ask += a.seen[0] * Ask<type>::bytes;
       } else {

@@ -153,10 +153,7 @@ inline void to_f16(const float* x, std::uint16_t* out, std::int64_t n) {
   for (; i + 8 <= n; i += 8)
     _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i),
                      _mm256_cvtps_ph(_mm256_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT));
-  for (; i < n; ++i) {
-    const __m128i half = _mm_cvtps_ph(_mm_set_ss(x[i]), _MM_FROUND_TO_NEAREST_INT);
-    out[i] = static_cast<std::uint16_t>(_mm_cvtsi128_si32(half));
-  }
+  to_f16_one_by_one(x + i, out + i, n - i);
 }
 
 }  // namespace

@@ -63,5 +63,13 @@ struct X86Vectors {
   }
 };
 
+// What is left behind whole vectors.
+inline void to_f16_one_by_one(const float* x, std::uint16_t* out, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i) {
+    const __m128i half = _mm_cvtps_ph(_mm_set_ss(x[i]), _MM_FROUND_TO_NEAREST_INT);
+    out[i] = static_cast<std::uint16_t>(_mm_cvtsi128_si32(half));
+  }
+}
+
 }  // namespace
 }  // namespace trine::cpu
